@@ -1,0 +1,25 @@
+"""Errors a user can cause; every message says what was expected, what came, what to do."""
+
+
+class VialSightError(Exception):
+    """Base of all errors this package raises on purpose; the CLI prints them without a traceback."""
+
+
+class ConfigError(VialSightError):
+    """The configuration is not valid: unknown key, wrong type, value out of range."""
+
+
+class DataError(VialSightError):
+    """Images, tables or splits are not usable as given."""
+
+
+class BundleError(VialSightError):
+    """A bundle is broken, incomplete or does not fit what is asked of it."""
+
+
+class TrainingError(VialSightError):
+    """A run cannot start, resume or continue."""
+
+
+class CheckFailed(VialSightError):
+    """A check ran to its end and its answer is no (CLI exit code 1)."""
