@@ -1,0 +1,102 @@
+"""Losses of generator and discriminator (SPEC section 4; paper equations 2 to 9).
+
+Images are float32 (n,P,P,1) in [0,1]; every loss is a scalar mean over the batch.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+import tensorflow as tf
+
+SSIM_WINDOW: Final = 11
+SSIM_SIGMA: Final = 1.5
+SSIM_K1: Final = 0.01
+SSIM_K2: Final = 0.03
+HUBER_DELTA: Final = 1.0
+
+Tensor = Any  # tf.Tensor has no usable stubs
+
+
+def ssim(x: Tensor, y: Tensor) -> Tensor:
+    """Mean structural similarity (n,) of float32 images (n,P,P,1) in [0,1], as `tf.image.ssim`.
+
+    Gaussian 11x11 window, sigma 1.5, valid padding, population covariance, L = 1. The window is
+    applied as two banded matrix products, whose gradient is far cheaper than a depthwise
+    convolution's on CPUs.
+    """
+    c1, c2 = SSIM_K1**2, SSIM_K2**2
+    x, y = x[..., 0], y[..., 0]
+    blurred = _blur(tf.stack([x, y, x * y, x * x + y * y]))
+    mean_x, mean_y, mean_xy, mean_squares = tf.unstack(blurred, num=4)
+    product, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
+    luminance = (2.0 * product + c1) / (squares + c1)
+    structure = (2.0 * (mean_xy - product) + c2) / (mean_squares - squares + c2)
+    return tf.reduce_mean(luminance * structure, axis=(1, 2))
+
+
+def contextual_loss(
+    x: Tensor, reconstruction: Tensor, *, pixel: str, pixel_weight: float, ssim_weight: float
+) -> Tensor:
+    """L_con = w_a Huber(X, X̂) + w_b (1 - SSIM(X, X̂)); `pixel` is huber (2026) or l1 (2024)."""
+    distance = huber(x - reconstruction) if pixel == "huber" else _mean_absolute(x - reconstruction)
+    return pixel_weight * distance + ssim_weight * (1.0 - tf.reduce_mean(ssim(x, reconstruction)))
+
+
+def huber(error: Tensor) -> Tensor:
+    """Mean Huber loss with delta 1: e²/2 up to |e| = 1, |e| - 1/2 beyond."""
+    size = tf.abs(error)
+    inner = tf.minimum(size, HUBER_DELTA)
+    return tf.reduce_mean(inner * (size - 0.5 * inner))
+
+
+def adversarial_loss(features_real: Tensor, features_fake: Tensor) -> Tensor:
+    """L_adv: mean square of F_C(X) - F_C(X̂)."""
+    return tf.reduce_mean(tf.square(features_real - features_fake))
+
+
+def encoder_loss(z: Tensor, z_hat: Tensor) -> Tensor:
+    """L_enc: mean absolute z - ẑ."""
+    return _mean_absolute(z - z_hat)
+
+
+def noise_loss(
+    reconstruction: Tensor, perturbed: Tensor, *, mask: Tensor, noise: Tensor, beta: Tensor
+) -> Tensor:
+    """L_nse (2026): mean square of |(1-β) M X̂ - M X*| - β N; zero when X̂ = X under the mask.
+
+    `mask` and `noise` are (n,P,P,1), `beta` is (n,1,1,1).
+    """
+    estimate = tf.abs((1.0 - beta) * mask * reconstruction - mask * perturbed)
+    return tf.reduce_mean(tf.square(estimate - beta * noise))
+
+
+def noise_loss_2024(reconstruction: Tensor, perturbed: Tensor, *, noise: Tensor) -> Tensor:
+    """L_nse of the earlier paper: mean absolute |X* - X̂| - N."""
+    return _mean_absolute(tf.abs(perturbed - reconstruction) - noise)
+
+
+def discriminator_loss(logit_real: Tensor, logit_fake: Tensor) -> Tensor:
+    """L_disc: binary cross-entropy on logits, mean over real (target 1) and fake (target 0)."""
+    return 0.5 * tf.reduce_mean(tf.nn.softplus(-logit_real) + tf.nn.softplus(logit_fake))
+
+
+def _mean_absolute(error: Tensor) -> Tensor:
+    return tf.reduce_mean(tf.abs(error))
+
+
+def _blur(images: Tensor) -> Tensor:
+    """Gaussian-filter (..., P, P) with valid padding."""
+    window = tf.constant(_window_matrix(int(images.shape[-1])))
+    return tf.matmul(tf.matmul(window, images), window, transpose_b=True)
+
+
+def _window_matrix(size: int) -> np.ndarray:
+    """Banded (size-10, size) float32 matrix whose rows are the normalised window."""
+    if size < SSIM_WINDOW:
+        raise ValueError(f"SSIM needs images of at least {SSIM_WINDOW} pixels a side; got {size}")
+    offsets = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
+    weights = np.exp(-(offsets**2) / (2.0 * SSIM_SIGMA**2))
+    matrix = np.zeros((size - SSIM_WINDOW + 1, size))
+    for row in range(matrix.shape[0]):
+        matrix[row, row : row + SSIM_WINDOW] = weights / weights.sum()
+    return matrix.astype(np.float32)

@@ -1,0 +1,137 @@
+"""Augmentation and Perlin-noise perturbation of training patches (SPEC section 3; equation 7).
+
+Everything is a pure function of its inputs and of a seed pair, so that a training step can be
+repeated exactly. Patches are float32 (n,P,P,1) in [0,1].
+"""
+
+import math
+from typing import Any, Final, NamedTuple
+
+import tensorflow as tf
+
+ROTATION_LIMIT: Final = math.pi / 8
+BETA_RANGE: Final = (0.5, 1.0)
+PERSISTENCE: Final = 0.5
+
+Tensor = Any  # tf.Tensor has no usable stubs
+
+
+class Perturbed(NamedTuple):
+    """X* with what was done to X: images (n,P,P,1), mask M in {0,1}, noise N = M noise, β (n,1,1,1)."""
+
+    images: Tensor
+    mask: Tensor
+    noise: Tensor
+    beta: Tensor
+
+
+def augment(
+    images: Tensor, seed: Tensor, *, rotation: float = ROTATION_LIMIT, vertical_flip: float = 0.5
+) -> Tensor:
+    """Rotate by U(-rotation, rotation) radians, then flip upside down with a probability.
+
+    Corners are filled by reflection. A horizontal flip is never applied (paper section 5.2).
+    """
+    rotation_seed, flip_seed = _split(seed, 2)
+    count = tf.shape(images)[0]
+    if rotation > 0.0:
+        angles = tf.random.stateless_uniform((count,), rotation_seed, -rotation, rotation)
+        images = _rotate(images, angles)
+    flips = tf.random.stateless_uniform((count, 1, 1, 1), flip_seed) < vertical_flip
+    return tf.where(flips, tf.reverse(images, axis=[1]), images)
+
+
+def perturb(
+    images: Tensor,
+    seed: Tensor,
+    *,
+    probability: float = 0.75,
+    threshold: float = 0.6,
+    octaves: int = 3,
+    scales: tuple[int, int] = (1, 4),
+) -> Perturbed:
+    """P_q(X): overlay masked Perlin noise with probability q = `probability`, else X* = X, M = N = 0.
+
+    X* = (1-M) X + (1-β) M X + β N with β ~ U(0.5, 1), N zero outside M. The coarsest octave has
+    2^k cells a side, k uniform over `scales` (both ends included).
+    """
+    choice_seed, noise_seed, beta_seed = _split(seed, 3)
+    count, size = tf.shape(images)[0], int(images.shape[1])
+    noise = perlin_noise(count, size, noise_seed, octaves=octaves, scales=scales)
+    chosen = tf.random.stateless_uniform((count, 1, 1, 1), choice_seed) < probability
+    mask = tf.cast(tf.logical_and(noise > threshold, chosen), tf.float32)
+    beta = tf.random.stateless_uniform((count, 1, 1, 1), beta_seed, *BETA_RANGE)
+    return overlay(images, mask=mask, noise=mask * noise, beta=beta)
+
+
+def overlay(images: Tensor, *, mask: Tensor, noise: Tensor, beta: Tensor) -> Perturbed:
+    """Equation 7: X* = (1-M) X + (1-β) M X + β N."""
+    mixed = (1.0 - mask) * images + (1.0 - beta) * mask * images + beta * noise
+    return Perturbed(mixed, mask, noise, beta)
+
+
+def perlin_noise(
+    count: Tensor, size: int, seed: Tensor, *, octaves: int = 3, scales: tuple[int, int] = (1, 4)
+) -> Tensor:
+    """Perlin noise (count,size,size,1) in [0,1]; 0.5 is the level of no noise.
+
+    Each octave doubles the cells and halves the amplitude; every image is scaled so that its
+    largest deviation from 0.5 is 0.5.
+    """
+    scale_seed, angle_seed = _split(seed, 2)
+    exponents = tf.random.stateless_uniform(
+        (count,), scale_seed, scales[0], scales[1] + 1, dtype=tf.int32
+    )
+    lattice_side = 2 ** (scales[1] + octaves - 1) + 1
+    angles = tf.random.stateless_uniform(
+        (octaves, count, lattice_side * lattice_side), angle_seed, 0.0, 2.0 * math.pi
+    )
+    cells = tf.bitwise.left_shift(tf.ones_like(exponents), exponents)
+    total = tf.zeros((count, size, size))
+    for octave in range(octaves):
+        waves = _gradient_noise(angles[octave], lattice_side, cells * 2**octave, size)
+        total += PERSISTENCE**octave * waves
+    peak = tf.reduce_max(tf.abs(total), axis=(1, 2), keepdims=True)
+    return (0.5 + 0.5 * total / peak)[..., tf.newaxis]
+
+
+def _gradient_noise(angles: Tensor, lattice_side: int, cells: Tensor, size: int) -> Tensor:
+    """One octave (n,size,size) from lattice angles (n,side²) and cells a side (n,)."""
+    centres = (tf.range(size, dtype=tf.float32) + 0.5) / size
+    position = centres[tf.newaxis, :] * tf.cast(cells, tf.float32)[:, tf.newaxis]
+    cell, offset = tf.cast(tf.floor(position), tf.int32), position - tf.floor(position)
+    gradients = tf.stack([tf.cos(angles), tf.sin(angles)], axis=-1)
+
+    def corner(down: int, right: int) -> Tensor:
+        index = (cell[:, :, tf.newaxis] + down) * lattice_side + cell[:, tf.newaxis, :] + right
+        gradient = tf.gather(gradients, index, batch_dims=1)
+        y, x = offset[:, :, tf.newaxis] - down, offset[:, tf.newaxis, :] - right
+        return gradient[..., 0] * y + gradient[..., 1] * x
+
+    fade = offset**3 * (offset * (6.0 * offset - 15.0) + 10.0)
+    fade_y, fade_x = fade[:, :, tf.newaxis], fade[:, tf.newaxis, :]
+    top = corner(0, 0) + fade_x * (corner(0, 1) - corner(0, 0))
+    bottom = corner(1, 0) + fade_x * (corner(1, 1) - corner(1, 0))
+    return top + fade_y * (bottom - top)
+
+
+def _rotate(images: Tensor, angles: Tensor) -> Tensor:
+    """Rotate each image (n,P,P,1) about its centre by its angle in radians."""
+    size = int(images.shape[1])
+    centre = (size - 1) / 2.0
+    cos, sin = tf.cos(angles), tf.sin(angles)
+    zero = tf.zeros_like(cos)
+    shift_x, shift_y = centre - centre * (cos - sin), centre - centre * (sin + cos)
+    transforms = tf.stack([cos, -sin, shift_x, sin, cos, shift_y, zero, zero], axis=1)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=transforms,
+        output_shape=[size, size],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="REFLECT",
+    )
+
+
+def _split(seed: Tensor, count: int) -> list[Tensor]:
+    return tf.unstack(tf.random.split(seed, count), num=count)
