@@ -1,0 +1,258 @@
+#include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
+
+#include <cmath>
+#include <mutex>
+#include <optional>
+#include <string_view>
+#include <variant>
+
+#include "bindings.h"
+#include "vialsight/inspector.h"
+
+namespace vialsight::bindings {
+
+namespace {
+
+Level level_of(std::string_view name) {
+  for (const Level level : {Level::kPatch, Level::kStrip, Level::kRun}) {
+    if (name == name_of(level)) return level;
+  }
+  throw py::value_error("level: expected 'patch', 'strip' or 'run', got '" + std::string(name) + "'");
+}
+
+Clock::time_point deadline_of(std::optional<double> budget_s) {
+  if (!budget_s.has_value()) return Clock::time_point::max();
+  // A day is longer than any slot, and short enough that the sum below cannot overflow.
+  if (!(*budget_s > 0.0 && *budget_s <= 86400.0)) {
+    throw py::value_error("budget_s: expected seconds above 0 and at most 86400, or None, got " +
+                          std::to_string(*budget_s));
+  }
+  return Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(*budget_s));
+}
+
+// An Inspector for Python: calls are serialised, because the C++ class has one control thread and Python callers, whom
+// the released GIL lets run side by side, do not.
+class PythonInspector {
+ public:
+  PythonInspector(const Bundle& bundle, const InspectorOptions& options)
+      : inspector_(create(bundle, options)), patch_size_(bundle.layout().patch_size) {}
+
+  StripVerdict inspect(const py::array& frames, std::optional<double> budget_s, std::uint64_t strip_id) {
+    const std::vector<FrameView> views = views_of(frames);
+    const Clock::time_point deadline = deadline_of(budget_s);
+    const py::gil_scoped_release released;
+    const std::scoped_lock lock(mutex_);
+    return inspector_.inspect(strip_id, views, deadline);
+  }
+
+  void open(std::uint64_t strip_id, std::optional<double> budget_s) {
+    const Clock::time_point deadline = deadline_of(budget_s);
+    raise_unless_ok(without_gil([&] { return inspector_.open(strip_id, deadline); }));
+  }
+
+  void submit(int frame_index, const py::array& frame) {
+    if (frame.ndim() != 2) throw py::value_error("frame: expected shape (height, width), got " + describe(frame));
+    const FrameView view = frame_view(frame, "frame");
+    raise_unless_ok(without_gil([&] { return inspector_.submit(frame_index, view); }));
+  }
+
+  StripVerdict close() {
+    return without_gil([&] { return inspector_.close(); });
+  }
+
+  py::array_t<float> score_patches(const py::array& patches, std::size_t batch_size) {
+    const bool gray8 = py::isinstance<py::array_t<std::uint8_t>>(patches);
+    const std::vector<float> converted = gray8 ? unit_floats(patches) : std::vector<float>();
+    const std::span<const float> values = gray8 ? converted : patch_values(patches);
+    py::array_t<float> scores(patches.shape(0));
+    const std::span<float> result = writable_values(scores);
+    raise_unless_ok(without_gil([&] { return inspector_.score_patches(values, batch_size, result); }));
+    return scores;
+  }
+
+  py::array_t<float> reconstruct(const py::array& patches, std::size_t batch_size) {
+    const std::span<const float> values = patch_values(patches);
+    std::vector<float> scores(static_cast<std::size_t>(patches.shape(0)));
+    py::array_t<float> reconstructions({patches.shape(0), patches.shape(1), patches.shape(2)});
+    const std::span<float> result = writable_values(reconstructions);
+    raise_unless_ok(without_gil([&] { return inspector_.score_patches(values, batch_size, scores, result); }));
+    return reconstructions;
+  }
+
+  py::object images(int frame, int vial, int region) {
+    const std::scoped_lock lock(mutex_);
+    const auto images = inspector_.images(frame, vial, region);
+    if (!images.has_value()) return py::none();
+    return py::make_tuple(square(images->input), square(images->reconstruction));
+  }
+
+  [[nodiscard]] const Bundle& bundle() const { return inspector_.bundle(); }
+  [[nodiscard]] Statistics statistics() const { return inspector_.statistics(); }
+
+ private:
+  static Inspector create(const Bundle& bundle, const InspectorOptions& options) {
+    const auto create_without_gil = [&] {
+      const py::gil_scoped_release released;
+      return Inspector::create(bundle, options);
+    };
+    return value_or_raise(create_without_gil());
+  }
+
+  template <typename Call>
+  auto without_gil(Call call) {
+    const py::gil_scoped_release released;
+    const std::scoped_lock lock(mutex_);
+    return call();
+  }
+
+  static std::vector<FrameView> views_of(const py::array& frames) {
+    if (frames.ndim() != 3) {
+      throw py::value_error("frames: expected shape (frames, height, width), got " + describe(frames));
+    }
+    std::vector<FrameView> views;
+    for (py::ssize_t i = 0; i < frames.shape(0); ++i) views.push_back(frame_view(frames, "frames", i));
+    return views;
+  }
+
+  void require_patch_shape(const py::array& patches) const {
+    if (patches.ndim() != 3 || patches.shape(1) != patch_size_ || patches.shape(2) != patch_size_) {
+      throw py::value_error("patches: expected shape (n, " + std::to_string(patch_size_) + ", " +
+                            std::to_string(patch_size_) + "), got " + describe(patches));
+    }
+  }
+
+  std::span<const float> patch_values(const py::array& patches) const {
+    require_patch_shape(patches);
+    return float_values(patches, "patches", 3);
+  }
+
+  // uint8 patches as floats in [0, 1], as extraction makes them.
+  std::vector<float> unit_floats(const py::array& patches) const {
+    require_patch_shape(patches);
+    if ((patches.flags() & py::array::c_style) == 0) {
+      throw py::value_error("patches: expected C-contiguous memory; copy it with numpy.ascontiguousarray");
+    }
+    const auto* pixels = static_cast<const std::uint8_t*>(patches.data());
+    std::vector<float> values(static_cast<std::size_t>(patches.size()));
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(pixels[i]) / 255.0F;
+    return values;
+  }
+
+  py::array_t<float> square(std::span<const float> values) const {
+    py::array_t<float> result({patch_size_, patch_size_});
+    std::copy(values.begin(), values.end(), result.mutable_data());
+    return result;
+  }
+
+  Inspector inspector_;
+  std::mutex mutex_;
+  int patch_size_;
+};
+
+InspectorOptions options_of(int threads, std::string_view level, bool require_thresholds, double margin_s,
+                            const std::optional<std::filesystem::path>& backend_module) {
+  InspectorOptions options;
+  options.threads = threads;
+  options.level = level_of(level);
+  options.require_thresholds = require_thresholds;
+  if (!(margin_s >= 0.0 && margin_s <= 3600.0)) {
+    throw py::value_error("margin_s: expected seconds from 0 to 3600, got " + std::to_string(margin_s));
+  }
+  options.margin = std::chrono::microseconds(static_cast<std::int64_t>(std::llround(margin_s * 1e6)));
+  options.backend_module = backend_module.value_or(std::filesystem::path());
+  return options;
+}
+
+py::dict times_of(const StripVerdict& verdict) {
+  py::dict times;
+  times["extract_s"] = verdict.times.extract_s;
+  times["infer_s"] = verdict.times.infer_s;
+  times["score_s"] = verdict.times.score_s;
+  times["total_s"] = verdict.times.total_s;
+  times["after_last_frame_s"] = verdict.times.after_last_frame_s;
+  return times;
+}
+
+py::array_t<float> scores_of(const StripVerdict& verdict) {
+  const auto vials = static_cast<py::ssize_t>(verdict.vials.size());
+  const auto regions = static_cast<py::ssize_t>(verdict.thresholds.size());
+  const py::ssize_t per_frame = vials * regions;
+  const py::ssize_t frames = per_frame == 0 ? 0 : static_cast<py::ssize_t>(verdict.scores.size()) / per_frame;
+  py::array_t<float> scores({frames, vials, regions});
+  std::copy(verdict.scores.begin(), verdict.scores.end(), scores.mutable_data());
+  return scores;
+}
+
+void register_verdict(py::module_& module) {
+  py::class_<StripVerdict>(module, "StripVerdict")
+      .def_readonly("strip_id", &StripVerdict::strip_id)
+      .def_property_readonly("verdict", [](const StripVerdict& verdict) { return name_of(verdict.verdict); })
+      .def_property_readonly("accepted",
+                             [](const StripVerdict& verdict) { return verdict.verdict == Verdict::kAccept; })
+      .def_property_readonly("reason", [](const StripVerdict& verdict) { return name_of(verdict.reason); })
+      .def_property_readonly("scores", &scores_of)
+      .def_readonly("thresholds", &StripVerdict::thresholds)
+      .def_property_readonly("vials",
+                             [](const StripVerdict& verdict) {
+                               py::list accepted;
+                               for (const Verdict vial : verdict.vials) accepted.append(vial == Verdict::kAccept);
+                               return accepted;
+                             })
+      .def_property_readonly("times", &times_of)
+      .def_readonly("slack_s", &StripVerdict::slack_s)
+      .def("__repr__", [](const StripVerdict& verdict) {
+        return std::string("<StripVerdict ") + name_of(verdict.verdict) + ", " + name_of(verdict.reason) + ">";
+      });
+}
+
+void register_statistics(py::module_& module) {
+  py::class_<Statistics>(module, "Statistics")
+      .def_readonly("strips", &Statistics::strips)
+      .def_readonly("accepted", &Statistics::accepted)
+      .def_property_readonly("rejected",
+                             [](const Statistics& statistics) {
+                               py::dict counts;
+                               for (int i = 1; i < 8; ++i) {
+                                 counts[name_of(static_cast<Reason>(i))] = statistics.rejected[i];
+                               }
+                               return counts;
+                             })
+      .def_readonly("overruns", &Statistics::overruns)
+      .def_readonly("batch_cost_s", &Statistics::batch_cost_s);
+}
+
+}  // namespace
+
+void register_inspector(py::module_& module) {
+  register_verdict(module);
+  register_statistics(module);
+  constexpr double kMarginS = 0.002;
+  py::class_<PythonInspector>(module, "Inspector")
+      .def(py::init([](const std::variant<Bundle, std::filesystem::path>& bundle, int threads, std::string_view level,
+                       bool require_thresholds, double margin_s,
+                       const std::optional<std::filesystem::path>& backend_module) {
+             const InspectorOptions options =
+                 options_of(threads, level, require_thresholds, margin_s, backend_module);
+             if (const auto* loaded = std::get_if<Bundle>(&bundle)) {
+               return std::make_unique<PythonInspector>(*loaded, options);
+             }
+             return std::make_unique<PythonInspector>(load_bundle(std::get<std::filesystem::path>(bundle)), options);
+           }),
+           py::arg("bundle"), py::kw_only(), py::arg("threads") = 0, py::arg("level") = "strip",
+           py::arg("require_thresholds") = true, py::arg("margin_s") = kMarginS,
+           py::arg("backend_module") = py::none())
+      .def("inspect", &PythonInspector::inspect, py::arg("frames"), py::kw_only(), py::arg("budget_s") = py::none(),
+           py::arg("strip_id") = 0)
+      .def("open", &PythonInspector::open, py::arg("strip_id"), py::kw_only(), py::arg("budget_s") = py::none())
+      .def("submit", &PythonInspector::submit, py::arg("frame_index"), py::arg("frame"))
+      .def("close", &PythonInspector::close)
+      .def("score_patches", &PythonInspector::score_patches, py::arg("patches"), py::kw_only(),
+           py::arg("batch_size") = 0)
+      .def("reconstruct", &PythonInspector::reconstruct, py::arg("patches"), py::kw_only(), py::arg("batch_size") = 0)
+      .def("images", &PythonInspector::images, py::arg("frame"), py::arg("vial"), py::arg("region"))
+      .def_property_readonly("bundle", &PythonInspector::bundle)
+      .def_property_readonly("statistics", &PythonInspector::statistics);
+}
+
+}  // namespace vialsight::bindings

@@ -1,0 +1,61 @@
+// Bundle: the checked contents of a `NAME.vsb` folder, the one artifact between training and the line.
+//
+// load() reads every file once, and checks before any inference library is touched: closed schema, no unknown, missing or
+// duplicate key, the manifest's own digest (manifest.json.sha256), every file's size and SHA-256, no symbolic links, no
+// files the manifest does not name, array shapes. What it returns is exactly the bytes that were checked. Immutable and
+// cheap to copy: several Inspectors may share one. The allow-list of graph operations and the golden patches are checked
+// by Inspector::create.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "vialsight/decision.h"
+#include "vialsight/export.h"
+#include "vialsight/heatmap.h"
+#include "vialsight/layout.h"
+#include "vialsight/status.h"
+
+namespace vialsight {
+
+// Patches scored at freezing by the code that trained the model; arrays are [R][count_per_region][P][P] and scores [R][count].
+struct GoldenPatches {
+  std::size_t count_per_region = 0;  // at least 8
+  std::span<const float> inputs;
+  std::span<const float> reconstructions;
+  std::span<const float> scores;
+  double tolerance = 0.0;  // largest |Δφ| with which a bundle becomes ready
+};
+
+class VIALSIGHT_API Bundle {
+ public:
+  // kNotFound, kDataCorrupt or kUnsupported, with the file and field that is wrong.
+  [[nodiscard]] static Result<Bundle> load(const std::filesystem::path& folder);
+
+  [[nodiscard]] const std::filesystem::path& path() const noexcept;
+  [[nodiscard]] const std::string& name() const noexcept;
+  [[nodiscard]] const Layout& layout() const noexcept;
+  // The manifest as it was read, UTF-8 JSON.
+  [[nodiscard]] const std::string& manifest_json() const noexcept;
+  // SHA-256 of manifest.json, lower-case hex; names the whole bundle, since the manifest names every file's digest.
+  [[nodiscard]] const std::string& sha256() const noexcept;
+  [[nodiscard]] const std::string& input_name() const noexcept;
+  [[nodiscard]] const std::string& output_name() const noexcept;
+  // R thresholds of a level; empty when the bundle is not calibrated for it.
+  [[nodiscard]] std::span<const double> thresholds(Level level) const noexcept;
+  // The fixed heatmap scale of a region; nothing before calibration.
+  [[nodiscard]] std::optional<HeatmapScale> heatmap_scale(std::size_t region) const noexcept;
+  [[nodiscard]] std::span<const std::byte> model() const noexcept;  // serialised GraphDef
+  [[nodiscard]] const GoldenPatches& golden() const noexcept;
+
+ private:
+  struct Contents;
+  explicit Bundle(std::shared_ptr<const Contents> contents) noexcept;
+  std::shared_ptr<const Contents> contents_;
+};
+
+}  // namespace vialsight

@@ -1,0 +1,47 @@
+// Backend: runs one batch of patches through the network. The only door to an inference library.
+//
+// Valid C++17 and free of TensorFlow, because it is compiled into both sides of a dlopen: libvialsight.so, which loads a
+// backend module, and the module itself. Both must come from one build; kBackendAbi guards that. Narrow enough that a
+// worker process can stand behind it later: one call, plain floats.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "vialsight/status.h"
+
+namespace vialsight {
+
+struct BackendOptions {
+  const void* model = nullptr;  // serialised GraphDef; borrowed for the call that creates the backend
+  std::size_t model_size = 0;   // bytes
+  std::string input_name;       // node names, without ":0"
+  std::string output_name;
+  int patch_size = 0;  // P
+  int threads = 0;     // inside one batch; 0: one per core
+};
+
+// Not thread-safe: one thread at a time.
+class Backend {
+ public:
+  Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+  virtual ~Backend() = default;
+
+  // Reconstructs `count` ≥ 1 patches of P·P floats. The first call with a new count is slow (graph optimisation).
+  [[nodiscard]] virtual Status run(const float* patches, std::size_t count, float* reconstructions) noexcept = 0;
+};
+
+inline constexpr std::uint32_t kBackendAbi = 1;
+
+// What a backend module exports under the C name "vialsight_backend_entry".
+struct BackendEntry {
+  std::uint32_t abi;         // kBackendAbi
+  const char* name;          // "tensorflow"
+  const char* version;       // of the inference library it runs on
+  Status (*create)(const BackendOptions& options, Backend** backend) noexcept;
+};
+
+}  // namespace vialsight

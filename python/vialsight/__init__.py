@@ -1,0 +1,40 @@
+"""VialSight: inline visual inspection, trained in Python and proven equal in C++.
+
+Importing this package loads the C++ core and NumPy, never TensorFlow.
+"""
+
+from pathlib import Path
+
+from vialsight import _core
+from vialsight._core import (
+    Bundle,
+    Inspector,
+    Layout,
+    Statistics,
+    StripVerdict,
+    decide,
+    extract_patches,
+    heatmap,
+    ssim,
+)
+
+__version__: str = _core.__version__
+
+__all__ = [
+    "Bundle",
+    "Inspector",
+    "Layout",
+    "Statistics",
+    "StripVerdict",
+    "__version__",
+    "cmake_dir",
+    "decide",
+    "extract_patches",
+    "heatmap",
+    "ssim",
+]
+
+
+def cmake_dir() -> Path:
+    """Folder to put into CMAKE_PREFIX_PATH so that `find_package(vialsight CONFIG)` finds us."""
+    return Path(_core.__file__).resolve().parent

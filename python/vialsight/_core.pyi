@@ -1,0 +1,242 @@
+"""VialSight's C++ core: what training, calibration and the line share.
+
+Arrays are refused, with what was expected, never converted. The GIL is released while C++ computes.
+"""
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+__version__: str
+__file__: str
+git_revision: str
+
+_Float32 = npt.NDArray[np.float32]
+_Box = tuple[int, int, int, int]
+
+class Layout:
+    """Where the regions of every vial lie in a frame, and how many frames make a strip.
+
+    Boxes are (x, y, width, height) in pixels of the frame, one per vial and region.
+
+    Raises:
+        DataError: a field is missing, unknown or out of range, or a box leaves the frame.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        frame_width: int,
+        frame_height: int,
+        regions: Sequence[str],
+        boxes: Sequence[Sequence[_Box]],
+        patch_size: int = 256,
+        frames: int = 1,
+        bit_depth: int = 8,
+    ) -> None: ...
+    @staticmethod
+    def from_json(text: str) -> Layout:
+        """Layout from the text of a `layout.json`; the schema is closed."""
+    @staticmethod
+    def load(path: str | PathLike[str]) -> Layout:
+        """Layout from a `layout.json` file."""
+    def to_json(self) -> str:
+        """The layout as `layout.json` text."""
+    def box(self, vial: int, region: int) -> _Box:
+        """Box (x, y, width, height) of a region of a vial, in pixels."""
+    @property
+    def name(self) -> str: ...
+    @property
+    def frame_width(self) -> int: ...
+    @property
+    def frame_height(self) -> int: ...
+    @property
+    def bit_depth(self) -> int: ...
+    @property
+    def frames(self) -> int: ...
+    @property
+    def patch_size(self) -> int: ...
+    @property
+    def regions(self) -> list[str]: ...
+    @property
+    def vials(self) -> int: ...
+    @property
+    def patches_per_frame(self) -> int: ...
+    @property
+    def patches_per_strip(self) -> int: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+def extract_patches(
+    frame: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], layout: Layout
+) -> _Float32:
+    """Cut a frame (H, W) into patches (V, R, P, P), float32 in [0, 1].
+
+    Resampling equals `tf.image.resize(method="bilinear", antialias=True)` within 1e-5; a box that
+    is P×P is copied. uint8 is divided by 255, uint16 by 2^bit_depth - 1.
+
+    Raises:
+        TypeError: pixels are not uint8 or uint16.
+        ValueError: size, dtype, stride or a pixel value does not fit the layout.
+    """
+
+def ssim(x: _Float32, y: _Float32) -> _Float32:
+    """Mean SSIM (n,) of two stacks (n, H, W) in [0, 1], exactly as `tf.image.ssim` defines it.
+
+    Gaussian window 11×11, σ = 1.5, valid padding, population covariance, K1 = 0.01, K2 = 0.03, L = 1.
+    NaN where a pixel is not finite. The anomaly score is φ = 1 - SSIM (paper eq. 10).
+
+    Raises:
+        TypeError: not float32.
+        ValueError: shapes differ, an edge is below 11, or memory is not contiguous.
+    """
+
+def heatmap(
+    x: _Float32, y: _Float32, *, vmin: float | None = None, vmax: float | None = None
+) -> _Float32:
+    """|x - y| of two stacks (n, H, W), scaled to [0, 1] (paper eqs. 11 and 12).
+
+    With `vmin` and `vmax` the scale is fixed; without, it is each patch's own minimum and maximum,
+    which makes every good part glow: not for an operator's screen.
+    """
+
+def decide(
+    layout: Layout, scores: _Float32, thresholds: Sequence[float]
+) -> tuple[list[bool], bool]:
+    """Vials accepted (V) and strip accepted, from φ (F, V, R) and one threshold per region.
+
+    A patch is defective when φ > t or φ is not finite (SPEC §6, paper eq. 14).
+    """
+
+class Bundle:
+    """The checked contents of a `NAME.vsb` folder. Immutable.
+
+    Raises:
+        BundleError: a file is missing, extra, altered or malformed; the message names it.
+    """
+
+    @staticmethod
+    def load(path: str | PathLike[str]) -> Bundle:
+        """Read and check a bundle: schema, sizes, hashes, shapes. Loads no inference library."""
+    @property
+    def path(self) -> Any: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def layout(self) -> Layout: ...
+    @property
+    def manifest_json(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def thresholds(self) -> dict[str, list[float] | None]: ...
+    def heatmap_scale(self, region: int) -> tuple[float, float] | None:
+        """(vmin, vmax) fitted at calibration, or None before it."""
+    @property
+    def model(self) -> bytes: ...
+    @property
+    def golden_inputs(self) -> _Float32: ...
+    @property
+    def golden_reconstructions(self) -> _Float32: ...
+    @property
+    def golden_scores(self) -> _Float32: ...
+    @property
+    def golden_tolerance(self) -> float: ...
+
+class StripVerdict:
+    """Result of one strip; `scores` are φ (F, V, R), NaN where no score was made in time."""
+
+    @property
+    def strip_id(self) -> int: ...
+    @property
+    def verdict(self) -> Literal["accept", "reject"]: ...
+    @property
+    def accepted(self) -> bool: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def scores(self) -> _Float32: ...
+    @property
+    def thresholds(self) -> list[float]: ...
+    @property
+    def vials(self) -> list[bool]: ...
+    @property
+    def times(self) -> dict[str, float]: ...
+    @property
+    def slack_s(self) -> float: ...
+
+class Statistics:
+    """Counters of an Inspector; strips = accepted + sum of rejected."""
+
+    @property
+    def strips(self) -> int: ...
+    @property
+    def accepted(self) -> int: ...
+    @property
+    def rejected(self) -> dict[str, int]: ...
+    @property
+    def overruns(self) -> int: ...
+    @property
+    def batch_cost_s(self) -> float: ...
+
+class Inspector:
+    """Strips in, verdicts out, through the C++ core and its TensorFlow backend.
+
+    Args:
+        bundle: a Bundle, or the path of one.
+        threads: of the backend inside one batch; 0 means one per core.
+        level: which threshold set decides: "patch", "strip" (the line's) or "run".
+        require_thresholds: False for scoring only, as calibration does.
+        margin_s: `close` returns this long before the deadline.
+        backend_module: path of the backend's shared object; None means the one installed with us.
+
+    Raises:
+        BundleError: the bundle is broken or not calibrated, an operation is not allowed, the golden
+            patches score differently here, or TensorFlow cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | str | PathLike[str],
+        *,
+        threads: int = 0,
+        level: Literal["patch", "strip", "run"] = "strip",
+        require_thresholds: bool = True,
+        margin_s: float = 0.002,
+        backend_module: str | PathLike[str] | None = None,
+    ) -> None: ...
+    def inspect(
+        self,
+        frames: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
+        *,
+        budget_s: float | None = None,
+        strip_id: int = 0,
+    ) -> StripVerdict:
+        """Inspect one strip from its frames (F, H, W) within `budget_s` seconds (None: no limit).
+
+        Lateness and faults are verdicts; only wrong arrays raise (TypeError, ValueError).
+        """
+    def open(self, strip_id: int, *, budget_s: float | None = None) -> None:
+        """Open a slot that must be decided within `budget_s` seconds."""
+    def submit(
+        self, frame_index: int, frame: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    ) -> None:
+        """Hand over frame (H, W) number `frame_index` from 0; it is copied and scored at once."""
+    def close(self) -> StripVerdict:
+        """End the slot and return its verdict by the deadline."""
+    def score_patches(
+        self, patches: npt.NDArray[np.uint8] | _Float32, *, batch_size: int = 0
+    ) -> _Float32:
+        """φ (n,) of patches (n, P, P), uint8 or float32 in [0, 1]; 0 means one frame's batch."""
+    def reconstruct(self, patches: _Float32, *, batch_size: int = 0) -> _Float32:
+        """Reconstructions (n, P, P) of patches (n, P, P) in [0, 1]."""
+    def images(self, frame: int, vial: int, region: int) -> tuple[_Float32, _Float32] | None:
+        """Input and reconstruction (P, P) of a patch of the last strip; None if it was not scored."""
+    @property
+    def bundle(self) -> Bundle: ...
+    @property
+    def statistics(self) -> Statistics: ...
