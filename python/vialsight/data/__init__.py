@@ -1,0 +1,39 @@
+"""Datasets on disk: tables, images, splits, adapters, and their patches."""
+
+from vialsight.data.adapters import prepare_elpv, prepare_mvtec, prepare_split
+from vialsight.data.dataset import (
+    DEFECTIVE,
+    NOMINAL,
+    UNKNOWN,
+    Dataset,
+    Strip,
+    load_strip,
+    patch_truth,
+    read_dataset,
+    write_dataset,
+)
+from vialsight.data.images import load_frame, load_mask
+from vialsight.data.patches import DatasetPatches
+from vialsight.data.records import Record
+from vialsight.data.splits import Fractions, assign_splits
+
+__all__ = [
+    "DEFECTIVE",
+    "NOMINAL",
+    "UNKNOWN",
+    "Dataset",
+    "DatasetPatches",
+    "Fractions",
+    "Record",
+    "Strip",
+    "assign_splits",
+    "load_frame",
+    "load_mask",
+    "load_strip",
+    "patch_truth",
+    "prepare_elpv",
+    "prepare_mvtec",
+    "prepare_split",
+    "read_dataset",
+    "write_dataset",
+]

@@ -1,0 +1,191 @@
+"""A dataset on disk: folder with `dataset.csv` and `layout.json`."""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from vialsight.data.images import Frame, header_problem, load_frame, load_mask, mask_problem
+from vialsight.data.records import SPLITS, Record, raise_listed, read_records, write_records
+from vialsight.errors import DataError
+from vialsight.layout import Layout
+
+LAYOUT_NAME: Final = "layout.json"
+NOMINAL: Final = 0
+DEFECTIVE: Final = 1
+UNKNOWN: Final = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strip:
+    """The inspected frames of one run of one product, in order."""
+
+    product: str
+    run: int
+    defective: bool
+    records: tuple[Record, ...]
+
+    @property
+    def name(self) -> str:
+        """Product and run, as reports write them."""
+        return f"{self.product}/run {self.run}"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Checked records and the layout all their images have."""
+
+    folder: Path
+    layout: Layout
+    records: tuple[Record, ...]
+
+    @property
+    def products(self) -> tuple[str, ...]:
+        """Product names, sorted, each once."""
+        return tuple(sorted({record.product for record in self.records}))
+
+    def select(self, *, split: str | None = None, label: str | None = None) -> "Dataset":
+        """Return the part with this split and label.
+
+        Raises DataError when the split has no image at all; a label may have none.
+        """
+        chosen = self.records
+        if split is not None:
+            chosen = tuple(record for record in chosen if record.split == split)
+            if not chosen:
+                raise DataError(f"{self.folder}: split {split!r} is empty; {self._split_counts()}")
+        if label is not None:
+            chosen = tuple(record for record in chosen if record.label == label)
+        return replace(self, records=chosen)
+
+    def strips(self) -> tuple[Strip, ...]:
+        """Group the records by product and run, frames in order.
+
+        Raises DataError naming strips that do not have exactly the layout's number of frames.
+        """
+        groups: dict[tuple[str, int], list[Record]] = defaultdict(list)
+        for record in self.records:
+            groups[record.product, record.run].append(record)
+        strips = [_strip(product, run, groups[product, run]) for product, run in sorted(groups)]
+        frames = self.layout.frames
+        wrong = [
+            f"{strip.name}: has {len(strip.records)}"
+            for strip in strips
+            if len(strip.records) != frames
+        ]
+        raise_listed(f"{self.folder}: strips without exactly {frames} frames", wrong)
+        return tuple(strips)
+
+    def sha256(self) -> str:
+        """Hash of content: layout, labels, splits, image and mask bytes, in any row order.
+
+        Paths do not count: the same data elsewhere has the same hash. Decodes every image on the
+        way; raises DataError naming those that cannot be.
+        """
+        layout = json.dumps(json.loads(self.layout.to_json()), sort_keys=True)
+        rows, problems = [], []
+        for record in self.records:
+            try:
+                rows.append(self._record_line(record))
+            except DataError as error:
+                problems.append(str(error))
+        raise_listed("images that cannot be used", problems)
+        return hashlib.sha256("\n".join([layout, *sorted(rows)]).encode()).hexdigest()
+
+    def _record_line(self, record: Record) -> str:
+        load_frame(record.image, self.layout.bit_depth)
+        mask = ""
+        if record.mask is not None:
+            load_mask(record.mask)
+            mask = _file_sha256(record.mask)
+        fields = (record.product, record.run, record.frame, record.label, record.split)
+        return json.dumps([*fields, _file_sha256(record.image), mask])
+
+    def _split_counts(self) -> str:
+        counts = {name: sum(r.split == name for r in self.records) for name in SPLITS}
+        return "images per split: " + ", ".join(f"{name} {n}" for name, n in counts.items())
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """Read `folder/dataset.csv` and `folder/layout.json` with every check short of decoding.
+
+    Raises DataError naming what is wrong: see `read_records`; images and masks whose header does
+    not fit the layout; a layout that is none.
+    """
+    layout = _read_layout(folder / LAYOUT_NAME)
+    records = read_records(folder)
+    raise_listed("images that do not fit the layout", list(_header_problems(records, layout)))
+    return Dataset(folder, layout, records)
+
+
+def write_dataset(folder: Path, layout: Layout, records: Iterable[Record]) -> None:
+    """Write `dataset.csv` and `layout.json` into an existing folder; images stay where they are."""
+    (folder / LAYOUT_NAME).write_text(
+        json.dumps(json.loads(layout.to_json()), indent=2) + "\n", encoding="utf-8"
+    )
+    write_records(folder, records)
+
+
+def patch_truth(record: Record, layout: Layout) -> npt.NDArray[np.int8]:
+    """What is known of one image's patches, int8 (V,R): NOMINAL, DEFECTIVE or UNKNOWN.
+
+    The patches of a nominal product are nominal. A defective product of one patch is that patch;
+    otherwise its mask says which boxes hold defective pixels, and without a mask nothing is known.
+    Raises DataError for a mask that cannot be read or has another size.
+    """
+    shape = (layout.vials, len(layout.regions))
+    if not record.defective:
+        return np.full(shape, NOMINAL, np.int8)
+    if layout.patches_per_frame == 1:
+        return np.full(shape, DEFECTIVE, np.int8)
+    if record.mask is None:
+        return np.full(shape, UNKNOWN, np.int8)
+    return _truth_in_boxes(load_mask(record.mask), layout)
+
+
+def load_strip(strip: Strip, layout: Layout) -> Frame:
+    """Load the frames of a strip, uint8 or uint16 (F,H,W); raises DataError as `load_frame`."""
+    frames: Frame = np.stack([load_frame(r.image, layout.bit_depth) for r in strip.records])
+    return frames
+
+
+def _truth_in_boxes(mask: npt.NDArray[np.bool_], layout: Layout) -> npt.NDArray[np.int8]:
+    truth = np.full((layout.vials, len(layout.regions)), NOMINAL, np.int8)
+    for vial, region in np.ndindex(truth.shape):
+        x, y, width, height = layout.box(vial, region)
+        if mask[y : y + height, x : x + width].any():
+            truth[vial, region] = DEFECTIVE
+    return truth
+
+
+def _strip(product: str, run: int, records: list[Record]) -> Strip:
+    ordered = tuple(sorted(records, key=lambda record: record.frame))
+    return Strip(product=product, run=run, defective=ordered[0].defective, records=ordered)
+
+
+def _read_layout(path: Path) -> Layout:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; a dataset is a folder with dataset.csv and {path.name}")
+    return Layout.load(path)
+
+
+def _header_problems(records: Iterable[Record], layout: Layout) -> Iterable[str]:
+    size = {"width": layout.frame_width, "height": layout.frame_height}
+    for record in records:
+        yield from _one(header_problem(record.image, bit_depth=layout.bit_depth, **size))
+        if record.mask is not None:
+            yield from _one(mask_problem(record.mask, **size))
+
+
+def _one(problem: str | None) -> list[str]:
+    return [] if problem is None else [problem]
+
+
+def _file_sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

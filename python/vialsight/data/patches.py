@@ -1,0 +1,111 @@
+"""Patches of a dataset, extracted through the C++ core, for training and calibration."""
+
+import threading
+from collections import OrderedDict
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from vialsight import _core
+from vialsight.data.dataset import Dataset, patch_truth
+from vialsight.data.images import load_frame
+from vialsight.errors import DataError
+
+Patches = npt.NDArray[np.float32]
+
+DEFAULT_CACHE_BYTES: Final = 512 * 2**20
+
+
+class DatasetPatches:
+    """All V·R patches of every record, in the order of records, vials, regions.
+
+    Implements `pipeline.PatchSource`. Threads may read at the same time. The patches of recently
+    used frames stay in memory, up to `cache_bytes`.
+    """
+
+    def __init__(self, dataset: Dataset, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        self._dataset = dataset
+        self._cache = _PatchCache(cache_bytes)
+
+    @property
+    def patch_size(self) -> int:
+        """P, edge of a patch in pixels."""
+        return self._dataset.layout.patch_size
+
+    @property
+    def regions(self) -> npt.NDArray[np.int64]:
+        """Index of each patch's region, (n,)."""
+        layout = self._dataset.layout
+        one_frame = np.tile(np.arange(len(layout.regions), dtype=np.int64), layout.vials)
+        return np.tile(one_frame, len(self._dataset.records))
+
+    @property
+    def truth(self) -> npt.NDArray[np.int8]:
+        """NOMINAL, DEFECTIVE or UNKNOWN for each patch, (n,); see `patch_truth`."""
+        layout, records = self._dataset.layout, self._dataset.records
+        return np.concatenate([patch_truth(record, layout).ravel() for record in records])
+
+    def __len__(self) -> int:
+        return len(self._dataset.records) * self._dataset.layout.patches_per_frame
+
+    def read(self, indices: npt.NDArray[np.int64]) -> Patches:
+        """Return the patches at `indices`, int64 (n,), as float32 (n,P,P) in [0,1].
+
+        Raises IndexError for an index outside [0, len), DataError for an unusable image.
+        """
+        self._check(indices)
+        size, per_frame = self.patch_size, self._dataset.layout.patches_per_frame
+        result = np.empty((len(indices), size, size), np.float32)
+        frames, places = np.divmod(indices, per_frame)
+        for frame in np.unique(frames):
+            rows = np.flatnonzero(frames == frame)
+            result[rows] = self._frame_patches(int(frame))[places[rows]]
+        return result
+
+    def _check(self, indices: npt.NDArray[np.int64]) -> None:
+        if indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer):
+            raise TypeError(f"indices must be int64 (n,); got {indices.dtype} {indices.shape}")
+        if len(indices) and (indices.min() < 0 or indices.max() >= len(self)):
+            raise IndexError(f"indices must be in [0, {len(self)}); got up to {indices.max()}")
+
+    def _frame_patches(self, index: int) -> Patches:
+        cached = self._cache.get(index)
+        if cached is not None:
+            return cached
+        patches = self._extract(index).reshape(-1, self.patch_size, self.patch_size)
+        self._cache.put(index, patches)
+        return patches
+
+    def _extract(self, index: int) -> Patches:
+        layout, image = self._dataset.layout, self._dataset.records[index].image
+        try:
+            return _core.extract_patches(load_frame(image, layout.bit_depth), layout)
+        except ValueError as error:
+            raise DataError(f"{image}: {error}") from error
+
+
+class _PatchCache:
+    """Least recently used arrays, bounded in bytes."""
+
+    def __init__(self, capacity_bytes: int) -> None:
+        self._capacity = capacity_bytes
+        self._used = 0
+        self._arrays: OrderedDict[int, Patches] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: int) -> Patches | None:
+        with self._lock:
+            if key not in self._arrays:
+                return None
+            self._arrays.move_to_end(key)
+            return self._arrays[key]
+
+    def put(self, key: int, array: Patches) -> None:
+        with self._lock:
+            if key in self._arrays or array.nbytes > self._capacity:
+                return
+            self._arrays[key] = array
+            self._used += array.nbytes
+            while self._used > self._capacity:
+                self._used -= self._arrays.popitem(last=False)[1].nbytes

@@ -1,0 +1,198 @@
+"""Rows of `dataset.csv`: reading with every check, writing."""
+
+import csv
+import io
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from vialsight import atomic
+from vialsight.errors import DataError
+
+TABLE_NAME: Final = "dataset.csv"
+COLUMNS: Final = ("image", "product", "run", "frame", "label", "split", "mask")
+LABELS: Final = ("nominal", "defective")
+SPLITS: Final = ("train", "validation", "calibration", "test")
+_LISTED: Final = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """One image of the data: a frame of one run of one product."""
+
+    image: Path
+    product: str
+    run: int = 1
+    frame: int = 1
+    label: str
+    split: str = ""  # empty: in no split
+    mask: Path | None = None
+
+    @property
+    def defective(self) -> bool:
+        """Whether the product is labelled defective."""
+        return self.label == "defective"
+
+
+def read_records(folder: Path) -> tuple[Record, ...]:
+    """Read and check `folder/dataset.csv`; relative paths are taken from `folder`.
+
+    Raises DataError naming lines and values that are wrong: columns, labels, splits, numbers,
+    duplicates, missing files, a product in two splits or with two labels.
+    """
+    rows = _read_rows(folder / TABLE_NAME)
+    problems = [f"line {line}: {text}" for line, row in rows for text in _row_problems(row)]
+    raise_listed(f"{folder / TABLE_NAME}: wrong values", problems)
+    records = tuple(_record(folder, row) for _, row in rows)
+    _check_duplicates(records)
+    _check_products(records)
+    check_files(records)
+    return records
+
+
+def write_records(folder: Path, records: Iterable[Record]) -> None:
+    """Write `folder/dataset.csv` atomically; files outside `folder` get absolute paths."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for record in records:
+        mask = "" if record.mask is None else _path_text(folder, record.mask)
+        image = _path_text(folder, record.image)
+        numbers = (record.run, record.frame)
+        table.writerow((image, record.product, *numbers, record.label, record.split, mask))
+    atomic.write_text(folder / TABLE_NAME, text.getvalue())
+
+
+def check_files(records: Sequence[Record]) -> None:
+    """Raise DataError naming the images and masks that do not exist."""
+    paths = [record.image for record in records]
+    paths += [record.mask for record in records if record.mask is not None]
+    missing = [str(path) for path in paths if not path.is_file()]
+    raise_listed("files named in the data do not exist", missing)
+
+
+def raise_listed(title: str, problems: Sequence[str]) -> None:
+    """Raise DataError with the first problems listed, or return when there are none."""
+    if not problems:
+        return
+    lines = [f"{title} ({len(problems)}):", *(f"  {text}" for text in problems[:_LISTED])]
+    if len(problems) > _LISTED:
+        lines.append(f"  and {len(problems) - _LISTED} more")
+    raise DataError("\n".join(lines))
+
+
+def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            _check_columns(path, next(reader, []))
+            rows = [(reader.line_num, cells) for cells in reader if cells]
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path}: no such file; a dataset is a folder with {TABLE_NAME} and layout.json"
+        ) from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: expected a UTF-8 CSV table, cannot read it ({error})") from error
+    return _named_cells(path, rows)
+
+
+def _named_cells(
+    path: Path, rows: Sequence[tuple[int, list[str]]]
+) -> list[tuple[int, dict[str, str]]]:
+    if not rows:
+        raise DataError(f"{path}: expected at least one row, the table is empty")
+    problems = [
+        f"line {line}: {len(cells)} cells" for line, cells in rows if len(cells) != len(COLUMNS)
+    ]
+    raise_listed(f"{path}: expected {len(COLUMNS)} cells ({','.join(COLUMNS)})", problems)
+    return [(line, dict(zip(COLUMNS, cells, strict=True))) for line, cells in rows]
+
+
+def _check_columns(path: Path, header: list[str]) -> None:
+    if tuple(header) == COLUMNS:
+        return
+    missing = [name for name in COLUMNS if name not in header]
+    unknown = [name for name in header if name not in COLUMNS]
+    details = [
+        f"{what}: {', '.join(names)}"
+        for what, names in (("missing", missing), ("unknown", unknown))
+        if names
+    ]
+    raise DataError(
+        f"{path}: expected the columns {','.join(COLUMNS)} in this order; "
+        f"{'; '.join(details) or 'order or number differs'}"
+    )
+
+
+def _row_problems(row: dict[str, str]) -> list[str]:
+    problems = [f"{name} is empty" for name in ("image", "product") if not row[name].strip()]
+    problems += [
+        f"{name} must be an integer from 1, got {row[name]!r}"
+        for name in ("run", "frame")
+        if not _is_positive_integer(row[name])
+    ]
+    if row["label"] not in LABELS:
+        problems.append(f"label must be {' or '.join(LABELS)}, got {row['label']!r}")
+    if row["split"] not in ("", *SPLITS):
+        problems.append(f"split must be {', '.join(SPLITS)} or empty, got {row['split']!r}")
+    if row["mask"] and row["label"] == "nominal":
+        problems.append("a nominal image has no defect mask; leave mask empty")
+    return problems
+
+
+def _is_positive_integer(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 9 and int(text) >= 1
+
+
+def _record(folder: Path, row: dict[str, str]) -> Record:
+    return Record(
+        image=_absolute(folder, row["image"]),
+        product=row["product"],
+        run=int(row["run"]),
+        frame=int(row["frame"]),
+        label=row["label"],
+        split=row["split"],
+        mask=_absolute(folder, row["mask"]) if row["mask"] else None,
+    )
+
+
+def _check_duplicates(records: Sequence[Record]) -> None:
+    images = Counter(str(record.image) for record in records)
+    raise_listed("images listed more than once", [path for path, n in images.items() if n > 1])
+    frames = Counter((record.product, record.run, record.frame) for record in records)
+    raise_listed(
+        "product, run and frame listed more than once",
+        [f"product {p!r} run {r} frame {f}" for (p, r, f), n in frames.items() if n > 1],
+    )
+
+
+def _check_products(records: Sequence[Record]) -> None:
+    splits: dict[str, set[str]] = defaultdict(set)
+    labels: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        splits[record.product].add(record.split)
+        labels[record.product].add(record.label)
+    raise_listed(
+        "products in more than one split (a product belongs to one)",
+        [f"{product!r}: {_words(found)}" for product, found in splits.items() if len(found) > 1],
+    )
+    raise_listed(
+        "products with more than one label",
+        [f"{product!r}: {_words(found)}" for product, found in labels.items() if len(found) > 1],
+    )
+
+
+def _words(values: set[str]) -> str:
+    return ", ".join(value or "(none)" for value in sorted(values))
+
+
+def _absolute(folder: Path, text: str) -> Path:
+    return Path(os.path.abspath(folder / text))
+
+
+def _path_text(folder: Path, path: Path) -> str:
+    root = Path(os.path.abspath(folder))
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
