@@ -1,0 +1,172 @@
+"""The installed package as the dynamic linker, an importer and a stranger's CMake project see it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import vialsight
+
+PACKAGE = vialsight.cmake_dir()
+REPOSITORY = Path(__file__).resolve().parents[2]
+FOREIGN_SYMBOL = re.compile(r"tensorflow|\babsl::|google::protobuf|\btsl::|\bxla::|Eigen::")
+
+
+def run(*command: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, check=True, **options
+    )
+
+
+def needed_libraries(library: Path) -> set[str]:
+    dynamic_section = run("readelf", "--dynamic", "--wide", library).stdout
+    return set(re.findall(r"\(NEEDED\).*\[(.+?)\]", dynamic_section))
+
+
+def defined_symbols(library: Path) -> list[str]:
+    return run("nm", "--dynamic", "--defined-only", "--demangle", library).stdout.splitlines()
+
+
+def test_library_needs_no_inference_library() -> None:
+    needed = needed_libraries(PACKAGE / "libvialsight.so")
+    assert not [name for name in needed if re.search("tensorflow|absl|protobuf|crypto", name)]
+    assert any(name.startswith("libstdc++") for name in needed), "the check itself must see names"
+
+
+def test_library_exports_only_our_names() -> None:
+    symbols = defined_symbols(PACKAGE / "libvialsight.so")
+    assert any("vialsight::Inspector::create" in line for line in symbols)
+    foreign = [line for line in symbols if FOREIGN_SYMBOL.search(line) or "nlohmann" in line]
+    assert foreign == []
+
+
+def test_backend_module_needs_both_tensorflow_libraries() -> None:
+    # Without --no-as-needed the linker drops libtensorflow_cc and no session can be created.
+    needed = needed_libraries(PACKAGE / "vialsight_tensorflow.so")
+    assert {"libtensorflow_cc.so.2", "libtensorflow_framework.so.2"} <= needed
+
+
+def test_backend_module_exports_its_entry_only() -> None:
+    symbols = [
+        line.split(maxsplit=2)[2]
+        for line in defined_symbols(PACKAGE / "vialsight_tensorflow.so")
+        if line.split(maxsplit=2)[1] in {"T", "D", "B", "R"}
+    ]
+    assert symbols == ["vialsight_backend_entry"]
+
+
+def test_backend_finds_tensorflow_beside_the_package() -> None:
+    dynamic_section = run("readelf", "--dynamic", "--wide", PACKAGE / "vialsight_tensorflow.so").stdout
+    assert "$ORIGIN/../tensorflow" in dynamic_section
+    assert str(Path.home()) not in dynamic_section
+
+
+@pytest.mark.parametrize("statement", ["import vialsight", "import vialsight.cli"])
+def test_import_loads_no_tensorflow(statement: str) -> None:
+    code = (
+        f"{statement}; import sys;"
+        "heavy = sorted({m.split('.')[0] for m in sys.modules} & {'tensorflow', 'keras', 'jax'});"
+        "maps = open('/proc/self/maps').read();"
+        "print(heavy, 'libtensorflow' in maps)"
+    )
+    assert run(sys.executable, "-c", code).stdout.strip() == "[] False"
+
+
+def test_help_loads_no_tensorflow() -> None:
+    code = (
+        "import sys, runpy; sys.argv = ['vialsight', '--help']\n"
+        "try:\n    runpy.run_module('vialsight', run_name='__main__')\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+        "assert 'libtensorflow' not in open('/proc/self/maps').read()\n"
+    )
+    assert "calibrate" in run(sys.executable, "-c", code).stdout
+
+
+def cmake_prefix() -> Path:
+    return Path(run(sys.executable, "-m", "vialsight", "--cmake-dir").stdout.strip())
+
+
+def readme_snippet() -> str:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```cpp\n(.*?)```", text, flags=re.DOTALL)
+    return snippet
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Programs of a CMake project that knows only the installed package; returns their folder."""
+    folder = tmp_path_factory.mktemp("consumer")
+    snippet = folder / "readme_snippet.cc"
+    snippet.write_text(readme_snippet(), encoding="utf-8")
+    source = REPOSITORY / "tests" / "packaging" / "consumer"
+    sources = [
+        source / "score_golden.cc",
+        REPOSITORY / "cpp" / "examples" / "inspect_strip.cc",
+        snippet,
+    ]
+    build = folder / "build"
+    run(
+        *("cmake", "-S", source, "-B", build, "-G", "Ninja"),
+        f"-DCMAKE_PREFIX_PATH={cmake_prefix()}",
+        f"-DPROGRAMS={';'.join(str(path) for path in sources)}",
+    )
+    run("cmake", "--build", build)
+    return build
+
+
+def test_prefix_is_the_package_folder() -> None:
+    assert (cmake_prefix() / "lib" / "cmake" / "vialsight" / "vialsightConfig.cmake").is_file()
+    assert (cmake_prefix() / "include" / "vialsight" / "inspector.h").is_file()
+
+
+@pytest.mark.tensorflow
+def test_stranger_scores_golden_patches(programs: Path, tiny_bundle: Path) -> None:
+    result = run(programs / "score_golden", tiny_bundle, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"})
+    pairs = [[float(number) for number in line.split()] for line in result.stdout.splitlines()]
+    assert len(pairs) >= 8
+    assert max(abs(here - frozen) for here, frozen in pairs) <= 1e-5
+    assert max(frozen for _, frozen in pairs) > 0.0
+
+
+def write_pgm(path: Path, width: int, height: int, seed: int) -> None:
+    pixels = bytes((i * 31 + seed * 7919) % 251 for i in range(width * height))
+    path.write_bytes(b"P5\n%d %d\n255\n" % (width, height) + pixels)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("program", ["inspect_strip", "readme_snippet"])
+def test_example_gives_the_python_verdict(
+    program: str, programs: Path, tiny_calibrated_bundle: Path, tmp_path: Path
+) -> None:
+    import numpy as np
+
+    layout = vialsight.Bundle.load(tiny_calibrated_bundle).layout
+    size = layout.frame_width, layout.frame_height
+    paths = [tmp_path / f"{i}.pgm" for i in range(layout.frames)]
+    for seed, path in enumerate(paths):
+        write_pgm(path, *size, seed)
+    command = [str(programs / program), str(tiny_calibrated_bundle), "60000", *map(str, paths)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    frames = np.stack(
+        [np.frombuffer(p.read_bytes()[-size[0] * size[1] :], np.uint8).reshape(size[::-1]) for p in paths]
+    )
+    verdict = vialsight.Inspector(tiny_calibrated_bundle).inspect(frames)
+    assert result.returncode == (0 if verdict.accepted else 1), result.stderr
+    assert result.stdout.split()[0] == verdict.verdict
+    scores = [float(s) for s in re.findall(r"score=(\S+)", result.stdout)]
+    np.testing.assert_allclose(scores, verdict.scores.ravel(), atol=1e-6)
+
+
+@pytest.mark.tensorflow
+def test_example_rejects_unreadable_frames(
+    programs: Path, tiny_calibrated_bundle: Path, tmp_path: Path
+) -> None:
+    frame = tmp_path / "cut.pgm"
+    frame.write_bytes(b"P5\n64 64\n255\nshort")
+    command = [str(programs / "inspect_strip"), str(tiny_calibrated_bundle), "60000", str(frame)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stdout.startswith("reject reason=frame_invalid")
