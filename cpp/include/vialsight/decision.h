@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 
 #include "vialsight/export.h"
@@ -36,12 +37,14 @@ enum class Level : std::uint8_t { kPatch = 0, kStrip = 1, kRun = 2 };
 [[nodiscard]] VIALSIGHT_API const char* name_of(Level level) noexcept;  // "patch", "strip", "run"
 
 [[nodiscard]] constexpr bool patch_is_defective(float score, double threshold) noexcept {
-  // Written so that NaN, whichever side it comes from, is defective; infinity is above any threshold, minus infinity is not a score.
-  return !(static_cast<double>(score) <= threshold) || !(score >= -3.0e38F);
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  // Written so that NaN, whichever side it comes from, makes it false; a threshold of infinity would accept everything.
+  const bool inspected = score >= -kLargest && score <= kLargest && threshold <= std::numeric_limits<double>::max();
+  return !(inspected && static_cast<double>(score) <= threshold);
 }
 
 // Fills vials[v] from scores [F][V][R] and thresholds [R]; returns the strip's verdict.
-// Any size that does not fit `layout` gives kReject everywhere.
+// Any size that does not fit `layout`, also nothing to decide on, gives kReject everywhere.
 [[nodiscard]] VIALSIGHT_API Verdict decide(const Layout& layout, std::span<const float> scores,
                                            std::span<const double> thresholds, std::span<Verdict> vials) noexcept;
 

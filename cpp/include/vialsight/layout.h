@@ -51,8 +51,10 @@ struct VIALSIGHT_API Layout {
 
   // Ok, or kInvalidArgument naming the first field that is wrong.
   [[nodiscard]] Status validate() const;
+  // The schema above on one line; from_json reads back an equal layout.
   [[nodiscard]] std::string to_json() const;
 
+  // kDataCorrupt naming the field that is wrong; kUnsupported: another format_version; load also kNotFound.
   [[nodiscard]] static Result<Layout> from_json(std::string_view json);
   [[nodiscard]] static Result<Layout> load(const std::filesystem::path& path);
 

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "vialsight/export.h"
@@ -42,13 +43,14 @@ class VIALSIGHT_API PatchExtractor {
   [[nodiscard]] std::size_t scratch_size() const noexcept;
 
   // Writes V·R·P·P floats, ordered [vial][region][row][column]. Does not allocate.
-  // kInvalidArgument: frame does not fit the layout, wrong buffer sizes, or a pixel above the declared bit depth.
+  // kInvalidArgument: frame does not fit the layout, wrong buffer sizes, or a pixel inside a box above the declared bit
+  // depth (its value, position and the depth are named; `patches` is then partly written).
   [[nodiscard]] Status extract(const FrameView& frame, std::span<float> patches, std::span<float> scratch) const;
 
  private:
   struct Impl;
-  explicit PatchExtractor(Impl* impl) noexcept;
-  Impl* impl_ = nullptr;
+  explicit PatchExtractor(std::unique_ptr<const Impl> impl) noexcept;
+  std::unique_ptr<const Impl> impl_;
 };
 
 }  // namespace vialsight

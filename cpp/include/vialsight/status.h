@@ -72,7 +72,10 @@ template <typename T>
 class [[nodiscard]] Result {
  public:
   Result(T value) : value_(std::move(value)) {}                // NOLINT(google-explicit-constructor): reads as a return
-  Result(Status status) : status_(std::move(status)) {}        // NOLINT(google-explicit-constructor)
+  // An ok status is no value: it becomes an error, so that `return result.status()` can never report success.
+  Result(Status status) : status_(std::move(status)) {         // NOLINT(google-explicit-constructor)
+    if (status_.ok()) status_ = Status(Code::kFailedPrecondition, "a result was made of an ok status, without a value");
+  }
 
   [[nodiscard]] bool ok() const noexcept { return value_.has_value(); }
   [[nodiscard]] const Status& status() const noexcept { return status_; }
