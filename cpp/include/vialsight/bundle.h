@@ -52,7 +52,13 @@ class VIALSIGHT_API Bundle {
   [[nodiscard]] std::span<const std::byte> model() const noexcept;  // serialised GraphDef
   [[nodiscard]] const GoldenPatches& golden() const noexcept;
 
+  // Copied, never moved from: every Bundle stays a whole one.
+  Bundle(const Bundle&) = default;
+  Bundle& operator=(const Bundle&) = default;
+  ~Bundle() = default;
+
  private:
+  friend struct BundleAccess;  // src/bundle_access.h
   struct Contents;
   explicit Bundle(std::shared_ptr<const Contents> contents) noexcept;
   std::shared_ptr<const Contents> contents_;
