@@ -1,7 +1,7 @@
 // Backend: runs one batch of patches through the network. The only door to an inference library.
 //
-// Valid C++17 and free of TensorFlow, because it is compiled into both sides of a dlopen: libvialsight.so, which loads a
-// backend module, and the module itself. Both must come from one build; kBackendAbi guards that. Narrow enough that a
+// Valid C++17 and free of TensorFlow, because it is compiled into both sides of a dlopen: libvialsight.so, which loads
+// a backend module, and the module itself. Both must come from one build; kBackendAbi guards that. Narrow enough that a
 // worker process can stand behind it later: one call, plain floats.
 #pragma once
 
@@ -36,12 +36,15 @@ class Backend {
 
 inline constexpr std::uint32_t kBackendAbi = 1;
 
-// What a backend module exports under the C name "vialsight_backend_entry".
+// What the function that a backend module exports under the C name kBackendEntryName returns; never unloaded.
 struct BackendEntry {
-  std::uint32_t abi;         // kBackendAbi
-  const char* name;          // "tensorflow"
-  const char* version;       // of the inference library it runs on
+  std::uint32_t abi;    // kBackendAbi
+  const char* name;     // "tensorflow"
+  const char* version;  // of the inference library it runs on
   Status (*create)(const BackendOptions& options, Backend** backend) noexcept;
 };
+
+using BackendEntryFunction = const BackendEntry* (*)() noexcept;
+inline constexpr const char* kBackendEntryName = "vialsight_backend_entry";
 
 }  // namespace vialsight

@@ -1,0 +1,19 @@
+// Loads a backend module with dlopen, where inference runs and nowhere else.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "backend.h"
+#include "vialsight/status.h"
+
+namespace vialsight {
+
+// `module` empty: vialsight_tensorflow.so beside the library this code is in. The module stays loaded until the process
+// ends: TensorFlow's threads and registries do not survive being unloaded.
+// kNotFound: the module or a library it needs is missing; kUnsupported: not a backend, or one of another build;
+// else what the module's own create() reports.
+[[nodiscard]] Result<std::unique_ptr<Backend>> load_backend(const std::filesystem::path& module,
+                                                            const BackendOptions& options);
+
+}  // namespace vialsight

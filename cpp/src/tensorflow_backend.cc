@@ -1,0 +1,271 @@
+// The backend on TensorFlow's C++ sessions; the only source that includes TensorFlow. C++17, as its headers are.
+//
+// What TensorFlow prints: its messages below ERROR are kept off stderr while a session is made and warmed up. Libraries
+// that print when they are loaded (CUDA's, for instance) do so before any code of ours; only TF_CPP_MIN_LOG_LEVEL, set
+// by whoever starts the process, silences those.
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/log/globals.h"
+#include "allowed_ops.h"
+#include "backend.h"
+#include "tensorflow/c/c_api.h"
+#include "tensorflow/core/framework/graph.pb.h"
+#include "tensorflow/core/framework/node_def.pb.h"
+#include "tensorflow/core/framework/tensor.h"
+#include "tensorflow/core/framework/tensor_shape.pb.h"
+#include "tensorflow/core/platform/env.h"
+#include "tensorflow/core/platform/threadpool.h"
+#include "tensorflow/core/platform/threadpool_interface.h"
+#include "tensorflow/core/platform/threadpool_options.h"
+#include "tensorflow/core/protobuf/config.pb.h"
+#include "tensorflow/core/public/session.h"
+#include "tensorflow/core/public/session_options.h"
+
+#ifndef VIALSIGHT_TENSORFLOW_VERSION
+#error "VIALSIGHT_TENSORFLOW_VERSION must be the version of the TensorFlow headers, for instance \"2.21.0\""
+#endif
+
+namespace vialsight {
+namespace {
+
+namespace tf = tensorflow;
+
+Status failure(const char* what, const absl::Status& status) {
+  return {Code::kBackendFault, std::string("TensorFlow: ") + what + ": " + std::string(status.message())};
+}
+
+// --- The graph, before any session exists ---------------------------------------------------------------------------
+
+Status parse(const BackendOptions& options, tf::GraphDef& graph) {
+  // Protocol buffers count their bytes in an int.
+  constexpr auto kMaxSize = static_cast<std::size_t>(std::numeric_limits<int>::max());
+  if (options.model_size > kMaxSize) return {Code::kUnsupported, "model.pb: expected less than 2 GiB"};
+  if (options.model_size > 0 && graph.ParseFromArray(options.model, static_cast<int>(options.model_size))) return {};
+  return {Code::kDataCorrupt, "model.pb: not a serialised TensorFlow GraphDef; freeze the bundle again"};
+}
+
+Status check_op(const tf::NodeDef& node, const std::string& place) {
+  if (is_allowed_op(node.op())) return {};
+  return {Code::kUnsupported, "model.pb: node \"" + node.name() + "\"" + place + " uses operation \"" + node.op() +
+                                  "\", which a bundle may not contain; freeze a plain convolutional network"};
+}
+
+// Functions are graphs within the graph: the same rule holds for their nodes.
+Status check_ops(const tf::GraphDef& graph) {
+  for (const tf::NodeDef& node : graph.node()) {
+    if (Status status = check_op(node, ""); !status.ok()) return status;
+  }
+  for (const tf::FunctionDef& function : graph.library().function()) {
+    for (const tf::NodeDef& node : function.node_def()) {
+      Status status = check_op(node, " of function \"" + function.signature().name() + "\"");
+      if (!status.ok()) return status;
+    }
+  }
+  return {};
+}
+
+const tf::NodeDef* find_node(const tf::GraphDef& graph, const std::string& name) {
+  const auto& nodes = graph.node();
+  const auto node = std::find_if(nodes.begin(), nodes.end(), [&](const auto& n) { return n.name() == name; });
+  return node == nodes.end() ? nullptr : &*node;
+}
+
+bool has_shape(const tf::TensorShapeProto& shape, int patch_size) {
+  return !shape.unknown_rank() && shape.dim_size() == 4 && shape.dim(0).size() == -1 &&
+         shape.dim(1).size() == patch_size && shape.dim(2).size() == patch_size && shape.dim(3).size() == 1;
+}
+
+Status check_input(const tf::GraphDef& graph, const BackendOptions& options) {
+  const tf::NodeDef* node = find_node(graph, options.input_name);
+  const std::string what = "model.pb: input node \"" + options.input_name + "\"";
+  if (node == nullptr) return {Code::kDataCorrupt, what + " is missing"};
+  const auto& attributes = node->attr();
+  const auto dtype = attributes.find("dtype");
+  const auto shape = attributes.find("shape");
+  const bool valid = node->op() == "Placeholder" && dtype != attributes.end() && shape != attributes.end() &&
+                     dtype->second.type() == tf::DT_FLOAT && has_shape(shape->second.shape(), options.patch_size);
+  if (valid) return {};
+  const std::string edge = std::to_string(options.patch_size);
+  return {Code::kDataCorrupt, what + ": expected a float32 placeholder of shape [?," + edge + "," + edge + ",1]"};
+}
+
+Status check_graph(const tf::GraphDef& graph, const BackendOptions& options) {
+  if (Status status = check_ops(graph); !status.ok()) return status;
+  if (Status status = check_input(graph, options); !status.ok()) return status;
+  if (find_node(graph, options.output_name) != nullptr) return {};
+  return {Code::kDataCorrupt, "model.pb: output node \"" + options.output_name + "\" is missing"};
+}
+
+// "2.21" of "2.21.0": TensorFlow's C++ interface changes between minor versions.
+std::string minor_of(const std::string& version) { return version.substr(0, version.find('.', version.find('.') + 1)); }
+
+Status check_version() {
+  if (minor_of(TF_Version()) == minor_of(VIALSIGHT_TENSORFLOW_VERSION)) return {};
+  return {Code::kUnsupported,
+          std::string("TensorFlow: expected version ") + minor_of(VIALSIGHT_TENSORFLOW_VERSION) + ", got " +
+              TF_Version() + "; run: pip install 'tensorflow-cpu==" + minor_of(VIALSIGHT_TENSORFLOW_VERSION) + ".*'"};
+}
+
+// --- The session ----------------------------------------------------------------------------------------------------
+
+// Threads inside one operation. A session's own setting counts only for the first session of a process, because all
+// share one pool then; a pool handed to each run gives every Inspector the number it asked for.
+class OperationThreads final : public tf::thread::ThreadPoolInterface {
+ public:
+  explicit OperationThreads(int count) : pool_(tf::Env::Default(), "vialsight", count) {}
+  void Schedule(std::function<void()> task) override { pool_.Schedule(std::move(task)); }
+  void ScheduleWithHint(std::function<void()> task, int start, int limit) override {
+    pool_.ScheduleWithHint(std::move(task), start, limit);
+  }
+  [[nodiscard]] int NumThreads() const override { return pool_.NumThreads(); }
+  [[nodiscard]] int CurrentThreadId() const override { return pool_.CurrentThreadId(); }
+
+ private:
+  tf::thread::ThreadPool pool_;
+};
+
+int thread_count(const BackendOptions& options) {
+  if (options.threads > 0) return options.threads;
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+tf::SessionOptions session_options(const BackendOptions& options) {
+  tf::SessionOptions result;
+  result.config.set_intra_op_parallelism_threads(thread_count(options));
+  result.config.set_inter_op_parallelism_threads(1);
+  result.config.set_allow_soft_placement(true);
+  result.config.mutable_gpu_options()->set_allow_growth(true);
+  return result;
+}
+
+tf::CallableOptions callable_options(const BackendOptions& options) {
+  tf::CallableOptions result;
+  result.add_feed(options.input_name + ":0");
+  result.add_fetch(options.output_name + ":0");
+  // The calling thread runs the graph: no hand-over to a pool whose threads sleep between two strips.
+  result.mutable_run_options()->set_inter_op_thread_pool(-1);
+  return result;
+}
+
+class TensorFlowBackend final : public Backend {
+ public:
+  explicit TensorFlowBackend(const BackendOptions& options)
+      : patch_size_(options.patch_size), threads_(thread_count(options)) {}
+  ~TensorFlowBackend() override {
+    if (session_ != nullptr) (void)session_->Close();
+  }
+
+  Status start(const tf::GraphDef& graph, const BackendOptions& options);
+  Status run(const float* patches, std::size_t count, float* reconstructions) noexcept override;
+
+ private:
+  [[nodiscard]] tf::TensorShape shape(std::size_t count) const {
+    return {static_cast<std::int64_t>(count), patch_size_, patch_size_, 1};
+  }
+  [[nodiscard]] std::size_t bytes(std::size_t count) const {
+    const auto edge = static_cast<std::size_t>(patch_size_);
+    return count * edge * edge * sizeof(float);
+  }
+  const std::vector<tf::Tensor>& input(std::size_t count);
+  Status run_session(const float* patches, std::size_t count, float* reconstructions);
+
+  int patch_size_;
+  OperationThreads threads_;
+  std::unique_ptr<tf::Session> session_;
+  tf::Session::CallableHandle callable_ = 0;
+  // One input tensor per batch size in use: the line's, made at warm-up, is never replaced.
+  std::vector<std::vector<tf::Tensor>> inputs_;
+};
+
+Status TensorFlowBackend::start(const tf::GraphDef& graph, const BackendOptions& options) {
+  tf::Session* session = nullptr;
+  absl::Status status = tf::NewSession(session_options(options), &session);
+  session_.reset(session);
+  if (!status.ok()) return failure("no session", status);
+  status = session_->Create(graph);
+  if (!status.ok()) return failure("the graph is refused", status);
+  status = session_->MakeCallable(callable_options(options), &callable_);
+  if (!status.ok()) return failure("the graph cannot be prepared", status);
+  return {};
+}
+
+const std::vector<tf::Tensor>& TensorFlowBackend::input(std::size_t count) {
+  constexpr std::size_t kKept = 4;
+  for (const std::vector<tf::Tensor>& kept : inputs_) {
+    if (kept[0].dim_size(0) == static_cast<std::int64_t>(count)) return kept;
+  }
+  if (inputs_.size() == kKept) inputs_.pop_back();
+  return inputs_.emplace_back(std::vector<tf::Tensor>{tf::Tensor(tf::DT_FLOAT, shape(count))});
+}
+
+Status TensorFlowBackend::run_session(const float* patches, std::size_t count, float* reconstructions) {
+  const std::vector<tf::Tensor>& feeds = input(count);
+  if (!feeds[0].IsInitialized()) return {Code::kResourceExhausted, "TensorFlow: not enough memory for a batch"};
+  std::memcpy(feeds[0].data(), patches, bytes(count));
+
+  std::vector<tf::Tensor> fetches;
+  tf::thread::ThreadPoolOptions pools;
+  pools.intra_op_threadpool = &threads_;
+  const absl::Status status = session_->RunCallable(callable_, feeds, &fetches, nullptr, pools);
+  if (!status.ok()) return failure("a batch failed", status);
+
+  const bool valid = fetches.size() == 1 && fetches[0].dtype() == tf::DT_FLOAT && fetches[0].shape() == shape(count);
+  if (!valid) {
+    const std::string came = fetches.empty() ? "nothing" : fetches[0].DebugString(0);
+    return {Code::kBackendFault,
+            "TensorFlow: expected float32 of shape " + shape(count).DebugString() + ", got " + came};
+  }
+  std::memcpy(reconstructions, fetches[0].data(), bytes(count));
+  return {};
+}
+
+Status TensorFlowBackend::run(const float* patches, std::size_t count, float* reconstructions) noexcept {
+  try {
+    if (count == 0) return {Code::kInvalidArgument, "TensorFlow: expected at least one patch, got none"};
+    return run_session(patches, count, reconstructions);
+  } catch (const std::exception& error) {
+    return {Code::kBackendFault, std::string("TensorFlow: ") + error.what()};
+  } catch (...) {
+    return {Code::kBackendFault, "TensorFlow: unknown exception"};
+  }
+}
+
+Status create_checked(const BackendOptions& options, Backend** backend) {
+  const absl::ScopedStderrThreshold quiet(absl::LogSeverityAtLeast::kError);
+  if (Status status = check_version(); !status.ok()) return status;
+  tf::GraphDef graph;
+  if (Status status = parse(options, graph); !status.ok()) return status;
+  if (Status status = check_graph(graph, options); !status.ok()) return status;
+  auto created = std::make_unique<TensorFlowBackend>(options);
+  if (Status status = created->start(graph, options); !status.ok()) return status;
+  *backend = created.release();
+  return {};
+}
+
+Status create(const BackendOptions& options, Backend** backend) noexcept {
+  try {
+    return create_checked(options, backend);
+  } catch (const std::exception& error) {
+    return {Code::kBackendFault, std::string("TensorFlow: ") + error.what()};
+  } catch (...) {
+    return {Code::kBackendFault, "TensorFlow: unknown exception"};
+  }
+}
+
+}  // namespace
+}  // namespace vialsight
+
+extern "C" __attribute__((visibility("default"))) const vialsight::BackendEntry* vialsight_backend_entry() noexcept {
+  static const vialsight::BackendEntry kEntry = {vialsight::kBackendAbi, "tensorflow", TF_Version(), vialsight::create};
+  return &kEntry;
+}
