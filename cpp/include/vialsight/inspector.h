@@ -60,10 +60,10 @@ struct StripVerdict {
 };
 
 struct Statistics {
-  std::uint64_t strips = 0;  // closed; = accepted + sum of rejected
+  std::uint64_t strips = 0;  // verdicts returned; = accepted + sum of rejected
   std::uint64_t accepted = 0;
   std::uint64_t rejected[8] = {};   // by Reason
-  std::uint64_t overruns = 0;       // batches that ended after their strip's deadline
+  std::uint64_t overruns = 0;       // batches that ended too late to count, after deadline - margin
   double batch_cost_s = 0.0;        // running estimate of one frame's extraction, inference and scoring
 };
 

@@ -1,0 +1,25 @@
+// The steps of Inspector::create after the backend is loaded.
+#pragma once
+
+#include "backend.h"
+#include "inspector_cost.h"
+#include "inspector_pipeline.h"
+#include "vialsight/inspector.h"
+
+namespace vialsight {
+
+// kInvalidArgument: a value out of range; kFailedPrecondition: thresholds are required and missing.
+[[nodiscard]] Status check_options(const Bundle& bundle, const InspectorOptions& options);
+
+[[nodiscard]] BackendOptions backend_options(const Bundle& bundle, const InspectorOptions& options);
+
+// Runs a black frame twice through everything, at the line's batch size: first calls are slow (graph optimisation,
+// memory). The cost is that of the second.
+[[nodiscard]] Result<BatchCost> warm_up(const Layout& layout, FramePipeline& pipeline, TimeSource& time);
+
+// Scores the golden patches in batches of exactly V·R, the shape that was warmed up and that the line uses; the last is
+// filled up with golden patches from the beginning. Each is one more measurement of `cost`. kDataCorrupt: a φ differs
+// by more than the bundle's tolerance.
+[[nodiscard]] Status check_golden_patches(const Bundle& bundle, FramePipeline& pipeline, BatchCost& cost);
+
+}  // namespace vialsight
