@@ -46,6 +46,28 @@ SCORE: Final[Mapping[str, Any]] = {
 Float32Array = npt.NDArray[np.float32]
 
 
+def read_manifest(bundle: _core.Bundle) -> dict[str, Any]:
+    """Return the manifest of a loaded, hence checked, bundle."""
+    manifest: dict[str, Any] = json.loads(bundle.manifest_json)
+    return manifest
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """Return UTC as manifests write it, to the second; now when no moment is given."""
+    utc = (moment or datetime.now(timezone.utc)).astimezone(timezone.utc)
+    return utc.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def tensorflow_version() -> str:
+    """Return the installed TensorFlow's version without importing it, or "none"."""
+    for distribution in ("tensorflow-cpu", "tensorflow"):
+        try:
+            return metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    return "none"
+
+
 @dataclass(frozen=True, kw_only=True)
 class GoldenPatches:
     """What the training code computed at freezing, per region.
@@ -72,7 +94,7 @@ class Provenance:
     seed: int
     training_products: Sequence[str]
     vialsight: str = field(default_factory=lambda: str(_core.__version__))
-    tensorflow: str = field(default_factory=lambda: tensorflow_version())
+    tensorflow: str = field(default_factory=tensorflow_version)
     git: str | None = field(default_factory=lambda: _core.git_revision or None)
 
     def to_manifest(self) -> dict[str, Any]:
@@ -154,22 +176,6 @@ def with_calibration(
     golden = (bundle.golden_inputs, bundle.golden_reconstructions, bundle.golden_scores)
     contents = dict(zip(GOLDEN_NAMES, map(_npy_bytes, golden), strict=True))
     _write_folder(out, manifest, {MODEL_NAME: bundle.model, **contents})
-
-
-def timestamp(moment: datetime | None = None) -> str:
-    """Return UTC as manifests write it, to the second; now when no moment is given."""
-    utc = (moment or datetime.now(timezone.utc)).astimezone(timezone.utc)
-    return utc.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def tensorflow_version() -> str:
-    """Return the installed TensorFlow's version without importing it, or "none"."""
-    for distribution in ("tensorflow-cpu", "tensorflow"):
-        try:
-            return metadata.version(distribution)
-        except metadata.PackageNotFoundError:
-            continue
-    return "none"
 
 
 def _write_folder(out: Path, manifest: dict[str, Any], contents: Mapping[str, bytes]) -> None:

@@ -13,7 +13,7 @@ from vialsight.data.dataset import (
     write_dataset,
 )
 from vialsight.data.images import load_frame, load_mask
-from vialsight.data.patches import DatasetPatches
+from vialsight.data.patches import DatasetPatches, golden_patches
 from vialsight.data.records import Record
 from vialsight.data.splits import Fractions, assign_splits
 
@@ -27,6 +27,7 @@ __all__ = [
     "Record",
     "Strip",
     "assign_splits",
+    "golden_patches",
     "load_frame",
     "load_mask",
     "load_strip",

@@ -137,7 +137,7 @@ def _mvtec_records(
             )
     train = tuple(_nominal(category, "train/good", ""))
     if not train:
-        raise DataError(f"{category / 'train/good'}: expected images ({', '.join(_IMAGE_SUFFIXES)})")
+        raise DataError(f"{category}/train/good: expected images ({', '.join(_IMAGE_SUFFIXES)})")
     good = tuple(_nominal(category, "test/good", "test"))
     defects = sorted(p.name for p in (category / "test").iterdir() if p.is_dir())
     bad = [r for name in defects if name != "good" for r in _defective(category, name)]

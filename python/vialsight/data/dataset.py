@@ -6,13 +6,20 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from vialsight.data.images import Frame, header_problem, load_frame, load_mask, mask_problem
-from vialsight.data.records import SPLITS, Record, raise_listed, read_records, write_records
+from vialsight.data.images import header_problem, load_frame, load_mask, mask_problem
+from vialsight.data.records import (
+    SPLITS,
+    TABLE_NAME,
+    Record,
+    raise_listed,
+    read_records,
+    write_records,
+)
 from vialsight.errors import DataError
 from vialsight.layout import Layout
 
@@ -82,6 +89,14 @@ class Dataset:
         raise_listed(f"{self.folder}: strips without exactly {frames} frames", wrong)
         return tuple(strips)
 
+    def require_layout(self, layout: Layout) -> None:
+        """Raise DataError unless the data has exactly this layout."""
+        if self.layout != layout:
+            raise DataError(
+                f"{self.folder / LAYOUT_NAME}: expected the bundle's layout {layout.to_json()}, "
+                f"got {self.layout.to_json()}"
+            )
+
     def sha256(self) -> str:
         """Hash of content: layout, labels, splits, image and mask bytes, in any row order.
 
@@ -133,7 +148,7 @@ def write_dataset(folder: Path, layout: Layout, records: Iterable[Record]) -> No
 
 
 def patch_truth(record: Record, layout: Layout) -> npt.NDArray[np.int8]:
-    """What is known of one image's patches, int8 (V,R): NOMINAL, DEFECTIVE or UNKNOWN.
+    """Return what is known of an image's patches, int8 (V,R): NOMINAL, DEFECTIVE or UNKNOWN.
 
     The patches of a nominal product are nominal. A defective product of one patch is that patch;
     otherwise its mask says which boxes hold defective pixels, and without a mask nothing is known.
@@ -149,10 +164,9 @@ def patch_truth(record: Record, layout: Layout) -> npt.NDArray[np.int8]:
     return _truth_in_boxes(load_mask(record.mask), layout)
 
 
-def load_strip(strip: Strip, layout: Layout) -> Frame:
+def load_strip(strip: Strip, layout: Layout) -> npt.NDArray[Any]:
     """Load the frames of a strip, uint8 or uint16 (F,H,W); raises DataError as `load_frame`."""
-    frames: Frame = np.stack([load_frame(r.image, layout.bit_depth) for r in strip.records])
-    return frames
+    return np.stack([load_frame(record.image, layout.bit_depth) for record in strip.records])
 
 
 def _truth_in_boxes(mask: npt.NDArray[np.bool_], layout: Layout) -> npt.NDArray[np.int8]:
@@ -171,7 +185,7 @@ def _strip(product: str, run: int, records: list[Record]) -> Strip:
 
 def _read_layout(path: Path) -> Layout:
     if not path.is_file():
-        raise DataError(f"{path}: no such file; a dataset is a folder with dataset.csv and {path.name}")
+        raise DataError(f"{path}: no such file; a dataset is a folder with {TABLE_NAME} and layout")
     return Layout.load(path)
 
 

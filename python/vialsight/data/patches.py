@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -83,6 +84,25 @@ class DatasetPatches:
             return _core.extract_patches(load_frame(image, layout.bit_depth), layout)
         except ValueError as error:
             raise DataError(f"{image}: {error}") from error
+
+
+def golden_patches(dataset: Dataset, *, count: int) -> Patches:
+    """Choose patches that prove a bundle equal in both languages, float32 (R,count,P,P).
+
+    The first of each region from the validation split, then from train. Raises DataError when
+    there are too few.
+    """
+    used = [r for split in ("validation", "train") for r in dataset.records if r.split == split]
+    patches = DatasetPatches(replace(dataset, records=tuple(used)))
+    regions = range(len(dataset.layout.regions))
+    chosen = [np.flatnonzero(patches.regions == region)[:count] for region in regions]
+    fewest = min(len(indices) for indices in chosen)
+    if fewest < count:
+        raise DataError(
+            f"{dataset.folder}: expected at least {count} patches of every region in validation "
+            f"and train, to prove the bundle with; got {fewest}"
+        )
+    return np.stack([patches.read(indices) for indices in chosen])
 
 
 class _PatchCache:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -82,6 +81,14 @@ def raise_listed(title: str, problems: Sequence[str]) -> None:
     if len(problems) > _LISTED:
         lines.append(f"  and {len(problems) - _LISTED} more")
     raise DataError("\n".join(lines))
+
+
+def refuse_overlap(products: Iterable[str], used: Iterable[str], purpose: str) -> None:
+    """Raise DataError listing the products that were already used for `purpose`."""
+    raise_listed(
+        f"products already used for {purpose}; take products the bundle has not seen",
+        sorted(set(products) & set(used)),
+    )
 
 
 def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
@@ -190,9 +197,9 @@ def _words(values: set[str]) -> str:
 
 
 def _absolute(folder: Path, text: str) -> Path:
-    return Path(os.path.abspath(folder / text))
+    return (folder / text).absolute()
 
 
 def _path_text(folder: Path, path: Path) -> str:
-    root = Path(os.path.abspath(folder))
+    root = folder.absolute()
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

@@ -1,0 +1,6 @@
+"""`python -m vialsight`: the same command line as `vialsight`."""
+
+from vialsight.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""Latency of inspection, described well enough to be repeated."""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from vialsight import _core
+from vialsight.bundle import read_manifest, tensorflow_version
+from vialsight.errors import BundleError
+from vialsight.layout import Layout
+
+Frames = npt.NDArray[Any]
+Patches = npt.NDArray[np.float32]
+
+PERCENTILES: Final = (50, 90, 99)
+WARM_UP_STRIPS: Final = 5
+# What one strip of the paper holds (SPEC §1), hence the batch a comparison uses.
+COMPARED_BATCH: Final = 60
+
+
+def measure_latency(
+    bundle: _core.Bundle,
+    strips: Sequence[Frames] | None,
+    *,
+    count: int,
+    budget_ms: float,
+    threads: int = 0,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Inspect `count` strips and return percentiles per stage, in milliseconds.
+
+    `strips` are frames (F,H,W) used in turn; None makes uniformly random pixels. No deadline is
+    set while measuring: a late strip shows its whole latency and counts as a miss of `budget_ms`.
+    The first strips warm up and are left out. Raises BundleError when a strip could not be scored.
+    """
+    inspector = _core.Inspector(bundle, threads=threads)
+    inputs = strips or (random_strip(bundle.layout, seed),)
+    for number in range(WARM_UP_STRIPS):
+        _inspect(inspector, inputs[number % len(inputs)])
+    times = [_inspect(inspector, inputs[number % len(inputs)]) for number in range(count)]
+    latencies = {stage: [1e3 * row[stage] for row in times] for stage in times[0]}
+    return {
+        "strips": count,
+        "warm_up_strips": WARM_UP_STRIPS,
+        "patches_per_strip": bundle.layout.patches_per_strip,
+        "input": "random" if strips is None else "images",
+        "latency_ms": {name.removesuffix("_s"): summary(ms) for name, ms in latencies.items()},
+        "budget_ms": budget_ms,
+        "misses": sum(ms > budget_ms for ms in latencies["total_s"]),
+    }
+
+
+def compare_with_python(
+    bundle: _core.Bundle,
+    *,
+    batch: int = COMPARED_BATCH,
+    repeats: int = 15,
+    threads: int = 0,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Time φ of one batch in C++ and in Python (frozen graph + tf.image.ssim), turn by turn.
+
+    Both get the same random patches and run in this process; the ratio is taken within each turn.
+    """
+    python = _python_scorer(bundle, threads)
+    inspector = _core.Inspector(bundle, threads=threads, require_thresholds=False)
+    size = bundle.layout.patch_size
+    patches = np.random.default_rng(seed).random((batch, size, size), np.float32)
+    cpp_ms, python_ms = _interleaved(
+        lambda: inspector.score_patches(patches, batch_size=batch),
+        lambda: python(patches),
+        repeats,
+        batch,
+    )
+    difference = np.abs(inspector.score_patches(patches, batch_size=batch) - python(patches))
+    ratios = [slow / fast for slow, fast in zip(python_ms, cpp_ms, strict=True)]
+    return {
+        "batch": batch,
+        "repeats": repeats,
+        "cpp_ms_per_patch": summary(cpp_ms),
+        "python_ms_per_patch": summary(python_ms),
+        "python_over_cpp": summary(ratios),
+        "largest_score_difference": float(difference.max()),
+    }
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """Describe the machine and the software a measurement was made with."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": threads or len(os.sched_getaffinity(0)),
+        "load_1min": round(os.getloadavg()[0], 2),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "vialsight": _core.__version__,
+        "tensorflow": tensorflow_version(),
+    }
+
+
+def summary(values: Sequence[float]) -> dict[str, float]:
+    """Return p50, p90, p99, min and max."""
+    percentiles = np.percentile(values, PERCENTILES)
+    named = {f"p{p}": float(v) for p, v in zip(PERCENTILES, percentiles, strict=True)}
+    return {"min": float(np.min(values)), **named, "max": float(np.max(values))}
+
+
+def random_strip(layout: Layout, seed: int) -> Frames:
+    """Return frames (F,H,W) of uniformly random pixels in the layout's pixel type and depth."""
+    shape = (layout.frames, layout.frame_height, layout.frame_width)
+    dtype = np.uint8 if layout.bit_depth == 8 else np.uint16
+    return np.random.default_rng(seed).integers(0, 2**layout.bit_depth, shape, dtype)
+
+
+def _inspect(inspector: _core.Inspector, frames: Frames) -> dict[str, float]:
+    verdict = inspector.inspect(frames)
+    if not np.isfinite(verdict.scores).all():
+        raise BundleError(
+            f"a strip ended with {verdict.reason!r} instead of scores; "
+            "run `vialsight verify` on the bundle"
+        )
+    return dict(verdict.times)
+
+
+def _interleaved(
+    first: Callable[[], object], second: Callable[[], object], repeats: int, batch: int
+) -> tuple[list[float], list[float]]:
+    """Milliseconds per patch of both, alternating, so that a busy machine hits both alike."""
+    first(), second()
+    pairs = [(_milliseconds(first), _milliseconds(second)) for _ in range(repeats)]
+    return [a / batch for a, _ in pairs], [b / batch for _, b in pairs]
+
+
+def _milliseconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return 1e3 * (time.perf_counter() - start)
+
+
+def _python_scorer(bundle: _core.Bundle, threads: int) -> Callable[[Patches], Patches]:
+    """Return φ as Python computes it from the bundle's graph: one tf.function, nothing eager."""
+    import tensorflow as tf
+
+    if threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    graph = tf.compat.v1.GraphDef.FromString(bundle.model)
+    imported = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), [])
+    names = _tensor_names(bundle)
+    reconstruct = imported.prune(*names)
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def score(patches: Any) -> Any:
+        return 1.0 - tf.image.ssim(patches, reconstruct(patches), max_val=1.0)
+
+    def run(patches: Patches) -> Patches:
+        scores: Patches = score(tf.constant(patches[..., np.newaxis])).numpy()
+        return scores
+
+    return run
+
+
+def _tensor_names(bundle: _core.Bundle) -> tuple[str, str]:
+    manifest = read_manifest(bundle)
+    return f"{manifest['input']['name']}:0", f"{manifest['output']['name']}:0"
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -1,0 +1,51 @@
+"""What the verbs share: messages and progress on stderr, plain tables and JSON on stdout."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+_stderr = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+def log(text: str) -> None:
+    """Print a note for people on stderr."""
+    _stderr.print(text)
+
+
+def error(text: str) -> None:
+    """Print an error on stderr."""
+    _stderr.print(f"error: {text}", style="red")
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document on stdout; NaN is refused."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows with equal keys as aligned columns on stdout; None is a dash."""
+    header = list(rows[0])
+    cells = [header, *([_cell(row[name]) for name in header] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    for row in cells:
+        columns = (text.ljust(width) for text, width in zip(row, widths, strict=True))
+        print("  ".join(columns).rstrip())
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function of done and total that moves a progress bar on stderr."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=_stderr, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.6f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,226 @@
+"""Verbs around a finished bundle: inspect, verify, bench, show."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from vialsight import _core
+from vialsight import bench as benchmark
+from vialsight.bundle import read_manifest
+from vialsight.cli import console
+from vialsight.cli.model import BundlePath, Threads
+from vialsight.data import load_frame, read_dataset
+from vialsight.errors import BundleError, CheckFailed, DataError
+from vialsight.inspection import (
+    Inspected,
+    Product,
+    inspect_product,
+    products_of_dataset,
+    products_of_images,
+    write_heatmaps,
+)
+
+Images = Annotated[list[Path] | None, typer.Argument(metavar="[IMAGES]...")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def inspect(
+    bundle: BundlePath,
+    images: Images = None,
+    *,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Inspect a dataset's products instead of IMAGES.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of --data to inspect.")] = "test",
+    heatmaps: Annotated[
+        Path | None, typer.Option(help="Folder for a picture of each rejected patch.")
+    ] = None,
+    level: Annotated[str, typer.Option(help="Threshold set: patch, strip or run.")] = "strip",
+    budget_ms: Annotated[
+        float | None, typer.Option(min=0.001, help="Slot; a later verdict is a reject.")
+    ] = None,
+    threads: Threads = 0,
+    as_json: Json = False,
+) -> None:
+    """Inspect products through the C++ core: each F images in a row are one product's frames.
+
+    Exit code 0 also when products are rejected; 2 when images could not be used, whose products
+    are reported as rejected.
+    """
+    loaded = _core.Bundle.load(bundle)
+    products = _products(loaded, images or [], data, split)
+    inspector = _core.Inspector(loaded, threads=threads, level=_level(level))
+    if heatmaps is not None:
+        heatmaps.mkdir(parents=True, exist_ok=True)
+    results: list[Inspected] = []
+    with console.progress("inspecting") as progress:
+        for product in products:
+            budget_s = None if budget_ms is None else budget_ms / 1e3
+            results.append(inspect_product(inspector, product, budget_s=budget_s))
+            if heatmaps is not None:
+                write_heatmaps(inspector, results[-1], heatmaps)
+            progress(len(results), len(products))
+    _print_inspected(loaded, results, as_json)
+    unusable = [result.error for result in results if result.error is not None]
+    if unusable:
+        raise DataError("rejected, because images cannot be used:\n  " + "\n  ".join(unusable))
+
+
+def verify(bundle: BundlePath, threads: Threads = 0) -> None:
+    """Check hashes, graph operations and golden patches through C++; exit code 1 if one fails."""
+    if not bundle.is_dir():
+        raise BundleError(f"{bundle}: no such folder; give the path of a bundle NAME.vsb")
+    try:
+        loaded = _core.Bundle.load(bundle)
+        inspector = _core.Inspector(loaded, threads=threads, require_thresholds=False)
+    except BundleError as error:
+        raise CheckFailed(f"{bundle} must not be used: {error}") from error
+    difference = _golden_difference(loaded, inspector)
+    if not difference <= loaded.golden_tolerance:
+        raise CheckFailed(
+            f"{bundle} must not be used: golden scores differ by {difference:.3g}, "
+            f"the bundle allows {loaded.golden_tolerance:g}"
+        )
+    calibrated = all(values is not None for values in loaded.thresholds.values())
+    print(f"ok  schema, sizes, hashes    manifest sha256 {loaded.sha256}")
+    print("ok  graph operations         all on the allow-list")
+    print(
+        f"ok  golden patches           {loaded.golden_scores.size} scored, largest difference "
+        f"{difference:.3g} (allowed {loaded.golden_tolerance:g})"
+    )
+    print(f"--  calibrated               {'yes' if calibrated else 'no: vialsight calibrate'}")
+
+
+def bench(
+    bundle: BundlePath,
+    images: Images = None,
+    *,
+    strips: Annotated[int, typer.Option(min=1, help="Strips to measure, after the warm-up.")] = 100,
+    budget_ms: Annotated[float, typer.Option(min=0.001, help="Slot between acquisitions.")] = 500.0,
+    against_python: Annotated[
+        bool, typer.Option("--against-python", help="Also time the same graph in Python.")
+    ] = False,
+    threads: Threads = 0,
+    as_json: Json = False,
+) -> None:
+    """Measure the latency of inspection on IMAGES, or on random pixels."""
+    loaded = _core.Bundle.load(bundle)
+    frames = None
+    if images:
+        depth, products = loaded.layout.bit_depth, products_of_images(images, loaded.layout.frames)
+        frames = [np.stack([load_frame(p, depth) for p in product.images]) for product in products]
+    result: dict[str, Any] = {
+        "bundle": loaded.name,
+        "bundle_sha256": loaded.sha256,
+        "machine": benchmark.machine(threads),
+        **benchmark.measure_latency(
+            loaded, frames, count=strips, budget_ms=budget_ms, threads=threads
+        ),
+    }
+    if against_python:
+        result["against_python"] = benchmark.compare_with_python(loaded, threads=threads)
+    if as_json:
+        console.print_json(result)
+    else:
+        _print_bench(result)
+
+
+def show(bundle: BundlePath, as_json: Json = False) -> None:
+    """Print what a bundle is: layout, thresholds, calibration, provenance."""
+    loaded = _core.Bundle.load(bundle)
+    if as_json:
+        print(loaded.manifest_json, end="" if loaded.manifest_json.endswith("\n") else "\n")
+        return
+    manifest, layout = read_manifest(loaded), loaded.layout
+    print(f"bundle       {loaded.name}, written {manifest['created']}")
+    print(f"sha256       {loaded.sha256}")
+    print(
+        f"layout       {layout.name}: {layout.frames} frames of {layout.frame_width}x"
+        f"{layout.frame_height}, {layout.bit_depth} bit; {layout.vials} vials x "
+        f"{len(layout.regions)} regions; patches of {layout.patch_size}"
+    )
+    print(f"model        {manifest['files']['model.pb']['size'] / 2**20:.1f} MiB")
+    for key, value in manifest["provenance"].items():
+        text = f"{len(value)} products" if key == "training_products" else value
+        print(f"  {key:<18} {text}")
+    _print_calibration(manifest)
+
+
+def _products(
+    bundle: _core.Bundle, images: list[Path], data: Path | None, split: str
+) -> tuple[Product, ...]:
+    if (data is None) == (not images):
+        raise DataError("expected either IMAGES or --data DIR; give one of the two")
+    if data is None:
+        return products_of_images(images, bundle.layout.frames)
+    dataset = read_dataset(data).select(split=split)
+    dataset.require_layout(bundle.layout)
+    return products_of_dataset(dataset)
+
+
+def _level(name: str) -> Any:
+    if name not in ("patch", "strip", "run"):
+        raise DataError(f"level must be patch, strip or run; got {name!r}")
+    return name
+
+
+def _print_inspected(bundle: _core.Bundle, results: list[Inspected], as_json: bool) -> None:
+    if as_json:
+        products = [result.to_json() for result in results]
+        console.print_json(
+            {"bundle": bundle.name, "bundle_sha256": bundle.sha256, "products": products}
+        )
+        return
+    console.print_table([_inspected_row(result) for result in results])
+
+
+def _inspected_row(result: Inspected) -> dict[str, Any]:
+    finite = result.scores[np.isfinite(result.scores)]
+    row = {
+        "verdict": "accept" if result.accepted else "REJECT",
+        "reason": result.reason,
+        "largest_score": float(finite.max()) if len(finite) else None,
+        "product": result.product.name,
+    }
+    return row if result.product.run is None else {**row, "run": result.product.run}
+
+
+def _golden_difference(bundle: _core.Bundle, inspector: _core.Inspector) -> float:
+    size = bundle.layout.patch_size
+    scores = inspector.score_patches(bundle.golden_inputs.reshape(-1, size, size))
+    return float(np.abs(scores - bundle.golden_scores.ravel()).max())
+
+
+def _print_bench(result: dict[str, Any]) -> None:
+    for key, value in result["machine"].items():
+        print(f"{key:<12} {value}")
+    print(f"\n{result['strips']} strips of {result['patches_per_strip']} patches, in ms:")
+    latencies = result["latency_ms"].items()
+    console.print_table([{"stage": name, **values} for name, values in latencies])
+    print(f"misses of {result['budget_ms']:g} ms: {result['misses']} of {result['strips']}")
+    compared = result.get("against_python")
+    if compared is None:
+        return
+    print(f"\nms per patch, batch {compared['batch']}, {compared['repeats']} turns:")
+    names = {"c++": "cpp_ms_per_patch", "python": "python_ms_per_patch", "ratio": "python_over_cpp"}
+    console.print_table([{"who": who, **compared[key]} for who, key in names.items()])
+    print(f"largest score difference: {compared['largest_score_difference']:.3g}")
+
+
+def _print_calibration(manifest: dict[str, Any]) -> None:
+    calibration = manifest["calibration"]
+    if calibration is None:
+        print("calibration  none: run `vialsight calibrate`")
+        return
+    levels = json.dumps(calibration["levels"])
+    print(f"calibration  {calibration['objective']}, {calibration['created']}, levels {levels}")
+    thresholds = manifest["thresholds"]
+    console.print_table(
+        [
+            {**record, **{f"t_{level}": values[i] for level, values in thresholds.items()}}
+            for i, record in enumerate(calibration["regions"])
+        ]
+    )

@@ -1,0 +1,119 @@
+"""`vialsight prepare`: writes dataset folders; images stay where they are."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vialsight.cli import console
+from vialsight.data import Dataset, Fractions, adapters, prepare_elpv, prepare_mvtec, prepare_split
+
+
+def _text(fractions: Fractions) -> str:
+    return "/".join(f"{100 * share:g}" for share in fractions.shares)
+
+
+ELPV_NOMINAL, ELPV_DEFECTIVE = _text(adapters.ELPV_NOMINAL), _text(adapters.ELPV_DEFECTIVE)
+MVTEC_NOMINAL, MVTEC_DEFECTIVE = _text(adapters.MVTEC_NOMINAL), _text(adapters.MVTEC_DEFECTIVE)
+
+app = typer.Typer(
+    help="Write a dataset folder (dataset.csv, layout.json) that every other verb reads.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Out = Annotated[Path, typer.Option(help="Dataset folder to write; must not exist.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the split by product.")]
+PatchSize = Annotated[
+    int, typer.Option(min=16, help="P, edge of a patch in pixels; a multiple of 16.")
+]
+Nominal = Annotated[
+    str,
+    typer.Option(
+        "--nominal", help="Percent of nominal products: train/validation/calibration/test."
+    ),
+]
+Defective = Annotated[
+    str, typer.Option("--defective", help="The same of defective products (never train on them).")
+]
+
+
+@app.command()
+def elpv(
+    out: Out,
+    *,
+    patch_size: PatchSize = 128,
+    seed: Seed = 0,
+    nominal: Nominal = ELPV_NOMINAL,
+    defective: Defective = ELPV_DEFECTIVE,
+) -> None:
+    """Use the monocrystalline solar cells of the package elpv-dataset (CC BY-NC-SA 4.0)."""
+    _print_counts(
+        prepare_elpv(
+            out,
+            patch_size=patch_size,
+            seed=seed,
+            nominal=Fractions.parse(nominal),
+            defective=Fractions.parse(defective),
+        )
+    )
+
+
+@app.command()
+def mvtec(
+    category: Annotated[
+        Path, typer.Argument(help="Folder with train/good, test/<defect>, ground_truth/<defect>.")
+    ],
+    out: Out,
+    *,
+    patch_size: PatchSize = 256,
+    seed: Seed = 0,
+    nominal: Nominal = MVTEC_NOMINAL,
+    defective: Defective = MVTEC_DEFECTIVE,
+) -> None:
+    """Use one grayscale category in the folder layout of MVTec AD; test/good is always test."""
+    _print_counts(
+        prepare_mvtec(
+            category,
+            out,
+            patch_size=patch_size,
+            seed=seed,
+            nominal=Fractions.parse(nominal),
+            defective=Fractions.parse(defective),
+        )
+    )
+
+
+@app.command()
+def split(
+    folder: Annotated[Path, typer.Argument(help="Dataset folder whose splits are drawn anew.")],
+    out: Out,
+    *,
+    seed: Seed = 0,
+    nominal: Nominal = ELPV_NOMINAL,
+    defective: Defective = ELPV_DEFECTIVE,
+) -> None:
+    """Split your own dataset folder by product."""
+    _print_counts(
+        prepare_split(
+            folder,
+            out,
+            seed=seed,
+            nominal=Fractions.parse(nominal),
+            defective=Fractions.parse(defective),
+        )
+    )
+
+
+def _print_counts(dataset: Dataset) -> None:
+    products = {(r.split or "(none)", r.label, r.product) for r in dataset.records}
+    counts = Counter((split, label) for split, label, _ in products)
+    images = Counter((r.split or "(none)", r.label) for r in dataset.records)
+    console.log(f"wrote {dataset.folder}")
+    console.print_table(
+        [
+            {"split": split, "label": label, "products": count, "images": images[split, label]}
+            for (split, label), count in sorted(counts.items())
+        ]
+    )

@@ -1,0 +1,229 @@
+"""Inspection of products from image files, and pictures of what was rejected."""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from vialsight import _core, atomic
+from vialsight.data import Dataset, load_frame
+from vialsight.errors import DataError
+
+Picture = npt.NDArray[np.uint8]
+Float32Image = npt.NDArray[np.float32]
+
+UNREADABLE_REASON = "frame_invalid"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """The frames to inspect of one product, in order."""
+
+    name: str
+    run: int | None = None
+    images: tuple[Path, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspected:
+    """Verdict on one product. `error` says why its images could not be used: then it is rejected.
+
+    `scores` are φ (F,V,R), NaN where no score was made.
+    """
+
+    product: Product
+    accepted: bool
+    reason: str
+    scores: Float32Image
+    thresholds: tuple[float, ...]
+    vials: tuple[bool, ...]
+    times: dict[str, float]
+    slack_s: float | None
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; a missing score is null."""
+        return {
+            "product": self.product.name,
+            "run": self.product.run,
+            "images": [str(path) for path in self.product.images],
+            "verdict": "accept" if self.accepted else "reject",
+            "reason": self.reason,
+            "scores": _nulls_for_nan(self.scores),
+            "thresholds": list(self.thresholds),
+            "vials": ["accept" if accepted else "reject" for accepted in self.vials],
+            "times": self.times,
+            "slack_s": self.slack_s,
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejectedPatch:
+    """A patch above its threshold: input and reconstruction (P,P), heatmap (P,P), all in [0,1]."""
+
+    frame: int
+    vial: int
+    region: int
+    score: float
+    image: Float32Image
+    reconstruction: Float32Image
+    heatmap: Float32Image
+
+
+def products_of_images(images: Sequence[Path], frames_per_product: int) -> tuple[Product, ...]:
+    """Group image paths, in the order given, into products of F frames.
+
+    Raises DataError when they do not divide.
+    """
+    if not images or len(images) % frames_per_product:
+        raise DataError(
+            f"expected a multiple of {frames_per_product} images (frames per product of this "
+            f"bundle's layout), got {len(images)}"
+        )
+    starts = range(0, len(images), frames_per_product)
+    groups = (tuple(images[start : start + frames_per_product]) for start in starts)
+    return tuple(Product(name=str(group[0]), images=group) for group in groups)
+
+
+def products_of_dataset(dataset: Dataset) -> tuple[Product, ...]:
+    """Return the strips of a dataset as products to inspect; raises DataError as `strips`."""
+    return tuple(
+        Product(name=strip.product, run=strip.run, images=tuple(r.image for r in strip.records))
+        for strip in dataset.strips()
+    )
+
+
+def inspect_product(
+    inspector: _core.Inspector, product: Product, *, budget_s: float | None = None
+) -> Inspected:
+    """Inspect one product through the C++ core; images that cannot be used make it a reject."""
+    layout = inspector.bundle.layout
+    try:
+        frames = _load_frames(product, layout.bit_depth)
+        verdict = inspector.inspect(frames, budget_s=budget_s)
+    except (DataError, ValueError) as error:
+        return _unusable(product, inspector.bundle, str(error))
+    return Inspected(
+        product=product,
+        accepted=verdict.accepted,
+        reason=verdict.reason,
+        scores=verdict.scores,
+        thresholds=tuple(verdict.thresholds),
+        vials=tuple(verdict.vials),
+        times=verdict.times,
+        slack_s=verdict.slack_s if np.isfinite(verdict.slack_s) else None,
+        error=_frame_error(verdict, product),
+    )
+
+
+def rejected_patches(inspector: _core.Inspector, inspected: Inspected) -> Iterator[RejectedPatch]:
+    """Yield the patches over their thresholds of the product `inspector` inspected last.
+
+    The heatmap has the fixed scale fitted at calibration, so that colours mean the same on every
+    picture.
+    """
+    if inspected.error is not None:
+        return
+    over = inspected.scores.astype(np.float64) > np.asarray(inspected.thresholds)
+    for frame, vial, region in np.argwhere(over).tolist():
+        images = inspector.images(frame, vial, region)
+        if images is None:
+            continue
+        yield RejectedPatch(
+            frame=frame,
+            vial=vial,
+            region=region,
+            score=float(inspected.scores[frame, vial, region]),
+            image=images[0],
+            reconstruction=images[1],
+            heatmap=_fixed_heatmap(inspector.bundle, region, *images),
+        )
+
+
+def picture_of(image: Float32Image, reconstruction: Float32Image, heatmap: Float32Image) -> Picture:
+    """Return uint8 (P,3P,3): input, reconstruction, and the input with the heatmap in red."""
+    gray = [np.repeat(panel[..., np.newaxis], 3, axis=2) for panel in (image, reconstruction)]
+    heat = heatmap[..., np.newaxis]
+    overlay = (1.0 - heat) * gray[0] + heat * np.array([1.0, 0.1, 0.0], np.float32)
+    panels = np.concatenate([*gray, overlay], axis=1)
+    picture: Picture = np.rint(np.clip(panels, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return picture
+
+
+def write_heatmaps(inspector: _core.Inspector, inspected: Inspected, folder: Path) -> list[Path]:
+    """Write one PNG per rejected patch of the product inspected last; return their paths."""
+    regions, paths = inspector.bundle.layout.regions, []
+    stem = _file_stem(inspected.product)
+    for patch in rejected_patches(inspector, inspected):
+        place = f"frame{patch.frame + 1}-vial{patch.vial + 1}-{regions[patch.region]}"
+        path = folder / f"{stem}-{_safe(place)}.png"
+        _write_png(path, picture_of(patch.image, patch.reconstruction, patch.heatmap))
+        paths.append(path)
+    return paths
+
+
+def _load_frames(product: Product, bit_depth: int) -> npt.NDArray[Any]:
+    frames = [load_frame(path, bit_depth) for path in product.images]
+    sizes = sorted({frame.shape for frame in frames})
+    if len(sizes) > 1:
+        raise DataError(f"{product.name}: frames of one product differ in size: {sizes}")
+    return np.stack(frames)
+
+
+def _unusable(product: Product, bundle: _core.Bundle, error: str) -> Inspected:
+    layout = bundle.layout
+    shape = (layout.frames, layout.vials, len(layout.regions))
+    return Inspected(
+        product=product,
+        accepted=False,
+        reason=UNREADABLE_REASON,
+        scores=np.full(shape, np.nan, np.float32),
+        thresholds=(),
+        vials=(False,) * layout.vials,
+        times={},
+        slack_s=None,
+        error=error,
+    )
+
+
+def _frame_error(verdict: _core.StripVerdict, product: Product) -> str | None:
+    if verdict.reason != UNREADABLE_REASON:
+        return None
+    return f"{product.name}: the frames do not fit the bundle's layout (size or pixel values)"
+
+
+def _nulls_for_nan(scores: Float32Image) -> Any:
+    values = scores.astype(object)
+    values[~np.isfinite(scores)] = None
+    return values.tolist()
+
+
+def _fixed_heatmap(
+    bundle: _core.Bundle, region: int, image: Float32Image, reconstruction: Float32Image
+) -> Float32Image:
+    vmin, vmax = bundle.heatmap_scale(region) or (0.0, 1.0)
+    x, y = image[np.newaxis], reconstruction[np.newaxis]
+    heat: Float32Image = _core.heatmap(x, y, vmin=vmin, vmax=vmax)[0]
+    return heat
+
+
+def _file_stem(product: Product) -> str:
+    if product.run is not None:
+        return _safe(f"{product.name}-run{product.run}")
+    return _safe(Path(product.name).stem)
+
+
+def _safe(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in text)
+
+
+def _write_png(path: Path, picture: Picture) -> None:
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, format="PNG")
+    atomic.write_bytes(path, content.getvalue())
