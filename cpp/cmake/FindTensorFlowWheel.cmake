@@ -37,7 +37,7 @@ find_package_handle_standard_args(TensorFlowWheel
   REQUIRED_VARS TensorFlowWheel_CC_LIBRARY TensorFlowWheel_FRAMEWORK_LIBRARY TensorFlowWheel_SESSION_HEADER
   VERSION_VAR TensorFlowWheel_VERSION
   REASON_FAILURE_MESSAGE "No TensorFlow wheel in '${Python_EXECUTABLE}'. Run: pip install 'tensorflow-cpu>=2.21,<2.22' \
-there, and configure with -DPython_EXECUTABLE=that python; or build without it: -DVIALSIGHT_TENSORFLOW=OFF.")
+there, and configure with -DPython_EXECUTABLE=that python, or build without it: -DVIALSIGHT_TENSORFLOW=OFF.")
 
 # The C++ interface of TensorFlow changes between minor versions: exactly the one the wheel was pinned to.
 if(TensorFlowWheel_FOUND AND NOT TensorFlowWheel_VERSION MATCHES "^2\\.21\\.")
