@@ -101,6 +101,25 @@ class FusedBatchNormalization(layers.BatchNormalization):
         average.assign(average * self.momentum + latest * (1.0 - self.momentum))
 
 
+class NearestUpsampling(layers.Layer):  # type: ignore[misc]
+    """Double height and width of (n,h,w,c) by repeating pixels.
+
+    Concatenation and reshape only: deterministic on every device, unlike the gradient of a
+    resize, and with no shape arithmetic left in the frozen graph.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Return (n,2h,2w,c)."""
+        _, height, width, channels = inputs.shape
+        wide = tf.reshape(tf.concat([inputs, inputs], -1), (-1, height, 2 * width * channels))
+        return tf.reshape(tf.concat([wide, wide], -1), (-1, 2 * height, 2 * width, channels))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Shape (n,2h,2w,c) for (n,h,w,c)."""
+        count, height, width, channels = input_shape
+        return count, 2 * height, 2 * width, channels
+
+
 class _Blocks:
     """Blocks A, B and C for one direction: `convolution` is Conv2D or Conv2DTranspose."""
 
@@ -125,7 +144,7 @@ class _Blocks:
         if self._convolution is layers.Conv2D:
             return self._project(layers.AveragePooling2D(2, **self._typed())(x), width)
         # A 1x1 convolution commutes with nearest upsampling and costs a quarter before it.
-        return layers.UpSampling2D(2, **self._typed())(self._project(x, width))
+        return NearestUpsampling(**self._typed())(self._project(x, width))
 
     def _main(self, x: Any, width: int, stride: int = 1) -> Any:
         for one_stride in (1, stride, 1):

@@ -1,0 +1,275 @@
+"""The configuration of a training: one validated schema, read from YAML and `--set` overrides."""
+
+import difflib
+import hashlib
+import json
+import math
+import os
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from vialsight.errors import ConfigError
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Preset = Literal[
+    "drae-16", "drae-32", "drae-64", "drae-128", "drae-256", "drae-512", "drae-1024"
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Section):
+    """Where the patches come from."""
+
+    path: Path | None = Field(None, description="dataset folder (dataset.csv, layout.json)")
+    cache_bytes: int = Field(2**31, ge=0, description="memory for extracted patches")
+
+
+class ModelConfig(_Section):
+    """The network (SPEC section 2). The patch size comes from the layout."""
+
+    preset: Preset = Field("drae-64", description="width of the last encoder stage")
+    activation: Literal["relu", "leaky_relu"] = Field(
+        "relu", description="leaky_relu has slope 0.2"
+    )
+    batch_norm_momentum: float = Field(
+        0.99, ge=0.0, lt=1.0, description="of the running statistics; 0.9 suits short trainings"
+    )
+
+
+class AugmentationConfig(_Section):
+    """Applied to X before the perturbation; the reconstruction target includes it."""
+
+    rotation_rad: float = Field(
+        math.pi / 8, ge=0.0, le=math.pi / 2, description="rotation is U(-this, this)"
+    )
+    vertical_flip: Probability = Field(0.5, description="probability")
+
+
+class PerturbationConfig(_Section):
+    """Perlin noise laid over X (SPEC section 3, equation 7)."""
+
+    probability: Probability = Field(0.75, description="q, the share of perturbed patches")
+    threshold: float = Field(
+        0.6, ge=0.0, lt=1.0, description="noise above it is the mask; 0.5 is no noise, 1 its peak"
+    )
+    octaves: int = Field(3, ge=1, le=6, description="each doubles the cells, halves the amplitude")
+    min_scale: int = Field(1, ge=0, le=6, description="coarsest octave has at least 2^this cells")
+    max_scale: int = Field(4, ge=0, le=6, description="coarsest octave has at most 2^this cells")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "PerturbationConfig":
+        if self.min_scale > self.max_scale:
+            raise ValueError(
+                f"min_scale must not exceed max_scale; got {self.min_scale} > {self.max_scale}"
+            )
+        return self
+
+
+class LossConfig(_Section):
+    """Weights and forms of the generator's losses (SPEC section 4)."""
+
+    adversarial_weight: Weight = Field(1.0, description="w_1")
+    contextual_weight: Weight = Field(50.0, description="w_2")
+    encoder_weight: Weight = Field(1.0, description="w_3")
+    noise_weight: Weight = Field(3.0, description="w_4")
+    pixel_weight: Weight = Field(2.0, description="w_a, inside the contextual loss")
+    ssim_weight: Weight = Field(1.0, description="w_b, inside the contextual loss")
+    pixel: Literal["huber", "l1"] = Field("huber", description="huber: 2026 paper; l1: 2024 paper")
+    noise: Literal["2026", "2024"] = Field("2026", description="form of L_nse, by paper")
+
+
+class OptimizerConfig(_Section):
+    """Adam, one for the generator and second encoder, one for the discriminator."""
+
+    learning_rate: Positive = Field(1.5e-4, le=1.0, description="maximum before the first restart")
+    discriminator_learning_rate: Positive | None = Field(
+        None, le=1.0, description="null: the same as learning_rate"
+    )
+    beta_1: float = Field(0.9, ge=0.0, lt=1.0, description="decay of the first moment")
+    beta_2: float = Field(0.999, ge=0.0, lt=1.0, description="decay of the second moment")
+    epsilon: Positive = Field(1e-7, description="added to the root of the second moment")
+
+
+class ScheduleConfig(_Section):
+    """Cosine decay with restarts (SPEC section 4). The default period is one epoch."""
+
+    restart_period: Positive = Field(1.0, description="length of one cosine, in restart_unit")
+    restart_unit: Literal["epochs", "steps"] = Field(
+        "epochs",
+        description="the paper's 2,533,680 is one epoch counted in patches, hence the default",
+    )
+    restart_factor: float = Field(
+        1 / 3, gt=0.0, le=1.0, description="maximum after a restart over the one before"
+    )
+    warmup_steps: int = Field(0, ge=0, description="linear rise of the first maximum")
+
+
+class TrainingConfig(_Section):
+    """Length, batch, precision and bookkeeping of the run."""
+
+    epochs: Positive | None = Field(10.0, description="passes over the training patches")
+    steps: int | None = Field(None, ge=1, description="optimizer steps; replaces epochs if given")
+    batch_size: int = Field(32, ge=2, description="of all replicas together")
+    seed: int = Field(0, ge=0, lt=2**31, description="of weights, order, noise")
+    deterministic: bool = Field(True, description="bit-equal repetition on the same machine")
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        "float32", description="mixed_float16 scales the loss"
+    )
+    strategy: Literal["none", "mirrored", "multi_worker"] = Field(
+        "none", description="mirrored: all local GPUs; multi_worker: TF_CONFIG names the workers"
+    )
+    checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints")
+    keep_checkpoints: int = Field(3, ge=1, description="older ones are deleted")
+    sample_every: int = Field(500, ge=1, description="steps between sample reconstructions")
+
+
+class Config(_Section):
+    """Everything a training depends on, besides the data itself."""
+
+    data: DataConfig = Field(default_factory=DataConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    augmentation: AugmentationConfig = Field(default_factory=AugmentationConfig)
+    perturbation: PerturbationConfig = Field(default_factory=PerturbationConfig)
+    loss: LossConfig = Field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+
+    def to_yaml(self) -> str:
+        """Return the resolved configuration as YAML that `load_config` reads back equal."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+    def sha256(self) -> str:
+        """Return the hex SHA-256 of the canonical JSON of all values."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration: defaults, then the YAML file, then `key=value` overrides.
+
+    Override values are YAML scalars, keys are dotted (`training.steps=100`). Raises ConfigError
+    that names the key, what was expected and, for an unknown key, the nearest valid one.
+    """
+    values = _read_yaml(path) if path is not None else {}
+    for override in overrides:
+        _apply_override(values, override)
+    return parse_config(values)
+
+
+def parse_config(values: Mapping[str, Any]) -> Config:
+    """Validate nested values. Raises ConfigError; see `load_config`."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(item) for item in error.errors())) from None
+
+
+def describe_config() -> str:
+    """Return the default configuration as YAML with each key's meaning as a comment."""
+    lines = ["# Default configuration; each key may be left out."]
+    for section, model in _sections():
+        lines += ["", f"# {model.__doc__}", f"{section}:"]
+        defaults = model().model_dump(mode="json")
+        for key, field in model.model_fields.items():
+            value = yaml.safe_dump(defaults[key]).splitlines()[0]
+            lines.append(f"  {key}: {value}  # {field.description}")
+    return "\n".join(lines) + "\n"
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML forbids duplicate keys; PyYAML silently keeps the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ConfigError(
+                    f"key {key!r} stands twice{node.start_mark}; keep one of the two"
+                )
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration {os.fspath(path)}: {error}") from None
+    values = _parse_yaml(text, os.fspath(path))
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{path} must hold a mapping of sections such as `training:`; "
+            f"got a {type(values).__name__}"
+        )
+    return values
+
+
+def _parse_yaml(text: str, source: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_UniqueKeyLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source} is not valid YAML: {error}") from None
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not separator or not all(parts):
+        raise ConfigError(
+            f"an override must read section.key=value, such as training.steps=100; got {override!r}"
+        )
+    target = values
+    for part in parts[:-1]:
+        inner = target.get(part)
+        if inner is None:
+            inner = target[part] = {}
+        if not isinstance(inner, dict):
+            raise ConfigError(f"{key!r}: {part!r} is a value and has no keys inside")
+        target = inner
+    target[parts[-1]] = _parse_yaml(text, f"the value of {key}")
+
+
+def _explain(item: Any) -> str:
+    key = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        return f"unknown configuration key {key!r}; {_nearest(key)}"
+    if item["type"] in ("model_type", "model_attributes_type"):
+        return f"{key or 'the configuration'} must be a section with keys; got {item['input']!r}"
+    message = item["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    return f"{key}: {message}; got {item['input']!r}"
+
+
+def _nearest(key: str) -> str:
+    valid = list(_all_keys())
+    section, _, name = key.rpartition(".")
+    siblings = [known for known in valid if known.rpartition(".")[0] == section]
+    close = difflib.get_close_matches(key, siblings, n=1, cutoff=0.5)
+    close = close or difflib.get_close_matches(key, valid, n=1, cutoff=0.6)
+    close = close or [known for known in valid if known.rpartition(".")[2] == name]
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"valid keys here: {', '.join(siblings or valid)}"
+
+
+def _all_keys() -> Iterator[str]:
+    for section, model in _sections():
+        yield section
+        yield from (f"{section}.{key}" for key in model.model_fields)
+
+
+def _sections() -> Iterator[tuple[str, type[_Section]]]:
+    for name, field in Config.model_fields.items():
+        yield name, typing.cast(type[_Section], field.annotation)
