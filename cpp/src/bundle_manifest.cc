@@ -23,7 +23,7 @@ constexpr double kMaxTolerance = 1e-3;
 constexpr std::int64_t kMaxFileSize = std::numeric_limits<std::int32_t>::max();
 constexpr std::int64_t kMaxInteger = std::numeric_limits<std::int64_t>::max();
 
-std::string in_quotes(const std::string& text) { return "\"" + printable(text) + "\""; }
+std::string in_quotes(const std::string& text) { return std::string(1, '"').append(printable(text)).append(1, '"'); }
 
 std::string text_of(const json& value) { return printable(value.dump(-1, ' ', true, json::error_handler_t::replace)); }
 
