@@ -16,8 +16,36 @@ PERSISTENCE: Final = 0.5
 Tensor = Any  # tf.Tensor has no usable stubs
 
 
+class Rows(NamedTuple):
+    """Which rows of the global batch the images are: `count` of them from `first`, of `total`.
+
+    Random numbers are drawn for the whole global batch and cut, so that results do not depend on
+    how many replicas share it.
+    """
+
+    first: Tensor
+    count: Tensor
+    total: Tensor
+
+    @classmethod
+    def all_of(cls, images: Tensor) -> "Rows":
+        """The images are the whole batch."""
+        count = tf.shape(images)[0]
+        return cls(tf.zeros_like(count), count, count)
+
+    def uniform(self, shape: tuple[int, ...], seed: Tensor, *limits: float) -> Tensor:
+        """Uniform float32 (count, *shape) in [0,1) or between the two limits."""
+        drawn = tf.random.stateless_uniform((self.total, *shape), seed, *limits)
+        return drawn[self.first : self.first + self.count]
+
+    def integers(self, seed: Tensor, low: int, high: int) -> Tensor:
+        """Uniform int32 (count,) in [low, high)."""
+        drawn = tf.random.stateless_uniform((self.total,), seed, low, high, dtype=tf.int32)
+        return drawn[self.first : self.first + self.count]
+
+
 class Perturbed(NamedTuple):
-    """X* with what was done to X: images (n,P,P,1), mask M in {0,1}, noise N = M noise, β (n,1,1,1)."""
+    """X* and what was done to X: images and N = M noise (n,P,P,1), M in {0,1}, β (n,1,1,1)."""
 
     images: Tensor
     mask: Tensor
@@ -26,18 +54,22 @@ class Perturbed(NamedTuple):
 
 
 def augment(
-    images: Tensor, seed: Tensor, *, rotation: float = ROTATION_LIMIT, vertical_flip: float = 0.5
+    images: Tensor,
+    seed: Tensor,
+    *,
+    rotation: float = ROTATION_LIMIT,
+    vertical_flip: float = 0.5,
+    rows: Rows | None = None,
 ) -> Tensor:
     """Rotate by U(-rotation, rotation) radians, then flip upside down with a probability.
 
     Corners are filled by reflection. A horizontal flip is never applied (paper section 5.2).
     """
     rotation_seed, flip_seed = _split(seed, 2)
-    count = tf.shape(images)[0]
+    rows = rows or Rows.all_of(images)
     if rotation > 0.0:
-        angles = tf.random.stateless_uniform((count,), rotation_seed, -rotation, rotation)
-        images = _rotate(images, angles)
-    flips = tf.random.stateless_uniform((count, 1, 1, 1), flip_seed) < vertical_flip
+        images = _rotate(images, rows.uniform((), rotation_seed, -rotation, rotation))
+    flips = rows.uniform((1, 1, 1), flip_seed) < vertical_flip
     return tf.where(flips, tf.reverse(images, axis=[1]), images)
 
 
@@ -49,6 +81,7 @@ def perturb(
     threshold: float = 0.6,
     octaves: int = 3,
     scales: tuple[int, int] = (1, 4),
+    rows: Rows | None = None,
 ) -> Perturbed:
     """P_q(X): overlay masked Perlin noise with probability q = `probability`, else X* = X, M = N = 0.
 
@@ -56,11 +89,11 @@ def perturb(
     2^k cells a side, k uniform over `scales` (both ends included).
     """
     choice_seed, noise_seed, beta_seed = _split(seed, 3)
-    count, size = tf.shape(images)[0], int(images.shape[1])
-    noise = perlin_noise(count, size, noise_seed, octaves=octaves, scales=scales)
-    chosen = tf.random.stateless_uniform((count, 1, 1, 1), choice_seed) < probability
+    rows = rows or Rows.all_of(images)
+    noise = perlin_noise(rows, int(images.shape[1]), noise_seed, octaves=octaves, scales=scales)
+    chosen = rows.uniform((1, 1, 1), choice_seed) < probability
     mask = tf.cast(tf.logical_and(noise > threshold, chosen), tf.float32)
-    beta = tf.random.stateless_uniform((count, 1, 1, 1), beta_seed, *BETA_RANGE)
+    beta = rows.uniform((1, 1, 1), beta_seed, *BETA_RANGE)
     return overlay(images, mask=mask, noise=mask * noise, beta=beta)
 
 
@@ -71,25 +104,20 @@ def overlay(images: Tensor, *, mask: Tensor, noise: Tensor, beta: Tensor) -> Per
 
 
 def perlin_noise(
-    count: Tensor, size: int, seed: Tensor, *, octaves: int = 3, scales: tuple[int, int] = (1, 4)
+    rows: Rows, size: int, seed: Tensor, *, octaves: int = 3, scales: tuple[int, int] = (1, 4)
 ) -> Tensor:
-    """Perlin noise (count,size,size,1) in [0,1]; 0.5 is the level of no noise.
+    """Perlin noise (rows.count,size,size,1) in [0,1]; 0.5 is the level of no noise.
 
     Each octave doubles the cells and halves the amplitude; every image is scaled so that its
     largest deviation from 0.5 is 0.5.
     """
     scale_seed, angle_seed = _split(seed, 2)
-    exponents = tf.random.stateless_uniform(
-        (count,), scale_seed, scales[0], scales[1] + 1, dtype=tf.int32
-    )
+    cells = tf.bitwise.left_shift(1, rows.integers(scale_seed, scales[0], scales[1] + 1))
     lattice_side = 2 ** (scales[1] + octaves - 1) + 1
-    angles = tf.random.stateless_uniform(
-        (octaves, count, lattice_side * lattice_side), angle_seed, 0.0, 2.0 * math.pi
-    )
-    cells = tf.bitwise.left_shift(tf.ones_like(exponents), exponents)
-    total = tf.zeros((count, size, size))
+    angles = rows.uniform((octaves, lattice_side**2), angle_seed, 0.0, 2.0 * math.pi)
+    total = tf.zeros((rows.count, size, size))
     for octave in range(octaves):
-        waves = _gradient_noise(angles[octave], lattice_side, cells * 2**octave, size)
+        waves = _gradient_noise(angles[:, octave], lattice_side, cells * 2**octave, size)
         total += PERSISTENCE**octave * waves
     peak = tf.reduce_max(tf.abs(total), axis=(1, 2), keepdims=True)
     return (0.5 + 0.5 * total / peak)[..., tf.newaxis]
