@@ -1,0 +1,166 @@
+"""Fixtures of all Python tests: a small product, its data, bundles of an untrained network."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vialsight
+from vialsight.data import Dataset, Record, read_dataset, write_dataset
+
+PATCH = 32
+# Boxes of other sizes than the patch are resampled; the 32x32 one is copied.
+BOXES = [
+    [(2, 4, 40, 36), (4, 44, 32, 32)],
+    [(50, 4, 40, 36), (54, 44, 32, 32)],
+]
+FRAME_SHAPE = (80, 96)
+COUNTS = {
+    ("train", "nominal"): 4,
+    ("validation", "nominal"): 2,
+    ("calibration", "nominal"): 5,
+    ("calibration", "defective"): 3,
+    ("test", "nominal"): 4,
+    ("test", "defective"): 3,
+}
+
+
+def make_tiny_layout(**changes: object) -> vialsight.Layout:
+    """Two vials, two regions, three frames; `changes` replace constructor arguments."""
+    arguments = {
+        "name": "tiny",
+        "frame_width": FRAME_SHAPE[1],
+        "frame_height": FRAME_SHAPE[0],
+        "frames": 3,
+        "regions": ["top", "bottom"],
+        "boxes": BOXES,
+        "patch_size": PATCH,
+    }
+    return vialsight.Layout(**(arguments | changes))
+
+
+@pytest.fixture(scope="session")
+def tiny_layout() -> vialsight.Layout:
+    return make_tiny_layout()
+
+
+def nominal_frame(random: np.random.Generator) -> np.ndarray:
+    """Smooth uint8 waves of random phase with a little noise."""
+    rows, columns = np.indices(FRAME_SHAPE)
+    phase = random.uniform(0, 2 * np.pi, 2)
+    waves = np.sin(rows / 9.0 + phase[0]) + np.cos(columns / 7.0 + phase[1])
+    return np.clip(128 + 40 * waves + random.normal(0, 3, FRAME_SHAPE), 0, 255).astype(np.uint8)
+
+
+def add_defect(frame: np.ndarray) -> np.ndarray:
+    """Draw a checkered defect into the bottom region of the first vial; return its mask."""
+    mask = np.zeros(FRAME_SHAPE, np.uint8)
+    mask[50:66, 10:26] = 255
+    checks = (np.indices(FRAME_SHAPE).sum(axis=0) % 2 * 255).astype(np.uint8)
+    frame[mask > 0] = checks[mask > 0]
+    return mask
+
+
+def write_tiny_dataset(folder: Path) -> Path:
+    """Write images, masks, dataset.csv and layout.json; products are named by split and label."""
+    random, records = np.random.default_rng(7), []
+    for (split, label), count in COUNTS.items():
+        for number in range(count):
+            product = f"{split}-{label}-{number}"
+            for frame in range(1, 4):
+                pixels = nominal_frame(random)
+                image, mask = folder / f"{product}-{frame}.png", None
+                if label == "defective":
+                    mask = folder / f"{product}-{frame}-mask.png"
+                    Image.fromarray(add_defect(pixels)).save(mask)
+                Image.fromarray(pixels).save(image)
+                record = Record(image=image, product=product, frame=frame, label=label, split=split)
+                records.append(dataclasses.replace(record, mask=mask))
+    write_dataset(folder, make_tiny_layout(), records)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Dataset folder with images; shared: never write into it."""
+    return write_tiny_dataset(tmp_path_factory.mktemp("tiny-data"))
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tiny_dataset_folder: Path) -> Dataset:
+    return read_dataset(tiny_dataset_folder)
+
+
+@pytest.fixture
+def own_dataset_folder(tmp_path: Path) -> Path:
+    """A dataset folder of this test alone, free to be damaged."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return write_tiny_dataset(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_dataset: Dataset) -> Path:
+    """Uncalibrated bundle of an untrained drae-16, its golden patches scored by TensorFlow."""
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny.vsb", tiny_dataset)
+
+
+@pytest.fixture(scope="session")
+def tiny_calibrated_bundle(tiny_bundle: Path, tiny_dataset: Dataset) -> Path:
+    """The tiny bundle with thresholds fitted on the tiny dataset."""
+    from vialsight.calibration import calibrate
+
+    out = tiny_bundle.with_name("calibrated.vsb")
+    calibrate(vialsight.Bundle.load(tiny_bundle), tiny_dataset, out)
+    return out
+
+
+def write_tiny_bundle(out: Path, dataset: Dataset) -> Path:
+    """Freeze an untrained network with TensorFlow and write its bundle."""
+    import keras
+    import tensorflow as tf
+
+    from vialsight.bundle import GoldenPatches, Provenance, write_bundle
+    from vialsight.data import golden_patches
+    from vialsight.freezing import freeze_graph
+    from vialsight.model import NetworkOptions, build_generator, deployed_part
+
+    keras.utils.set_random_seed(3)
+    generator = build_generator(NetworkOptions(patch_size=PATCH, preset="drae-16"))
+    network = deployed_part(generator)
+    inputs = golden_patches(dataset, count=8)
+    batch = inputs.reshape(-1, PATCH, PATCH, 1)
+    outputs = network(batch, training=False).numpy()
+    scores = 1.0 - tf.image.ssim(batch, outputs, max_val=1.0).numpy()
+    training = [r.product for r in dataset.records if r.split in ("train", "validation")]
+    write_bundle(
+        out,
+        layout=dataset.layout,
+        model=freeze_graph(network, PATCH).graph_def,
+        golden=GoldenPatches(
+            inputs=inputs,
+            reconstructions=outputs.reshape(inputs.shape),
+            scores=scores.reshape(inputs.shape[:2]),
+        ),
+        provenance=Provenance(
+            config_sha256="0" * 64,
+            data_sha256=dataset.sha256(),
+            seed=3,
+            training_products=training,
+        ),
+    )
+    return out
+
+
+@pytest.fixture
+def copied_bundle(tiny_calibrated_bundle: Path, tmp_path: Path) -> Callable[[], Path]:
+    """A function that copies the calibrated bundle to a fresh place, free to be damaged."""
+    import shutil
+
+    def copy() -> Path:
+        return Path(shutil.copytree(tiny_calibrated_bundle, tmp_path / "copy.vsb"))
+
+    return copy

@@ -1,0 +1,264 @@
+"""The command line: exit codes, stdout for data, stderr for people, no TensorFlow before need."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import vialsight
+
+VERBS = (
+    "prepare",
+    "train",
+    "freeze",
+    "calibrate",
+    "evaluate",
+    "inspect",
+    "verify",
+    "bench",
+    "show",
+)
+
+
+def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own and check its exit code."""
+    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "vialsight", *map(str, arguments)],
+        capture_output=True, text=True, env=environment, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+class TestWithoutTensorflow:
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "import vialsight",
+            "import vialsight.cli",
+            "import vialsight.cli; vialsight.cli.app(['--help'], standalone_mode=False)",
+            "import vialsight.cli; vialsight.cli.app(['train', '--help'], standalone_mode=False)",
+        ],
+    )
+    def test_imports_load_no_tensorflow(self, code: str) -> None:
+        check = "import sys; bad = {'tensorflow', 'keras'} & set(sys.modules); assert not bad, bad"
+        maps = "assert 'libtensorflow' not in open('/proc/self/maps').read()"
+        subprocess.run(
+            [sys.executable, "-c", f"{code}\n{check}\n{maps}"], check=True, capture_output=True
+        )
+
+    def test_help_names_every_verb(self) -> None:
+        text = run("--help").stdout
+        for verb in VERBS:
+            assert re.search(rf"^\s*{verb}\b", text, re.MULTILINE), verb
+
+    def test_version(self) -> None:
+        assert run("--version").stdout.strip() == vialsight.__version__
+
+    def test_cmake_dir(self) -> None:
+        assert run("--cmake-dir").stdout.strip() == str(vialsight.cmake_dir())
+
+    def test_installed_command_is_the_same(self) -> None:
+        script = Path(sys.executable).with_name("vialsight")
+        if not script.exists():
+            pytest.skip("the package is not installed")
+        version = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+        assert version.stdout.strip() == vialsight.__version__
+
+    def test_unknown_verb(self) -> None:
+        assert "No such command 'traim'" in run("traim", code=2).stderr
+
+    def test_unknown_configuration_key(self, tiny_dataset_folder: Path, tmp_path: Path) -> None:
+        done = run(
+            "train", "--data", tiny_dataset_folder, "--out", tmp_path / "run",
+            "--set", "training.batchsize=4", code=2,
+        )  # fmt: skip
+        assert "training.batch_size" in done.stderr
+        assert list(tmp_path.iterdir()) == []
+
+    def test_training_without_data(self, tmp_path: Path) -> None:
+        done = run("train", "--out", tmp_path / "run", code=2)
+        assert "give the dataset folder with --data" in done.stderr
+
+    def test_training_on_defective_products(self, own_dataset_folder: Path, tmp_path: Path) -> None:
+        table = own_dataset_folder / "dataset.csv"
+        table.write_text(table.read_text().replace(",defective,calibration,", ",defective,train,"))
+        done = run("train", "--data", own_dataset_folder, "--out", tmp_path / "run", code=2)
+        assert "defective images in the train split" in done.stderr
+
+    def test_freezing_what_is_no_run(self, tmp_path: Path) -> None:
+        done = run("freeze", tmp_path, "--out", tmp_path / "a.vsb", code=2)
+        assert "expected the folder of a training" in done.stderr
+
+    def test_prepare_prints_counts(self, tiny_dataset_folder: Path, tmp_path: Path) -> None:
+        done = run("prepare", "split", tiny_dataset_folder, "--out", tmp_path / "out", "--seed", 1)
+        assert done.stdout.splitlines()[0].split() == ["split", "label", "products", "images"]
+        assert (tmp_path / "out" / "dataset.csv").exists()
+
+    def test_prepare_with_wrong_fractions(self, tiny_dataset_folder: Path, tmp_path: Path) -> None:
+        done = run(
+            "prepare", "split", tiny_dataset_folder, "--out", tmp_path / "out",
+            "--nominal", "50/50/50/0", code=2,
+        )  # fmt: skip
+        assert "must sum to 1" in done.stderr
+
+
+@pytest.mark.tensorflow
+class TestBundleVerbs:
+    def test_verify(self, tiny_bundle: Path) -> None:
+        done = run("verify", tiny_bundle)
+        assert vialsight.Bundle.load(tiny_bundle).sha256 in done.stdout
+        assert "16 scored" in done.stdout
+        assert "no: vialsight calibrate" in done.stdout
+
+    @pytest.mark.parametrize("name", ["model.pb", "golden/scores.npy", "manifest.json"])
+    def test_verify_finds_a_flipped_byte(
+        self, copied_bundle: Callable[[], Path], name: str
+    ) -> None:
+        bundle = copied_bundle()
+        flip_a_byte(bundle / name)
+        done = run("verify", bundle, code=1)
+        assert "must not be used" in done.stderr
+        assert name in done.stderr
+        assert done.stdout == ""
+
+    def test_verify_missing_folder(self, tmp_path: Path) -> None:
+        assert "no such folder" in run("verify", tmp_path / "a.vsb", code=2).stderr
+
+    def test_show(self, tiny_calibrated_bundle: Path) -> None:
+        text = run("show", tiny_calibrated_bundle).stdout
+        assert "3 frames of 96x80, 8 bit; 2 vials x 2 regions; patches of 32" in text
+        assert "copied_from_patch" in text
+
+    def test_show_json_is_the_manifest(self, tiny_bundle: Path) -> None:
+        manifest = json.loads(run("show", tiny_bundle, "--json").stdout)
+        assert manifest == json.loads((tiny_bundle / "manifest.json").read_text())
+
+    def test_calibrate_and_evaluate(
+        self, tiny_bundle: Path, tiny_dataset_folder: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "new.vsb"
+        done = run("calibrate", tiny_bundle, "--data", tiny_dataset_folder, "--out", out)
+        assert done.stdout.splitlines()[0].split()[:2] == ["region", "threshold"]
+        report = tmp_path / "report"
+        done = run("evaluate", out, "--data", tiny_dataset_folder, "--out", report)
+        assert [line.split()[0] for line in done.stdout.splitlines()] == [
+            "unit", "top", "bottom", "vial", "strip",
+        ]  # fmt: skip
+        assert sorted(path.name for path in report.iterdir()) == [
+            "measures.csv", "report.html", "report.json", "strips.csv",
+        ]  # fmt: skip
+
+    def test_bench_json(self, tiny_calibrated_bundle: Path, tiny_dataset_folder: Path) -> None:
+        images = [tiny_dataset_folder / f"test-nominal-0-{i}.png" for i in (1, 2, 3)]
+        done = run("bench", tiny_calibrated_bundle, *images, "--strips", 3, "--json")
+        result = json.loads(done.stdout)
+        assert (result["strips"], result["budget_ms"], result["input"]) == (3, 500.0, "images")
+        assert result["machine"]["cores"] >= 1
+
+    def test_bench_against_python(self, tiny_calibrated_bundle: Path) -> None:
+        done = run("bench", tiny_calibrated_bundle, "--strips", 2, "--against-python")
+        assert re.search(r"^ratio ", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.tensorflow
+class TestInspect:
+    def images(self, folder: Path, product: str) -> list[Path]:
+        return [folder / f"{product}-{frame}.png" for frame in (1, 2, 3)]
+
+    def test_json_verdict_per_product(
+        self, tiny_calibrated_bundle: Path, tiny_dataset_folder: Path
+    ) -> None:
+        images = self.images(tiny_dataset_folder, "test-nominal-0")
+        images += self.images(tiny_dataset_folder, "test-defective-0")
+        result = json.loads(run("inspect", tiny_calibrated_bundle, *images, "--json").stdout)
+        assert result["bundle_sha256"] == vialsight.Bundle.load(tiny_calibrated_bundle).sha256
+        for product, first in zip(result["products"], (images[0], images[3]), strict=True):
+            assert product["images"][0] == str(first)
+            over = [
+                score > threshold
+                for frame in product["scores"]
+                for vial in frame
+                for score, threshold in zip(vial, product["thresholds"], strict=True)
+            ]
+            assert product["verdict"] == ("reject" if any(over) else "accept")
+
+    def test_dataset_and_heatmaps(
+        self, tiny_calibrated_bundle: Path, tiny_dataset_folder: Path, tmp_path: Path
+    ) -> None:
+        done = run(
+            "inspect", tiny_calibrated_bundle, "--data", tiny_dataset_folder, "--json",
+            "--heatmaps", tmp_path / "pictures",
+        )  # fmt: skip
+        products = json.loads(done.stdout)["products"]
+        assert [p["product"] for p in products][:2] == ["test-defective-0", "test-defective-1"]
+        rejected = sum(
+            score > threshold
+            for p in products
+            for frame in p["scores"]
+            for vial in frame
+            for score, threshold in zip(vial, p["thresholds"], strict=True)
+        )
+        pictures = sorted((tmp_path / "pictures").iterdir())
+        assert len(pictures) == rejected
+        assert all(Image.open(picture).size == (96, 32) for picture in pictures)
+
+    def test_unreadable_image_is_reported_as_reject_and_the_rest_inspected(
+        self, tiny_calibrated_bundle: Path, own_dataset_folder: Path
+    ) -> None:
+        images = self.images(own_dataset_folder, "test-nominal-0")
+        images += self.images(own_dataset_folder, "test-nominal-1")
+        images[1].write_bytes(images[1].read_bytes()[:-300])
+        done = run("inspect", tiny_calibrated_bundle, *images, "--json", code=2)
+        broken, whole = json.loads(done.stdout)["products"]
+        assert (broken["verdict"], broken["reason"]) == ("reject", "frame_invalid")
+        assert whole["scores"][0][0][0] is not None
+        assert images[1].name in done.stderr
+
+    def test_slot_too_short_is_a_reject_not_an_error(
+        self, tiny_calibrated_bundle: Path, tiny_dataset_folder: Path
+    ) -> None:
+        images = self.images(tiny_dataset_folder, "test-nominal-0")
+        done = run("inspect", tiny_calibrated_bundle, *images, "--budget-ms", "0.001", "--json")
+        product = json.loads(done.stdout)["products"][0]
+        assert (product["verdict"], product["reason"]) == ("reject", "deadline_missed")
+
+    def test_wrong_number_of_images(
+        self, tiny_calibrated_bundle: Path, tiny_dataset_folder: Path
+    ) -> None:
+        images = self.images(tiny_dataset_folder, "test-nominal-0")[:2]
+        done = run("inspect", tiny_calibrated_bundle, *images, code=2)
+        assert "expected a multiple of 3 images" in done.stderr
+
+    def test_uncalibrated_bundle(self, tiny_bundle: Path, tiny_dataset_folder: Path) -> None:
+        images = self.images(tiny_dataset_folder, "test-nominal-0")
+        done = run("inspect", tiny_bundle, *images, code=2)
+        assert "calibrate" in done.stderr
+
+    def test_neither_images_nor_data(self, tiny_calibrated_bundle: Path) -> None:
+        done = run("inspect", tiny_calibrated_bundle, code=2)
+        assert "either IMAGES or --data" in done.stderr
+
+    def test_flipped_byte(
+        self, copied_bundle: Callable[[], Path], tiny_dataset_folder: Path
+    ) -> None:
+        bundle = copied_bundle()
+        flip_a_byte(bundle / "golden" / "inputs.npy")
+        images = self.images(tiny_dataset_folder, "test-nominal-0")
+        done = run("inspect", bundle, *images, code=2)
+        assert "inputs.npy" in done.stderr
+        assert done.stdout == ""
