@@ -156,10 +156,15 @@ def picture_of(image: Float32Image, reconstruction: Float32Image, heatmap: Float
     return picture
 
 
-def write_heatmaps(inspector: _core.Inspector, inspected: Inspected, folder: Path) -> list[Path]:
-    """Write one PNG per rejected patch of the product inspected last; return their paths."""
+def write_heatmaps(
+    inspector: _core.Inspector, inspected: Inspected, folder: Path, *, number: int
+) -> list[Path]:
+    """Write one PNG per rejected patch of the product inspected last; return their paths.
+
+    `number` starts the file names: images of the same name in several folders stay apart.
+    """
     regions, paths = inspector.bundle.layout.regions, []
-    stem = _file_stem(inspected.product)
+    stem = f"{number:04}-{_file_stem(inspected.product)}"
     for patch in rejected_patches(inspector, inspected):
         place = f"frame{patch.frame + 1}-vial{patch.vial + 1}-{regions[patch.region]}"
         path = folder / f"{stem}-{_safe(place)}.png"

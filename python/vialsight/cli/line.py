@@ -61,7 +61,7 @@ def inspect(
             budget_s = None if budget_ms is None else budget_ms / 1e3
             results.append(inspect_product(inspector, product, budget_s=budget_s))
             if heatmaps is not None:
-                write_heatmaps(inspector, results[-1], heatmaps)
+                write_heatmaps(inspector, results[-1], heatmaps, number=len(results))
             progress(len(results), len(products))
     _print_inspected(loaded, results, as_json)
     unusable = [result.error for result in results if result.error is not None]
