@@ -141,7 +141,7 @@ void ObjectReader::fail(std::string_view key, std::string_view expected, std::st
 const json* ObjectReader::find(std::string_view key) {
   known_.emplace(key);
   if (!value_.is_object()) return nullptr;
-  const auto entry = value_.find(key);
+  const auto entry = value_.find(std::string(key));
   if (entry != value_.end()) return &*entry;
   if (first_error_.ok()) first_error_ = corrupt(path_of(key) + ": missing");
   return nullptr;
