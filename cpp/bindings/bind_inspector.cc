@@ -5,7 +5,6 @@
 #include <mutex>
 #include <optional>
 #include <string_view>
-#include <variant>
 
 #include "bindings.h"
 #include "vialsight/inspector.h"
@@ -34,6 +33,13 @@ Clock::time_point deadline_of(std::optional<double> budget_s) {
 // An Inspector for Python: calls are serialised, because the C++ class has one control thread and Python callers, whom
 // the released GIL lets run side by side, do not.
 class PythonInspector {
+  template <typename Call>
+  auto without_gil(Call call) {
+    const py::gil_scoped_release released;
+    const std::scoped_lock lock(mutex_);
+    return call();
+  }
+
  public:
   PythonInspector(const Bundle& bundle, const InspectorOptions& options)
       : inspector_(create(bundle, options)), patch_size_(bundle.layout().patch_size) {}
@@ -97,13 +103,6 @@ class PythonInspector {
       return Inspector::create(bundle, options);
     };
     return value_or_raise(create_without_gil());
-  }
-
-  template <typename Call>
-  auto without_gil(Call call) {
-    const py::gil_scoped_release released;
-    const std::scoped_lock lock(mutex_);
-    return call();
   }
 
   static std::vector<FrameView> views_of(const py::array& frames) {
@@ -222,27 +221,30 @@ void register_statistics(py::module_& module) {
       .def_readonly("batch_cost_s", &Statistics::batch_cost_s);
 }
 
+constexpr double kMarginS = 0.002;
+
+// Inspector(source, *, …) for what `bundle_of` makes a Bundle from.
+template <typename Source>
+void define_constructor(py::class_<PythonInspector>& type, Bundle (*bundle_of)(const Source&)) {
+  type.def(py::init([bundle_of](const Source& source, int threads, std::string_view level, bool require_thresholds,
+                                double margin_s, const std::optional<std::filesystem::path>& backend_module) {
+             return std::make_unique<PythonInspector>(
+                 bundle_of(source), options_of(threads, level, require_thresholds, margin_s, backend_module));
+           }),
+           py::arg("bundle"), py::kw_only(), py::arg("threads") = 0, py::arg("level") = "strip",
+           py::arg("require_thresholds") = true, py::arg("margin_s") = kMarginS,
+           py::arg("backend_module") = py::none());
+}
+
 }  // namespace
 
 void register_inspector(py::module_& module) {
   register_verdict(module);
   register_statistics(module);
-  constexpr double kMarginS = 0.002;
-  py::class_<PythonInspector>(module, "Inspector")
-      .def(py::init([](const std::variant<Bundle, std::filesystem::path>& bundle, int threads, std::string_view level,
-                       bool require_thresholds, double margin_s,
-                       const std::optional<std::filesystem::path>& backend_module) {
-             const InspectorOptions options =
-                 options_of(threads, level, require_thresholds, margin_s, backend_module);
-             if (const auto* loaded = std::get_if<Bundle>(&bundle)) {
-               return std::make_unique<PythonInspector>(*loaded, options);
-             }
-             return std::make_unique<PythonInspector>(load_bundle(std::get<std::filesystem::path>(bundle)), options);
-           }),
-           py::arg("bundle"), py::kw_only(), py::arg("threads") = 0, py::arg("level") = "strip",
-           py::arg("require_thresholds") = true, py::arg("margin_s") = kMarginS,
-           py::arg("backend_module") = py::none())
-      .def("inspect", &PythonInspector::inspect, py::arg("frames"), py::kw_only(), py::arg("budget_s") = py::none(),
+  py::class_<PythonInspector> type(module, "Inspector");
+  define_constructor<Bundle>(type, [](const Bundle& bundle) { return bundle; });
+  define_constructor<std::filesystem::path>(type, &load_bundle);
+  type.def("inspect", &PythonInspector::inspect, py::arg("frames"), py::kw_only(), py::arg("budget_s") = py::none(),
            py::arg("strip_id") = 0)
       .def("open", &PythonInspector::open, py::arg("strip_id"), py::kw_only(), py::arg("budget_s") = py::none())
       .def("submit", &PythonInspector::submit, py::arg("frame_index"), py::arg("frame"))

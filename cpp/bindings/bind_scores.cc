@@ -75,8 +75,8 @@ py::tuple decide_strip(const Layout& layout, const py::array& scores, const std:
     throw py::value_error("scores: expected shape (frames, vials, regions) of the layout, got " + describe(scores));
   }
   if (thresholds.size() != layout.region_count()) {
-    throw py::value_error("thresholds: expected one per region (" + std::to_string(layout.region_count()) +
-                          "), got " + std::to_string(thresholds.size()));
+    throw py::value_error("thresholds: expected one per region (" + std::to_string(layout.region_count()) + "), got " +
+                          std::to_string(thresholds.size()));
   }
   std::vector<Verdict> vials(layout.vial_count());
   const Verdict verdict = decide(layout, values, thresholds, vials);

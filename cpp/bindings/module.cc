@@ -5,9 +5,7 @@ namespace vialsight::bindings {
 
 namespace {
 
-std::string shape_of(const py::array& array) {
-  return py::str(py::tuple(array.attr("shape"))).cast<std::string>();
-}
+std::string shape_of(const py::array& array) { return py::str(py::tuple(array.attr("shape"))).cast<std::string>(); }
 
 }  // namespace
 
