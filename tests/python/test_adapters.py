@@ -38,7 +38,7 @@ class TestMvtec:
         assert counts["test", "defective"] == 3
         assert counts["train", "nominal"] == 8
         assert sum(counts.values()) == 14
-        assert dataset.layout.box(0, 0) == (0, 0, 24, 20)
+        assert tuple(dataset.layout.box(0, 0)) == (0, 0, 24, 20)
         assert dataset.layout.regions == ["image"]
 
     def test_defects_have_their_masks(self, mvtec: Path, tmp_path: Path) -> None:

@@ -170,6 +170,7 @@ class TestBundleVerbs:
         assert (result["strips"], result["budget_ms"], result["input"]) == (3, 500.0, "images")
         assert result["machine"]["cores"] >= 1
 
+    @pytest.mark.slow
     def test_bench_against_python(self, tiny_calibrated_bundle: Path) -> None:
         done = run("bench", tiny_calibrated_bundle, "--strips", 2, "--against-python")
         assert re.search(r"^ratio ", done.stdout, re.MULTILINE)
