@@ -84,6 +84,12 @@ class LossConfig(_Section):
     noise_weight: Weight = Field(3.0, description="w_4")
     pixel_weight: Weight = Field(2.0, description="w_a, inside the contextual loss")
     ssim_weight: Weight = Field(1.0, description="w_b, inside the contextual loss")
+    ramp_steps: int = Field(
+        0,
+        ge=0,
+        description="w_1 and w_3 grow linearly over this many steps; short trainings with a high "
+        "learning rate need it, or reconstructions collapse to one image",
+    )
     pixel: Literal["huber", "l1"] = Field("huber", description="huber: 2026 paper; l1: 2024 paper")
     noise: Literal["2026", "2024"] = Field("2026", description="form of L_nse, by paper")
 
@@ -131,6 +137,7 @@ class TrainingConfig(_Section):
     checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(3, ge=1, description="older ones are deleted")
     sample_every: int = Field(500, ge=1, description="steps between sample reconstructions")
+    validation_patches: int = Field(1024, ge=1, description="scored at every checkpoint")
 
 
 class Config(_Section):

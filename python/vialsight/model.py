@@ -148,13 +148,14 @@ class _Blocks:
 
     def _main(self, x: Any, width: int, stride: int = 1) -> Any:
         for one_stride in (1, stride, 1):
-            x = self._activate(x)
+            x = self.activate(x)
             x = self._convolution(
                 width, 3, strides=one_stride, padding="same", use_bias=False, **self._typed()
             )(x)
         return x
 
-    def _activate(self, x: Any) -> Any:
+    def activate(self, x: Any) -> Any:
+        """Batch norm and activation, ahead of every convolution and after the last block."""
         options = self._options
         x = FusedBatchNormalization(
             momentum=options.batch_norm_momentum,
@@ -213,7 +214,7 @@ def _encode(image: Any, options: NetworkOptions) -> Any:
     blocks, x = _Blocks(options, layers.Conv2D), image
     for width in options.widths:
         x = blocks.rescale(blocks.keep(blocks.widen(x, width), width), width)
-    return x
+    return blocks.activate(x)
 
 
 def _latent(features: Any, options: NetworkOptions) -> Any:
@@ -230,6 +231,8 @@ def _decode(z: Any, options: NetworkOptions) -> Any:
     for stage_width in reversed(options.widths):
         x = blocks.widen(x, stage_width)
         x = blocks.rescale(blocks.keep(x, stage_width), stage_width)
+    # Without this the sum of all residuals saturates the sigmoid within the first steps.
+    x = blocks.activate(x)
     x = layers.Conv2D(1, 3, padding="same", dtype=options.dtype)(x)
     return layers.Activation("sigmoid", dtype="float32", name="reconstruction")(x)
 

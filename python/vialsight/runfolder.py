@@ -1,0 +1,154 @@
+"""The run folder: what a training is (config.yaml, run.json), who writes it, how it is read back."""
+
+import fcntl
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from vialsight import atomic
+from vialsight.config import Config, load_config
+from vialsight.errors import TrainingError
+
+RUNNING: Final = "running"
+INTERRUPTED: Final = "interrupted"
+FINISHED: Final = "finished"
+FAILED: Final = "failed"
+
+# They may differ between the parts of one run: they do not change what a step computes.
+_FREE_KEYS: Final = {
+    "data": ("path", "cache_bytes"),
+    "training": (
+        "steps",
+        "epochs",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "sample_every",
+        "validation_patches",
+    ),
+}
+# Where the data lay is no part of what they are.
+_FREE_IDENTITY: Final = ("folder",)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths and records of one training run."""
+
+    path: Path
+
+    @property
+    def record_path(self) -> Path:
+        """run.json: status, step, versions, seed, data identity."""
+        return self.path / "run.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    def record(self) -> dict[str, Any] | None:
+        """Content of run.json, None when the run has not begun."""
+        if not self.record_path.exists():
+            return None
+        try:
+            content = json.loads(self.record_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise TrainingError(f"cannot read {self.record_path}: {error}") from None
+        if not isinstance(content, dict):
+            raise TrainingError(f"{self.record_path} must hold an object; it was changed")
+        return content
+
+    def config(self) -> Config:
+        """The resolved configuration of the run."""
+        return load_config(self.path / "config.yaml")
+
+    def begin(self, config: Config, record: Mapping[str, Any]) -> None:
+        """Write config.yaml and run.json of a run that starts or resumes."""
+        atomic.write_text(self.path / "config.yaml", config.to_yaml())
+        self.update(record, status=RUNNING)
+
+    def update(self, record: Mapping[str, Any], **changes: Any) -> None:
+        """Write run.json with `changes`."""
+        atomic.write_json(self.record_path, {**record, **changes})
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process. Raises TrainingError when another one has it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise TrainingError(
+                    f"another process trains in {self.path}; wait for it or choose another folder"
+                ) from None
+            yield
+
+
+def new_record(
+    config: Config, *, patch_size: int, total_steps: int, data_identity: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Content of run.json for a run at step 0."""
+    return {
+        "status": RUNNING,
+        "step": 0,
+        "total_steps": total_steps,
+        "patch_size": patch_size,
+        "seed": config.training.seed,
+        "config_sha256": config.sha256(),
+        "data_identity": dict(data_identity),
+        "versions": _versions(),
+    }
+
+
+def check_resumable(
+    folder: RunFolder, config: Config, record: Mapping[str, Any], found: Mapping[str, Any]
+) -> None:
+    """Raise TrainingError when the run in `folder` is not the one that is asked for."""
+    differences = _config_differences(folder.config(), config)
+    if found.get("patch_size") != record["patch_size"]:
+        differences.append(f"patch size {found.get('patch_size')}, now {record['patch_size']}")
+    if _comparable(found.get("data_identity", {})) != _comparable(record["data_identity"]):
+        differences.append("the data themselves")
+    if differences:
+        raise TrainingError(
+            f"{folder.path} holds a run that differs in: {'; '.join(differences)}. Choose a new "
+            f"run folder, or go back to what it was trained with"
+        )
+
+
+def _config_differences(before: Config, now: Config) -> list[str]:
+    old, new = before.model_dump(mode="json"), now.model_dump(mode="json")
+    return [
+        f"{section}.{key} {old[section][key]!r}, now {new[section][key]!r}"
+        for section in old
+        for key in old[section]
+        if key not in _FREE_KEYS.get(section, ()) and old[section][key] != new[section][key]
+    ]
+
+
+def _comparable(identity: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in identity.items() if key not in _FREE_IDENTITY}
+
+
+def _versions() -> dict[str, str]:
+    names = ("vialsight", "tensorflow-cpu", "tensorflow", "keras", "numpy")
+    versions = {name: _version(name) for name in names}
+    return {
+        "python": platform.python_version(),
+        **{name: version for name, version in versions.items() if version is not None},
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,225 @@
+"""One training step: the networks, their optimizers, and what a batch does to them."""
+
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import tensorflow as tf
+
+from vialsight import losses
+from vialsight.config import Config
+from vialsight.model import Networks, NetworkOptions, build_networks
+from vialsight.optimization import Adam, LossScale, all_finite
+from vialsight.perturbation import Perturbed, Rows, augment, perturb
+from vialsight.pipeline import Batch
+
+Tensor = Any  # tf.Tensor has no usable stubs
+
+LOSS_NAMES: Final = (
+    "generator",
+    "adversarial",
+    "contextual",
+    "encoder",
+    "noise",
+    "discriminator",
+)
+_NOISE_STREAM: Final = 2
+
+
+class Pace(NamedTuple):
+    """What changes from step to step by plan: learning rates, and the ramp of w_1 and w_3."""
+
+    learning_rate: Tensor
+    discriminator_learning_rate: Tensor
+    ramp: Tensor
+
+
+class _Outcome(NamedTuple):
+    """Losses of a batch: what each optimizer minimises, and all of them in order of LOSS_NAMES."""
+
+    generator: Tensor
+    discriminator: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """Everything a step changes. Create it inside the strategy's scope."""
+
+    networks: Networks
+    generator_optimizer: Adam
+    discriminator_optimizer: Adam
+    loss_scale: LossScale | None
+
+    @classmethod
+    def create(cls, config: Config, patch_size: int, *, replicas: int) -> "Trainable":
+        """Fresh networks; initial weights follow `keras.utils.set_random_seed`."""
+        options = network_options(config, patch_size, synchronized=replicas > 1)
+        networks = build_networks(options)
+        both = [*networks.generator.trainable_variables, *networks.encoder.trainable_variables]
+        return cls(
+            networks,
+            Adam(_values(both), config.optimizer),
+            Adam(_values(networks.discriminator.trainable_variables), config.optimizer),
+            LossScale() if config.training.precision == "mixed_float16" else None,
+        )
+
+    def variables(self) -> dict[str, Any]:
+        """All state by a stable name, for checkpoints."""
+        named: dict[str, Any] = {}
+        for name in ("generator", "encoder", "discriminator"):
+            model = getattr(self.networks, name)
+            named |= _numbered(name, _values(model.variables))
+        named |= _numbered("generator_optimizer", self.generator_optimizer.slots)
+        named |= _numbered("discriminator_optimizer", self.discriminator_optimizer.slots)
+        if self.loss_scale is not None:
+            named |= _numbered("loss_scale", [self.loss_scale.scale, self.loss_scale.calm_steps])
+        return named
+
+
+class Step:
+    """One G step and one D step on the same batch and the same reconstructions.
+
+    Both gradients are taken before either optimizer moves, as GANomaly does, so that a batch
+    passes through every network once.
+    """
+
+    def __init__(self, config: Config, trainable: Trainable) -> None:
+        self._config = config
+        self._trainable = trainable
+        networks = trainable.networks
+        self._generator_variables = _values(
+            [*networks.generator.trainable_variables, *networks.encoder.trainable_variables]
+        )
+        self._discriminator_variables = _values(networks.discriminator.trainable_variables)
+
+    def __call__(self, batch: Batch, pace: Pace) -> Tensor:
+        """Train on one replica's share; return its losses, float32 (6,), as LOSS_NAMES."""
+        images, perturbed = self._prepare(batch)
+        with tf.GradientTape(persistent=True) as tape:
+            outcome = self._losses(images, perturbed, pace.ramp)
+            scaled = [self._scaled(outcome.generator), self._scaled(outcome.discriminator)]
+        generator = tape.gradient(scaled[0], self._generator_variables)
+        discriminator = tape.gradient(scaled[1], self._discriminator_variables)
+        self._move(_averaged(generator + discriminator), batch.step + 1, pace)
+        return outcome.values
+
+    def _prepare(self, batch: Batch) -> tuple[Tensor, Perturbed]:
+        """X, augmented, and P_q(X)."""
+        augmentation, noise = self._config.augmentation, self._config.perturbation
+        training = self._config.training
+        rows = Rows(
+            tf.cast(batch.first_row, tf.int32),
+            int(batch.images.shape[0]),
+            training.batch_size,
+        )
+        seed = tf.random.fold_in((training.seed, _NOISE_STREAM), batch.step)
+        augmentation_seed, noise_seed = tf.unstack(tf.random.split(seed, 2), num=2)
+        images = augment(
+            batch.images,
+            augmentation_seed,
+            rotation=augmentation.rotation_rad,
+            vertical_flip=augmentation.vertical_flip,
+            rows=rows,
+        )
+        perturbed = perturb(
+            images,
+            noise_seed,
+            probability=noise.probability,
+            threshold=noise.threshold,
+            octaves=noise.octaves,
+            scales=(noise.min_scale, noise.max_scale),
+            rows=rows,
+        )
+        return images, perturbed
+
+    def _losses(self, x: Tensor, perturbed: Perturbed, ramp: Tensor) -> _Outcome:
+        networks, weights = self._trainable.networks, self._config.loss
+        reconstruction, z = networks.generator(perturbed.images, training=True)
+        z_hat = networks.encoder(reconstruction, training=True)
+        logit_real, features_real = networks.discriminator(x, training=True)
+        logit_fake, features_fake = networks.discriminator(reconstruction, training=True)
+        adversarial = losses.adversarial_loss(features_real, features_fake)
+        contextual = losses.contextual_loss(
+            x,
+            reconstruction,
+            pixel=weights.pixel,
+            pixel_weight=weights.pixel_weight,
+            ssim_weight=weights.ssim_weight,
+        )
+        encoder = losses.encoder_loss(z, z_hat)
+        noise = self._noise_loss(reconstruction, perturbed)
+        generator = (
+            ramp * weights.adversarial_weight * adversarial
+            + weights.contextual_weight * contextual
+            + ramp * weights.encoder_weight * encoder
+            + weights.noise_weight * noise
+        )
+        discriminator = losses.discriminator_loss(logit_real, logit_fake)
+        parts = [generator, adversarial, contextual, encoder, noise, discriminator]
+        return _Outcome(generator, discriminator, tf.stack(parts))
+
+    def _noise_loss(self, reconstruction: Tensor, perturbed: Perturbed) -> Tensor:
+        if self._config.loss.noise == "2024":
+            return losses.noise_loss_2024(
+                reconstruction, perturbed.images, noise=perturbed.noise
+            )
+        return losses.noise_loss(
+            reconstruction,
+            perturbed.images,
+            mask=perturbed.mask,
+            noise=perturbed.noise,
+            beta=perturbed.beta,
+        )
+
+    def _scaled(self, loss: Tensor) -> Tensor:
+        scale = self._trainable.loss_scale
+        return loss if scale is None else loss * scale.scale
+
+    def _move(self, gradients: list[Tensor], count: Tensor, pace: Pace) -> None:
+        scale = self._trainable.loss_scale
+        if scale is None:
+            self._apply(gradients, count, pace)
+            return
+        gradients = scale.unscale(gradients)
+        finite = all_finite(gradients)
+        tf.cond(finite, lambda: self._apply(gradients, count, pace), lambda: False)
+        scale.update(finite)
+
+    def _apply(self, gradients: list[Tensor], count: Tensor, pace: Pace) -> bool:
+        split = len(self._generator_variables)
+        self._trainable.generator_optimizer.apply(
+            gradients[:split], learning_rate=pace.learning_rate, count=count
+        )
+        self._trainable.discriminator_optimizer.apply(
+            gradients[split:], learning_rate=pace.discriminator_learning_rate, count=count
+        )
+        return True
+
+
+def network_options(config: Config, patch_size: int, *, synchronized: bool) -> NetworkOptions:
+    """The network a configuration describes."""
+    return NetworkOptions(
+        patch_size=patch_size,
+        preset=config.model.preset,
+        activation=config.model.activation,
+        batch_norm_momentum=config.model.batch_norm_momentum,
+        dtype=config.training.precision,
+        synchronized=synchronized,
+    )
+
+
+def _averaged(gradients: list[Tensor]) -> list[Tensor]:
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return gradients
+    averaged: list[Tensor] = context.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
+    return averaged
+
+
+def _values(variables: list[Any]) -> list[Any]:
+    """The TensorFlow variables behind Keras variables."""
+    return [variable.value for variable in variables]
+
+
+def _numbered(name: str, variables: list[Any]) -> dict[str, Any]:
+    return {f"{name}/{index:04d}": variable for index, variable in enumerate(variables)}
