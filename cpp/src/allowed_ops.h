@@ -12,20 +12,17 @@
 namespace vialsight {
 
 // Sorted, for binary search.
-inline constexpr std::array<std::string_view, 42> kAllowedOps = {
+inline constexpr std::array<std::string_view, 32> kAllowedOps = {
     "Add",
     "AddV2",
     "AvgPool",
     "BiasAdd",
-    "BroadcastTo",
     "Cast",
     "ConcatV2",
     "Const",
     "Conv2D",
     "Conv2DBackpropInput",
-    "DepthwiseConv2dNative",
     "ExpandDims",
-    "Fill",
     "FusedBatchNormV3",
     "Identity",
     "LeakyRelu",
@@ -35,25 +32,18 @@ inline constexpr std::array<std::string_view, 42> kAllowedOps = {
     "Minimum",
     "Mul",
     "Neg",
-    "NoOp",
     "Pack",
-    "Pad",
-    "PadV2",
     "Placeholder",
     "Relu",
     "Reshape",
-    "ResizeBilinear",
     "ResizeNearestNeighbor",
     "Rsqrt",
     "Shape",
     "Sigmoid",
-    "Slice",
-    "Sqrt",
     "Squeeze",
     "StridedSlice",
     "Sub",
     "Tanh",
-    "Tile",
     "Transpose",
 };
 
