@@ -39,8 +39,10 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
 @contextmanager
 def progress(title: str) -> Iterator[Callable[[int, int], None]]:
     """Yield a function of done and total that moves a progress bar on stderr."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=_stderr, transient=True) as bar:
+    bars = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), *bars)
+    quiet = not _stderr.is_terminal
+    with Progress(*columns, console=_stderr, transient=True, disable=quiet) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

@@ -12,7 +12,6 @@ from vialsight.calibration import calibrate as fit_bundle
 from vialsight.cli import console
 from vialsight.config import Config, load_config
 from vialsight.data import Dataset, DatasetPatches, golden_patches, read_dataset
-from vialsight.data.patches import DEFAULT_CACHE_BYTES
 from vialsight.data.records import raise_listed
 from vialsight.errors import ConfigError, DataError, TrainingError
 from vialsight.evaluation import evaluate as evaluate_bundle
@@ -130,7 +129,7 @@ def _nominal_patches(dataset: Dataset, config: Config, split: str) -> DatasetPat
     part = dataset.select(split=split)
     defective = [f"{r.product}: {r.image}" for r in part.records if r.defective]
     raise_listed(f"defective images in the {split} split; the model learns nominal", defective)
-    return DatasetPatches(part, cache_bytes=DEFAULT_CACHE_BYTES if config.data.cache else 0)
+    return DatasetPatches(part, cache_bytes=config.data.cache_bytes)
 
 
 def _identity(dataset: Dataset) -> dict[str, Any]:
