@@ -4,6 +4,7 @@
 
 #include <array>
 #include <filesystem>
+#include <tuple>
 
 #include "bindings.h"
 #include "vialsight/layout.h"
@@ -33,7 +34,7 @@ Layout make_layout(std::string name, int frame_width, int frame_height, std::vec
   return layout;
 }
 
-std::array<int, 4> box_of(const Layout& layout, std::size_t vial, std::size_t region) {
+std::tuple<int, int, int, int> box_of(const Layout& layout, std::size_t vial, std::size_t region) {
   if (vial >= layout.vial_count() || region >= layout.region_count()) {
     throw py::index_error("expected vial < " + std::to_string(layout.vial_count()) + " and region < " +
                           std::to_string(layout.region_count()) + ", got " + std::to_string(vial) + ", " +

@@ -117,16 +117,18 @@ def test_missing_bundle_is_named(tmp_path: Path) -> None:
         vialsight.Bundle.load(tmp_path / "nothing.vsb")
 
 
+@pytest.fixture(scope="module")
+def inspector(tiny_calibrated_bundle: Path) -> vialsight.Inspector:
+    return vialsight.Inspector(tiny_calibrated_bundle)
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 255, (3, 80, 96), np.uint8)
+
+
 @pytest.mark.tensorflow
 class TestInspector:
-    @pytest.fixture(scope="class")
-    def inspector(self, tiny_calibrated_bundle: Path) -> vialsight.Inspector:
-        return vialsight.Inspector(tiny_calibrated_bundle)
-
-    @pytest.fixture(scope="class")
-    def frames(self) -> np.ndarray:
-        return np.random.default_rng(3).integers(0, 255, (3, 80, 96), np.uint8)
-
     def test_path_and_bundle_give_the_same(self, inspector, tiny_calibrated_bundle, frames) -> None:
         other = vialsight.Inspector(vialsight.Bundle.load(str(tiny_calibrated_bundle)), threads=1)
         np.testing.assert_allclose(
