@@ -15,7 +15,7 @@ PYTHON_LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli"},
     {"training", "freezing", "calibration", "evaluation", "report", "bench", "inspection"},
-    {"pipeline"},
+    {"pipeline", "measures"},
     {"model", "losses", "perturbation", "data", "schedule"},
     {"bundle"},
     {"layout"},

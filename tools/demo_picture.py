@@ -109,7 +109,7 @@ def main(bundle_path: str, dataset_path: str, picture: str) -> None:
     inspector = vialsight.Inspector(bundle)
     examples = {
         label: [
-            Example(inspector, dataset.image_path(dataset.records[i]), label, dataset.records[i].product)
+            Example(inspector, dataset.records[i].image, label, dataset.records[i].product)
             for i in choose(dataset, scores, label)
         ]
         for label in ("nominal", "defective")
