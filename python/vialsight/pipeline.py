@@ -14,7 +14,6 @@ Patches = npt.NDArray[np.float32]
 Tensor = Any  # tf.Tensor has no usable stubs
 
 _ORDER_STREAM: Final = 1
-_SHUFFLE_ROUNDS: Final = 4
 
 
 class PatchSource(Protocol):
@@ -89,8 +88,9 @@ class Order:
         epoch, step_in_epoch = step // self.steps_per_epoch, step % self.steps_per_epoch
         positions = step_in_epoch * self.batch_size + first_row + tf.range(count, dtype=tf.int64)
         seed = tf.stack([tf.constant(self.seed, tf.int64), _ORDER_STREAM, epoch])
-        return tf.random.experimental.index_shuffle(
-            positions, seed=seed, max_index=self.patches - 1, rounds=_SHUFFLE_ROUNDS
+        # The public wrapper takes only two of the three seeds.
+        return tf.raw_ops.RandomIndexShuffle(
+            index=positions, seed=seed, max_index=tf.constant(self.patches - 1, tf.int64), rounds=4
         )
 
 
