@@ -1,0 +1,84 @@
+// Between open and close nothing is allocated, by no thread. Counts every operator new of the process.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "inspector_fixture.h"
+
+namespace {
+std::atomic<bool> counting = false;
+std::atomic<int> allocations = 0;
+
+void* counted(std::size_t size) {
+  if (counting) ++allocations;
+  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
+  throw std::bad_alloc();
+}
+}  // namespace
+
+void* operator new(std::size_t size) { return counted(size); }
+void* operator new[](std::size_t size) { return counted(size); }
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace vialsight::test {
+namespace {
+
+class InspectorAllocationTest : public InspectorTest {
+ protected:
+  ~InspectorAllocationTest() override { counting = false; }
+
+  // Allocations from after open() until close() has returned.
+  int allocations_of(Inspector& inspector, const TestFrame& frame, Clock::time_point deadline, Reason expected) {
+    EXPECT_TRUE(inspector.open(1, deadline).ok());
+    allocations = 0;
+    counting = true;
+    const bool submitted = inspector.submit(0, frame.view()).ok() && inspector.submit(1, frame.view()).ok();
+    const StripVerdict verdict = inspector.close();
+    counting = false;
+    EXPECT_TRUE(submitted);
+    EXPECT_EQ(verdict.reason, expected);
+    return allocations;
+  }
+};
+
+TEST_F(InspectorAllocationTest, TheCounterCounts) {
+  allocations = 0;
+  counting = true;
+  // Direct calls, which a compiler may not leave out as it may a new-expression.
+  ::operator delete(::operator new(1));
+  counting = false;
+  EXPECT_EQ(allocations, 1);
+}
+
+TEST_F(InspectorAllocationTest, AnAcceptedStripAllocatesNothing) {
+  Inspector inspector = create();
+  EXPECT_EQ(allocations_of(inspector, TestFrame(), Clock::time_point::max(), Reason::kNone), 0);
+  EXPECT_EQ(allocations_of(inspector, TestFrame(), after(milliseconds(500)), Reason::kNone), 0);
+}
+
+TEST_F(InspectorAllocationTest, ADefectiveStripAllocatesNothing) {
+  Inspector inspector = create();
+  const TestFrame bad = TestFrame().mark(0, 0, kDefectMarker);
+  EXPECT_EQ(allocations_of(inspector, bad, Clock::time_point::max(), Reason::kDefect), 0);
+}
+
+TEST_F(InspectorAllocationTest, ALateStripAllocatesNothing) {
+  Inspector inspector = create();
+  EXPECT_EQ(allocations_of(inspector, TestFrame(), clock->now(), Reason::kDeadlineMissed), 0);
+}
+
+TEST_F(InspectorAllocationTest, AResampledLayoutAllocatesNothing) {
+  Layout layout = small_layout();
+  layout.boxes[0][0] = {1, 2, 17, 13};
+  writer = BundleWriter(layout);
+  Inspector inspector = create();
+  EXPECT_EQ(allocations_of(inspector, TestFrame(), Clock::time_point::max(), Reason::kNone), 0);
+}
+
+}  // namespace
+}  // namespace vialsight::test

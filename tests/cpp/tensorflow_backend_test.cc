@@ -1,0 +1,257 @@
+// The TensorFlow module as the library uses it. This binary links no TensorFlow: all of it comes with the module.
+#include <dlfcn.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "backend_loader.h"
+#include "bundle_writer.h"
+#include "graph_writer.h"
+#include "temporary_folder.h"
+#include "vialsight/inspector.h"
+
+namespace vialsight::test {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr int kPatch = 12;
+constexpr std::size_t kPixels = 144;
+
+Message patches_placeholder() { return placeholder("patches", kFloat, {-1, kPatch, kPatch, 1}); }
+
+// reconstructions = patches · 0.5 + 0.25
+GraphWriter affine_graph() {
+  GraphWriter graph;
+  graph.add(patches_placeholder()).add(constant("half", {}, {0.5F})).add(constant("quarter", {}, {0.25F}));
+  graph.add(binary("scaled", "Mul", "patches", "half")).add(binary("reconstructions", "AddV2", "scaled", "quarter"));
+  return graph;
+}
+
+Result<std::unique_ptr<Backend>> load(const std::string& model) {
+  BackendOptions options;
+  options.model = model.data();
+  options.model_size = model.size();
+  options.input_name = "patches";
+  options.output_name = "reconstructions";
+  options.patch_size = kPatch;
+  options.threads = 1;
+  return load_backend(VIALSIGHT_BACKEND_MODULE, options);
+}
+
+void expect_error(const std::string& model, Code code, const char* text) {
+  const Result<std::unique_ptr<Backend>> backend = load(model);
+  ASSERT_FALSE(backend.ok());
+  EXPECT_EQ(backend.status().code(), code);
+  EXPECT_THAT(backend.status().message(), HasSubstr(text));
+}
+
+TEST(TensorFlowBackendTest, RunsAGraphAtAnyBatchSize) {
+  const Result<std::unique_ptr<Backend>> backend = load(affine_graph().bytes());
+  ASSERT_TRUE(backend.ok()) << backend.status().message();
+  for (const std::size_t count : {4U, 1U, 7U, 3U, 2U, 5U, 4U}) {
+    std::vector<float> patches(count * kPixels);
+    for (std::size_t i = 0; i < patches.size(); ++i) patches[i] = static_cast<float>(i % 251) / 256.0F;
+    std::vector<float> reconstructions(patches.size());
+    ASSERT_TRUE(backend.value()->run(patches.data(), count, reconstructions.data()).ok());
+    for (std::size_t i = 0; i < patches.size(); ++i) ASSERT_EQ(reconstructions[i], patches[i] * 0.5F + 0.25F);
+  }
+}
+
+// One 3×3 convolution, worked out by hand: all weights 1, SAME padding, on an image of ones.
+TEST(TensorFlowBackendTest, RunsAConvolution) {
+  const Message strides = Message().message(1, Message().text(3, std::string("\1\1\1\1", 4)));
+  GraphWriter graph;
+  graph.add(patches_placeholder()).add(constant("kernel", {3, 3, 1, 1}, std::vector<float>(9, 1.0F)));
+  graph.add(node("reconstructions", "Conv2D", {"patches", "kernel"},
+                 {{"T", type_value(kFloat)}, {"strides", strides}, {"padding", Message().text(2, "SAME")}}));
+  const Result<std::unique_ptr<Backend>> backend = load(graph.bytes());
+  ASSERT_TRUE(backend.ok()) << backend.status().message();
+  const std::vector<float> patches(kPixels, 1.0F);
+  std::vector<float> reconstructions(kPixels);
+  const Status status = backend.value()->run(patches.data(), 1, reconstructions.data());
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(reconstructions[0], 4.0F);
+  EXPECT_EQ(reconstructions[1], 6.0F);
+  EXPECT_EQ(reconstructions[13], 9.0F);
+}
+
+TEST(TensorFlowBackendTest, TwoSessionsLiveSideBySide) {
+  const Result<std::unique_ptr<Backend>> first = load(affine_graph().bytes());
+  const Result<std::unique_ptr<Backend>> second = load(affine_graph().bytes());
+  ASSERT_TRUE(first.ok() && second.ok());
+  const std::vector<float> patch(kPixels, 1.0F);
+  std::vector<float> result(kPixels);
+  ASSERT_TRUE(first.value()->run(patch.data(), 1, result.data()).ok());
+  ASSERT_TRUE(second.value()->run(patch.data(), 1, result.data()).ok());
+  EXPECT_EQ(result[0], 0.75F);
+}
+
+TEST(TensorFlowBackendTest, RefusesAnOperationOutsideTheList) {
+  GraphWriter graph = affine_graph();
+  graph.add(node("secret", "ReadFile", {"name"}, {}));
+  expect_error(graph.bytes(), Code::kUnsupported, "node \"secret\" uses operation \"ReadFile\"");
+}
+
+TEST(TensorFlowBackendTest, RefusesAnOperationHiddenInTheFunctionLibrary) {
+  GraphWriter graph = affine_graph();
+  graph.add_function("helper", node("hidden", "WriteFile", {"name", "contents"}, {}));
+  expect_error(graph.bytes(), Code::kUnsupported,
+               "node \"hidden\" of function \"helper\" uses operation \"WriteFile\"");
+}
+
+TEST(TensorFlowBackendTest, RefusesACallOfAFunction) {
+  GraphWriter graph = affine_graph();
+  graph.add_function("helper", node("inner", "Identity", {"x"}, {}));
+  graph.add(node("call", "helper", {"patches"}, {}));
+  expect_error(graph.bytes(), Code::kUnsupported, "node \"call\" uses operation \"helper\"");
+}
+
+// The list is looked at before TensorFlow is: this graph could not even be made into a session.
+TEST(TensorFlowBackendTest, ChecksOperationsBeforeASessionExists) {
+  GraphWriter graph;
+  graph.add(node("broken", "NoSuchOperation", {"nowhere"}, {}));
+  expect_error(graph.bytes(), Code::kUnsupported, "NoSuchOperation");
+}
+
+TEST(TensorFlowBackendTest, RefusesBytesThatAreNoGraph) {
+  expect_error("\xff\xff\xff", Code::kDataCorrupt, "not a serialised TensorFlow GraphDef");
+}
+
+TEST(TensorFlowBackendTest, RefusesAnEmptyModel) { expect_error("", Code::kDataCorrupt, "not a serialised"); }
+
+TEST(TensorFlowBackendTest, RefusesAMissingInput) {
+  GraphWriter graph;
+  graph.add(constant("reconstructions", {}, {1.0F}));
+  expect_error(graph.bytes(), Code::kDataCorrupt, "input node \"patches\" is missing");
+}
+
+TEST(TensorFlowBackendTest, RefusesAMissingOutput) {
+  GraphWriter graph;
+  graph.add(patches_placeholder());
+  expect_error(graph.bytes(), Code::kDataCorrupt, "output node \"reconstructions\" is missing");
+}
+
+TEST(TensorFlowBackendTest, RefusesAnInputOfAnotherType) {
+  GraphWriter graph;
+  graph.add(placeholder("patches", kDouble, {-1, kPatch, kPatch, 1}));
+  expect_error(graph.bytes(), Code::kDataCorrupt, "expected a float32 placeholder of shape [?,12,12,1]");
+}
+
+TEST(TensorFlowBackendTest, RefusesAnInputOfAnotherShape) {
+  const std::vector<std::vector<std::int64_t>> shapes = {
+      {-1, 16, 16, 1}, {-1, kPatch, kPatch, 3}, {4, kPatch, kPatch, 1}, {-1, kPatch, kPatch}, {}};
+  for (const std::vector<std::int64_t>& sizes : shapes) {
+    GraphWriter graph;
+    graph.add(placeholder("patches", kFloat, sizes));
+    expect_error(graph.bytes(), Code::kDataCorrupt, "expected a float32 placeholder of shape [?,12,12,1]");
+  }
+}
+
+TEST(TensorFlowBackendTest, RefusesAnInputThatIsNoPlaceholder) {
+  GraphWriter graph;
+  graph.add(constant("patches", {1, kPatch, kPatch, 1}, std::vector<float>(kPixels)));
+  expect_error(graph.bytes(), Code::kDataCorrupt, "expected a float32 placeholder");
+}
+
+TEST(TensorFlowBackendTest, RefusesAGraphThatTensorFlowRefuses) {
+  GraphWriter graph;
+  graph.add(patches_placeholder()).add(binary("reconstructions", "AddV2", "patches", "nowhere"));
+  expect_error(graph.bytes(), Code::kBackendFault, "TensorFlow: the graph is refused");
+}
+
+TEST(TensorFlowBackendTest, ReportsAnOutputOfAnotherShape) {
+  GraphWriter graph;
+  graph.add(patches_placeholder()).add(constant("reconstructions", {2}, {1.0F, 2.0F}));
+  const Result<std::unique_ptr<Backend>> backend = load(graph.bytes());
+  ASSERT_TRUE(backend.ok()) << backend.status().message();
+  const std::vector<float> patch(kPixels, 1.0F);
+  std::vector<float> result(kPixels, 7.0F);
+  const Status status = backend.value()->run(patch.data(), 1, result.data());
+  EXPECT_EQ(status.code(), Code::kBackendFault);
+  EXPECT_THAT(status.message(), HasSubstr("expected float32 of shape [1,12,12,1]"));
+  EXPECT_EQ(result[0], 7.0F);
+}
+
+TEST(TensorFlowBackendTest, RefusesABatchOfNothing) {
+  const Result<std::unique_ptr<Backend>> backend = load(affine_graph().bytes());
+  ASSERT_TRUE(backend.ok());
+  EXPECT_EQ(backend.value()->run(nullptr, 0, nullptr).code(), Code::kInvalidArgument);
+}
+
+// Linking without --no-as-needed drops libtensorflow_cc, and then no session can be made.
+TEST(TensorFlowBackendTest, TheModuleNeedsBothLibraries) {
+  std::ifstream stream(VIALSIGHT_BACKEND_MODULE, std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(stream), {}};
+  EXPECT_THAT(bytes, HasSubstr("libtensorflow_cc.so.2"));
+  EXPECT_THAT(bytes, HasSubstr("libtensorflow_framework.so.2"));
+}
+
+// RTLD_LOCAL: a host that has its own protobuf or abseil must not find TensorFlow's.
+TEST(TensorFlowBackendTest, LeavesNoSymbolsInTheProcess) {
+  ASSERT_TRUE(load(affine_graph().bytes()).ok());
+  EXPECT_EQ(::dlsym(RTLD_DEFAULT, "TF_Version"), nullptr);
+  EXPECT_EQ(::dlsym(RTLD_DEFAULT, "vialsight_backend_entry"), nullptr);
+}
+
+// From a bundle to a verdict, through TensorFlow. The golden patches are constant images x with reconstruction x/2 +
+// 1/4: variances are zero, so SSIM is its luminance term (2xy + C1) / (x² + y² + C1), C1 = 1e-4.
+class TensorFlowInspectorTest : public ::testing::Test {
+ protected:
+  static float score_of(float x) {
+    const double y = 0.5 * static_cast<double>(x) + 0.25;
+    const double square = static_cast<double>(x) * static_cast<double>(x);
+    return static_cast<float>(1.0 - (2.0 * static_cast<double>(x) * y + 1e-4) / (square + y * y + 1e-4));
+  }
+
+  Result<Inspector> create() {
+    std::vector<float> inputs;
+    std::vector<float> reconstructions;
+    std::vector<float> scores;
+    for (int patch = 0; patch < 16; ++patch) {
+      const float x = static_cast<float>(patch) / 16.0F;
+      inputs.insert(inputs.end(), kPixels, x);
+      reconstructions.insert(reconstructions.end(), kPixels, 0.5F * x + 0.25F);
+      scores.push_back(score_of(x));
+    }
+    writer_.files["model.pb"] = affine_graph().bytes();
+    writer_.files["golden/inputs.npy"] = npy({2, 8, kPatch, kPatch}, inputs);
+    writer_.files["golden/reconstructions.npy"] = npy({2, 8, kPatch, kPatch}, reconstructions);
+    writer_.files["golden/scores.npy"] = npy({2, 8}, scores);
+    writer_.write(folder_.path() / "small.vsb");
+    InspectorOptions options;
+    options.backend_module = VIALSIGHT_BACKEND_MODULE;
+    return Inspector::create(Bundle::load(folder_.path() / "small.vsb").value(), options);
+  }
+
+ private:
+  TemporaryFolder folder_;
+  BundleWriter writer_;
+};
+
+TEST_F(TensorFlowInspectorTest, AcceptsGrayAndRejectsBlack) {
+  Result<Inspector> inspector = create();
+  ASSERT_TRUE(inspector.ok()) << inspector.status().message();
+  const std::vector<unsigned char> gray(40 * 30, 128);
+  const std::vector<unsigned char> black(40 * 30, 0);
+  const FrameView gray_view{gray.data(), 40, 30, 40, PixelFormat::kGray8};
+  const FrameView black_view{black.data(), 40, 30, 40, PixelFormat::kGray8};
+  const std::array<FrameView, 2> good = {gray_view, gray_view};
+  const std::array<FrameView, 2> bad = {gray_view, black_view};
+  const StripVerdict accepted = inspector.value().inspect(1, good, Clock::time_point::max());
+  EXPECT_EQ(accepted.verdict, Verdict::kAccept);
+  EXPECT_NEAR(accepted.scores[0], score_of(128.0F / 255.0F), 1e-6F);
+  const StripVerdict rejected = inspector.value().inspect(2, bad, Clock::time_point::max());
+  EXPECT_EQ(rejected.reason, Reason::kDefect);
+  EXPECT_NEAR(rejected.scores[7], score_of(0.0F), 1e-6F);
+  EXPECT_THAT(rejected.vials, ElementsAre(Verdict::kReject, Verdict::kReject));
+}
+
+}  // namespace
+}  // namespace vialsight::test
