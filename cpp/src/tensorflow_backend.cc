@@ -1,8 +1,8 @@
 // The backend on TensorFlow's C++ sessions; the only source that includes TensorFlow. C++17, as its headers are.
 //
-// What TensorFlow prints: its messages below ERROR are kept off stderr while a session is made and warmed up. Libraries
-// that print when they are loaded (CUDA's, for instance) do so before any code of ours; only TF_CPP_MIN_LOG_LEVEL, set
-// by whoever starts the process, silences those.
+// What TensorFlow prints: its messages below ERROR are dropped while a session is made. What its libraries print while
+// they are loaded (a note on oneDNN, CUDA's messages) comes before any code of ours runs; only TF_CPP_MIN_LOG_LEVEL,
+// set by whoever starts the process, silences that.
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -115,6 +115,20 @@ Status check_version() {
           std::string("TensorFlow: expected version ") + minor_of(VIALSIGHT_TENSORFLOW_VERSION) + ", got " +
               TF_Version() + "; run: pip install 'tensorflow-cpu==" + minor_of(VIALSIGHT_TENSORFLOW_VERSION) + ".*'"};
 }
+
+// Not ScopedStderrThreshold: before absl::InitializeLog, which is the host's to call, everything goes to stderr.
+class QuietLog {
+ public:
+  QuietLog() : before_(absl::MinLogLevel()) {
+    absl::SetMinLogLevel(std::max(before_, absl::LogSeverityAtLeast::kError));
+  }
+  QuietLog(const QuietLog&) = delete;
+  QuietLog& operator=(const QuietLog&) = delete;
+  ~QuietLog() { absl::SetMinLogLevel(before_); }
+
+ private:
+  absl::LogSeverityAtLeast before_;
+};
 
 // --- The session ----------------------------------------------------------------------------------------------------
 
@@ -241,7 +255,7 @@ Status TensorFlowBackend::run(const float* patches, std::size_t count, float* re
 }
 
 Status create_checked(const BackendOptions& options, Backend** backend) {
-  const absl::ScopedStderrThreshold quiet(absl::LogSeverityAtLeast::kError);
+  const QuietLog quiet;
   if (Status status = check_version(); !status.ok()) return status;
   tf::GraphDef graph;
   if (Status status = parse(options, graph); !status.ok()) return status;
