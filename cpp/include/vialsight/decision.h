@@ -1,7 +1,7 @@
 // Decision (paper §5.2.2, eq. 14): patch scores to vial verdicts to the strip's verdict.
 //
-// A patch is rejected when φ > t_region or when φ is not finite; a vial when any of its patches is; a strip when any vial
-// is. Everything not known to be good is rejected: zeroed memory is a reject, a missing score is NaN.
+// A patch is rejected when φ > t_region or when φ is not finite; a vial when any of its patches is; a strip when any
+// vial is. Everything not known to be good is rejected: zeroed memory is a reject, a missing score is NaN.
 #pragma once
 
 #include <cstdint>

@@ -27,16 +27,17 @@ struct Box {
   friend bool operator==(const Box&, const Box&) = default;
 };
 
-// Plain data; `validate()` says whether it is a layout. Indices: vial v in [0, V), region r in [0, R), frame f in [0, F).
+// Plain data; `validate()` says whether it is a layout. Indices: vial v in [0, V), region r in [0, R), frame f in [0,
+// F).
 struct VIALSIGHT_API Layout {
   std::string name;
-  int frame_width = 0;   // pixels
-  int frame_height = 0;  // pixels
-  int bit_depth = 8;     // 8: uint8 pixels; 9 to 16: uint16 pixels with this many significant bits
-  int frames = 0;        // F, frames inspected per strip
-  int patch_size = 0;    // P, edge of a square patch in pixels; at least 11, the SSIM window
-  std::vector<std::string> regions;      // R names, unique
-  std::vector<std::vector<Box>> boxes;   // [V][R]
+  int frame_width = 0;                  // pixels
+  int frame_height = 0;                 // pixels
+  int bit_depth = 8;                    // 8: uint8 pixels; 9 to 16: uint16 pixels with this many significant bits
+  int frames = 0;                       // F, frames inspected per strip
+  int patch_size = 0;                   // P, edge of a square patch in pixels; at least 11, the SSIM window
+  std::vector<std::string> regions;     // R names, unique
+  std::vector<std::vector<Box>> boxes;  // [V][R]
 
   [[nodiscard]] std::size_t vial_count() const noexcept { return boxes.size(); }
   [[nodiscard]] std::size_t region_count() const noexcept { return regions.size(); }

@@ -1,7 +1,7 @@
 // Patch extraction: the one implementation used by training, calibration and inspection.
 //
-// A box is resampled to P×P exactly as tf.image.resize(method="bilinear", antialias=True) does (within 1e-5); a box that
-// is already P×P is copied. Pixels become float32 in [0, 1]: uint8 / 255, uint16 / (2^bit_depth - 1).
+// A box is resampled to P×P exactly as tf.image.resize(method="bilinear", antialias=True) does (within 1e-5); a box
+// that is already P×P is copied. Pixels become float32 in [0, 1]: uint8 / 255, uint16 / (2^bit_depth - 1).
 #pragma once
 
 #include <cstddef>

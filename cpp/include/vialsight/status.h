@@ -71,9 +71,9 @@ class BadResultAccess : public std::runtime_error {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}                // NOLINT(google-explicit-constructor): reads as a return
+  Result(T value) : value_(std::move(value)) {}  // NOLINT(google-explicit-constructor): reads as a return
   // An ok status is no value: it becomes an error, so that `return result.status()` can never report success.
-  Result(Status status) : status_(std::move(status)) {         // NOLINT(google-explicit-constructor)
+  Result(Status status) : status_(std::move(status)) {  // NOLINT(google-explicit-constructor)
     if (status_.ok()) status_ = Status(Code::kFailedPrecondition, "a result was made of an ok status, without a value");
   }
 
