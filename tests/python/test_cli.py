@@ -104,6 +104,14 @@ class TestWithoutTensorflow:
         done = run("freeze", tmp_path, "--out", tmp_path / "a.vsb", code=2)
         assert "expected the folder of a training" in done.stderr
 
+    def test_freezing_with_other_data(self, own_dataset_folder: Path, tmp_path: Path) -> None:
+        run_folder = tmp_path / "run"
+        run_folder.mkdir()
+        identity = {"data_sha256": "0" * 64, "folder": str(own_dataset_folder)}
+        (run_folder / "run.json").write_text(json.dumps({"data_identity": identity}))
+        done = run("freeze", run_folder, "--out", tmp_path / "a.vsb", code=2)
+        assert "expected the data of the training" in done.stderr
+
     def test_prepare_prints_counts(self, tiny_dataset_folder: Path, tmp_path: Path) -> None:
         done = run("prepare", "split", tiny_dataset_folder, "--out", tmp_path / "out", "--seed", 1)
         assert done.stdout.splitlines()[0].split() == ["split", "label", "products", "images"]
@@ -115,6 +123,27 @@ class TestWithoutTensorflow:
             "--nominal", "50/50/50/0", code=2,
         )  # fmt: skip
         assert "must sum to 1" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_from_images_to_verdicts(tiny_dataset_folder: Path, tmp_path: Path) -> None:
+    frozen, calibrated = tmp_path / "frozen.vsb", tmp_path / "calibrated.vsb"
+    settings = ("model.preset=drae-16", "training.steps=2", "training.batch_size=4")
+    options = [argument for setting in settings for argument in ("--set", setting)]
+    data = ("--data", tiny_dataset_folder)
+    run("train", *data, "--out", tmp_path / "run", *options)
+    run("freeze", tmp_path / "run", "--out", frozen)
+    run("calibrate", frozen, *data, "--out", calibrated)
+    run("verify", calibrated)
+    run("evaluate", calibrated, *data, "--out", tmp_path / "report")
+    products = json.loads(run("inspect", calibrated, *data, "--json").stdout)["products"]
+    assert len(products) == 7
+    provenance = json.loads(vialsight.Bundle.load(calibrated).manifest_json)["provenance"]
+    assert provenance["training_products"] == [
+        *(f"train-nominal-{i}" for i in range(4)),
+        *(f"validation-nominal-{i}" for i in range(2)),
+    ]
 
 
 @pytest.mark.tensorflow
