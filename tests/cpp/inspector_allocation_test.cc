@@ -1,45 +1,23 @@
-// Between open and close nothing is allocated, by no thread. Counts every operator new of the process.
+// Between open and close nothing is allocated, by no thread.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
 #include <new>
 
+#include "allocation_counter.h"
 #include "inspector_fixture.h"
-
-namespace {
-std::atomic<bool> counting = false;
-std::atomic<int> allocations = 0;
-
-void* counted(std::size_t size) {
-  if (counting) ++allocations;
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc();
-}
-}  // namespace
-
-void* operator new(std::size_t size) { return counted(size); }
-void* operator new[](std::size_t size) { return counted(size); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace vialsight::test {
 namespace {
 
 class InspectorAllocationTest : public InspectorTest {
  protected:
-  ~InspectorAllocationTest() override { counting = false; }
-
   // Allocations from after open() until close() has returned.
   int allocations_of(Inspector& inspector, const TestFrame& frame, Clock::time_point deadline, Reason expected) {
     EXPECT_TRUE(inspector.open(1, deadline).ok());
-    allocations = 0;
-    counting = true;
+    start_counting_allocations();
     const bool submitted = inspector.submit(0, frame.view()).ok() && inspector.submit(1, frame.view()).ok();
     const StripVerdict verdict = inspector.close();
-    counting = false;
+    const int allocations = stop_counting_allocations();
     EXPECT_TRUE(submitted);
     EXPECT_EQ(verdict.reason, expected);
     return allocations;
@@ -47,12 +25,10 @@ class InspectorAllocationTest : public InspectorTest {
 };
 
 TEST_F(InspectorAllocationTest, TheCounterCounts) {
-  allocations = 0;
-  counting = true;
+  start_counting_allocations();
   // Direct calls, which a compiler may not leave out as it may a new-expression.
   ::operator delete(::operator new(1));
-  counting = false;
-  EXPECT_EQ(allocations, 1);
+  EXPECT_EQ(stop_counting_allocations(), 1);
 }
 
 TEST_F(InspectorAllocationTest, AnAcceptedStripAllocatesNothing) {
