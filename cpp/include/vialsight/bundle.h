@@ -1,10 +1,10 @@
 // Bundle: the checked contents of a `NAME.vsb` folder, the one artifact between training and the line.
 //
-// load() reads every file once, and checks before any inference library is touched: closed schema, no unknown, missing or
-// duplicate key, the manifest's own digest (manifest.json.sha256), every file's size and SHA-256, no symbolic links, no
-// files the manifest does not name, array shapes. What it returns is exactly the bytes that were checked. Immutable and
-// cheap to copy: several Inspectors may share one. The allow-list of graph operations and the golden patches are checked
-// by Inspector::create.
+// load() reads every file once, and checks before any inference library is touched: closed schema, no unknown, missing
+// or duplicate key, the manifest's own digest (manifest.json.sha256), every file's size and SHA-256, no symbolic links,
+// no files the manifest does not name, array shapes. What it returns is exactly the bytes that were checked. Immutable
+// and cheap to copy: several Inspectors may share one. The allow-list of graph operations and the golden patches are
+// checked by Inspector::create.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,8 @@
 
 namespace vialsight {
 
-// Patches scored at freezing by the code that trained the model; arrays are [R][count_per_region][P][P] and scores [R][count].
+// Patches scored at freezing by the code that trained the model; arrays are [R][count_per_region][P][P] and scores
+// [R][count].
 struct GoldenPatches {
   std::size_t count_per_region = 0;  // at least 8
   std::span<const float> inputs;
