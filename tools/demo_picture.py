@@ -1,4 +1,4 @@
-"""Draws what the C++ core saw and said of a few held-out products: input, reconstruction, heatmap, verdict.
+"""Draws what the C++ core saw and said of a few held-out products.
 
 usage: demo_picture.py BUNDLE DATASET PICTURE
 The products are spread evenly over the range of scores of each class, so that mistakes show too.
@@ -25,7 +25,9 @@ ACCEPT, REJECT, INK = "#1a7f4b", "#c0392b", "#20262e"
 class Example:
     """One inspected product with the images of its only patch."""
 
-    def __init__(self, inspector: vialsight.Inspector, path: Path, label: str, product: str) -> None:
+    def __init__(
+        self, inspector: vialsight.Inspector, path: Path, label: str, product: str
+    ) -> None:
         layout = inspector.bundle.layout
         frame = load_frame(path, layout.bit_depth)
         self.verdict = inspector.inspect(frame[np.newaxis])
@@ -55,13 +57,17 @@ def choose(dataset: Dataset, scores: dict[str, float], label: str) -> list[int]:
 
 def draw_images(axes: list[Axes], example: Example) -> None:
     """Input, reconstruction and heatmap over the input, side by side."""
-    for axis, image in zip(axes, (example.image, example.reconstruction, example.image), strict=True):
+    for axis, image in zip(
+        axes, (example.image, example.reconstruction, example.image), strict=True
+    ):
         axis.imshow(image, cmap="gray", vmin=0.0, vmax=1.0)
         axis.set_xticks([])
         axis.set_yticks([])
         for spine in axis.spines.values():
             spine.set_visible(False)
-    axes[2].imshow(example.heatmap, cmap="inferno", vmin=0.0, vmax=1.0, alpha=0.25 + 0.75 * example.heatmap)
+    axes[2].imshow(
+        example.heatmap, cmap="inferno", vmin=0.0, vmax=1.0, alpha=0.25 + 0.75 * example.heatmap
+    )
 
 
 def draw_verdict(axis: Axes, example: Example) -> None:
@@ -82,8 +88,13 @@ def draw_verdict(axis: Axes, example: Example) -> None:
 
 def draw(examples: dict[str, list[Example]], picture: Path, subtitle: str) -> None:
     """Nominal products on the left, defective ones on the right."""
-    figure, grid = plt.subplots(PER_CLASS, 7, figsize=(13.6, 2.36 * PER_CLASS + 0.9), facecolor="white",
-                                gridspec_kw={"width_ratios": [1, 1, 1, 0.18, 1, 1, 1]})
+    figure, grid = plt.subplots(
+        PER_CLASS,
+        7,
+        figsize=(13.6, 2.36 * PER_CLASS + 0.9),
+        facecolor="white",
+        gridspec_kw={"width_ratios": [1, 1, 1, 0.18, 1, 1, 1]},
+    )
     for axis in grid[:, 3]:
         axis.axis("off")
     for first, label in ((0, "nominal"), (4, "defective")):
@@ -114,7 +125,9 @@ def main(bundle_path: str, dataset_path: str, picture: str) -> None:
         ]
         for label in ("nominal", "defective")
     }
-    subtitle = "Held-out solar cells inspected by the C++ core; evenly spread over each class's scores"
+    subtitle = (
+        "Held-out solar cells inspected by the C++ core; evenly spread over each class's scores"
+    )
     draw(examples, Path(picture), subtitle)
     print(f"picture: {picture}")
 

@@ -7,9 +7,10 @@ from vialsight.config import describe_config
 
 PAGE = """# Configuration of a training
 
-`vialsight train -c config.yaml --set section.key=value` reads the defaults below, then the file, then each `--set`. Every key
-may be left out; an unknown one is refused with the nearest valid one named. The resolved configuration is kept in the run
-folder as `config.yaml`, and its SHA-256 in the bundle.
+`vialsight train -c config.yaml --set section.key=value` reads the defaults below, then the file,
+then each `--set`. Every key may be left out; an unknown one is refused with the nearest valid one
+named. The resolved configuration is kept in the run folder as `config.yaml`, and its SHA-256 in the
+bundle.
 
 ```yaml
 {schema}```

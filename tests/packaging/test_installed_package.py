@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 import vialsight
 
 PACKAGE = vialsight.cmake_dir()
@@ -58,7 +59,9 @@ def test_backend_module_exports_its_entry_only() -> None:
 
 
 def test_backend_finds_tensorflow_beside_the_package() -> None:
-    dynamic_section = run("readelf", "--dynamic", "--wide", PACKAGE / "vialsight_tensorflow.so").stdout
+    dynamic_section = run(
+        "readelf", "--dynamic", "--wide", PACKAGE / "vialsight_tensorflow.so"
+    ).stdout
     assert "$ORIGIN/../tensorflow" in dynamic_section
     assert str(Path.home()) not in dynamic_section
 
@@ -124,35 +127,43 @@ def test_prefix_is_the_package_folder() -> None:
 
 @pytest.mark.tensorflow
 def test_stranger_scores_golden_patches(programs: Path, tiny_bundle: Path) -> None:
-    result = run(programs / "score_golden", tiny_bundle, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"})
+    result = run(
+        programs / "score_golden", tiny_bundle, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    )
     pairs = [[float(number) for number in line.split()] for line in result.stdout.splitlines()]
     assert len(pairs) >= 8
     assert max(abs(here - frozen) for here, frozen in pairs) <= 1e-5
     assert max(frozen for _, frozen in pairs) > 0.0
 
 
-def write_pgm(path: Path, width: int, height: int, seed: int) -> None:
-    pixels = bytes((i * 31 + seed * 7919) % 251 for i in range(width * height))
-    path.write_bytes(b"P5\n%d %d\n255\n" % (width, height) + pixels)
+def frame_pixels(width: int, height: int, seed: int) -> bytes:
+    return bytes((i * 31 + seed * 7919) % 251 for i in range(width * height))
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("program", ["inspect_strip", "readme_snippet"])
+@pytest.mark.parametrize(
+    ("program", "budget", "header"),
+    [("inspect_strip", ["60000"], b"P5\n%d %d\n255\n"), ("readme_snippet", [], b"")],
+)
 def test_example_gives_the_python_verdict(
-    program: str, programs: Path, tiny_calibrated_bundle: Path, tmp_path: Path
+    program: str,
+    budget: list[str],
+    header: bytes,
+    programs: Path,
+    tiny_calibrated_bundle: Path,
+    tmp_path: Path,
 ) -> None:
     import numpy as np
 
     layout = vialsight.Bundle.load(tiny_calibrated_bundle).layout
     size = layout.frame_width, layout.frame_height
-    paths = [tmp_path / f"{i}.pgm" for i in range(layout.frames)]
-    for seed, path in enumerate(paths):
-        write_pgm(path, *size, seed)
-    command = [str(programs / program), str(tiny_calibrated_bundle), "60000", *map(str, paths)]
+    pixels = [frame_pixels(*size, seed) for seed in range(layout.frames)]
+    paths = [tmp_path / f"{seed}.image" for seed in range(layout.frames)]
+    for path, content in zip(paths, pixels, strict=True):
+        path.write_bytes((header % size if header else b"") + content)
+    command = [str(programs / program), str(tiny_calibrated_bundle), *budget, *map(str, paths)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
-    frames = np.stack(
-        [np.frombuffer(p.read_bytes()[-size[0] * size[1] :], np.uint8).reshape(size[::-1]) for p in paths]
-    )
+    frames = np.stack([np.frombuffer(p, np.uint8).reshape(size[::-1]) for p in pixels])
     verdict = vialsight.Inspector(tiny_calibrated_bundle).inspect(frames)
     assert result.returncode == (0 if verdict.accepted else 1), result.stderr
     assert result.stdout.split()[0] == verdict.verdict

@@ -83,7 +83,9 @@ class TestExtraction:
     def test_padded_rows_are_read(self, tiny_layout) -> None:
         wide = np.random.default_rng(2).integers(0, 255, (80, 128), np.uint8)
         expected = vialsight.extract_patches(wide[:, :96].copy(), tiny_layout)
-        np.testing.assert_array_equal(vialsight.extract_patches(wide[:, :96], tiny_layout), expected)
+        np.testing.assert_array_equal(
+            vialsight.extract_patches(wide[:, :96], tiny_layout), expected
+        )
 
     def test_three_axes_are_refused(self, tiny_layout) -> None:
         with pytest.raises(ValueError, match="height, width"):
@@ -136,7 +138,7 @@ class TestInspector:
         )
 
     def test_uncalibrated_bundle_is_refused(self, tiny_bundle) -> None:
-        with pytest.raises(BundleError, match="no thresholds.*vialsight calibrate"):
+        with pytest.raises(BundleError, match=r"no thresholds.*vialsight calibrate"):
             vialsight.Inspector(tiny_bundle)
 
     def test_slot_by_slot_equals_inspect(self, inspector, frames) -> None:

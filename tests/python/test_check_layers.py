@@ -1,0 +1,57 @@
+"""The layer check finds what it is there to find."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TOOL = REPOSITORY / "tools" / "check_layers.py"
+
+
+def check(root: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, TOOL, root], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of our sources, free to be spoilt."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.so")
+    for folder in ("python", "cpp"):
+        shutil.copytree(REPOSITORY / folder, tmp_path / folder, ignore=ignored)
+    return tmp_path
+
+
+def append(path: Path, line: str) -> None:
+    path.write_text(path.read_text(encoding="utf-8") + f"\n{line}\n", encoding="utf-8")
+
+
+def test_our_tree_is_clean(tree: Path) -> None:
+    result = check(tree)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "complaint"),
+    [
+        ("python/vialsight/layout.py", "from vialsight.cli import app", "may not import 'cli'"),
+        ("python/vialsight/bundle.py", "import tensorflow", "only inside a function"),
+        ("python/vialsight/errors.py", "from vialsight import _core", "may not import '_core'"),
+        ("cpp/src/ssim.cc", '#include "vialsight/inspector.h"', "may not include 'inspector.h'"),
+        ("cpp/src/bundle.cc", "#include <tensorflow/core/public/session.h>", "only tensorflow_"),
+        ("cpp/include/vialsight/ssim.h", '#include "json.h"', "public headers only"),
+    ],
+)
+def test_violation_is_named(tree: Path, file: str, line: str, complaint: str) -> None:
+    append(tree / file, line)
+    result = check(tree)
+    assert result.returncode == 1
+    assert complaint in result.stdout
+    assert file in result.stdout
+
+
+def test_unknown_module_is_named(tree: Path) -> None:
+    (tree / "python" / "vialsight" / "helpers.py").write_text("X = 1\n", encoding="utf-8")
+    assert "'helpers' is in no layer" in check(tree).stdout
