@@ -41,7 +41,8 @@ if(VIALSIGHT_SANITIZE)
 endif()
 if(VIALSIGHT_TIDY)
   find_program(VIALSIGHT_CLANG_TIDY NAMES clang-tidy REQUIRED)
-  set(CMAKE_CXX_CLANG_TIDY ${VIALSIGHT_CLANG_TIDY} --warnings-as-errors=*)
+  set(CMAKE_CXX_CLANG_TIDY ${VIALSIGHT_CLANG_TIDY} --warnings-as-errors=*
+      --extra-arg=-Wno-unknown-warning-option)  # GCC's own -Wno-restrict below
 endif()
 
 # A wheel keeps everything in the package folder; elsewhere the usual GNU folders.

@@ -1,4 +1,4 @@
-"""The installed package as the dynamic linker, an importer and a stranger's CMake project see it."""
+"""The installed package as the linker, an importer and a stranger's CMake project see it."""
 
 import os
 import re

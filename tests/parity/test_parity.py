@@ -1,7 +1,7 @@
 """Training code, frozen graph and C++ library give the same φ, on real images.
 
-The three ways share nothing but the weights: (1) the Keras model with `tf.image.ssim`, (2) the
-frozen graph run by TensorFlow in Python with `tf.image.ssim`, (3) the C++ library with its own SSIM.
+The three ways share nothing but the weights: the Keras model with `tf.image.ssim`, the frozen graph
+run by TensorFlow in Python with `tf.image.ssim`, and the C++ library with its own SSIM.
 """
 
 from dataclasses import dataclass
