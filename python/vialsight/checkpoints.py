@@ -24,7 +24,7 @@ class Checkpoints:
         self._keep = keep
 
     def steps(self) -> list[int]:
-        """Steps that have a checkpoint, ascending."""
+        """Return the steps that have a checkpoint, ascending."""
         if not self._folder.is_dir():
             return []
         matches = (_FOLDER.fullmatch(entry.name) for entry in self._folder.iterdir())
@@ -32,7 +32,7 @@ class Checkpoints:
         return sorted(step for step in steps if (self.path(step) / _STATE).is_file())
 
     def path(self, step: int) -> Path:
-        """Folder of the checkpoint of `step`."""
+        """Return the folder of the checkpoint of `step`."""
         return self._folder / f"step-{step:08d}"
 
     def save(self, step: int, variables: Mapping[str, Any]) -> None:

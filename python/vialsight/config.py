@@ -18,9 +18,7 @@ from vialsight.errors import ConfigError
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-Preset = Literal[
-    "drae-16", "drae-32", "drae-64", "drae-128", "drae-256", "drae-512", "drae-1024"
-]
+Preset = Literal["drae-16", "drae-32", "drae-64", "drae-128", "drae-256", "drae-512", "drae-1024"]
 
 
 class _Section(BaseModel):
@@ -30,19 +28,22 @@ class _Section(BaseModel):
 class DataConfig(_Section):
     """Where the patches come from."""
 
-    path: Path | None = Field(None, description="dataset folder (dataset.csv, layout.json)")
-    cache_bytes: int = Field(2**31, ge=0, description="memory for extracted patches")
+    path: Path | None = Field(default=None, description="dataset folder (dataset.csv, layout.json)")
+    cache_bytes: int = Field(default=2**31, ge=0, description="memory for extracted patches")
 
 
 class ModelConfig(_Section):
     """The network (SPEC section 2). The patch size comes from the layout."""
 
-    preset: Preset = Field("drae-64", description="width of the last encoder stage")
+    preset: Preset = Field(default="drae-64", description="width of the last encoder stage")
     activation: Literal["relu", "leaky_relu"] = Field(
-        "relu", description="leaky_relu has slope 0.2"
+        default="relu", description="leaky_relu has slope 0.2"
     )
     batch_norm_momentum: float = Field(
-        0.99, ge=0.0, lt=1.0, description="of the running statistics; 0.9 suits short trainings"
+        default=0.99,
+        ge=0.0,
+        lt=1.0,
+        description="of the running statistics; 0.9 suits short trainings",
     )
 
 
@@ -50,21 +51,30 @@ class AugmentationConfig(_Section):
     """Applied to X before the perturbation; the reconstruction target includes it."""
 
     rotation_rad: float = Field(
-        math.pi / 8, ge=0.0, le=math.pi / 2, description="rotation is U(-this, this)"
+        default=math.pi / 8, ge=0.0, le=math.pi / 2, description="rotation is U(-this, this)"
     )
-    vertical_flip: Probability = Field(0.5, description="probability")
+    vertical_flip: Probability = Field(default=0.5, description="probability")
 
 
 class PerturbationConfig(_Section):
     """Perlin noise laid over X (SPEC section 3, equation 7)."""
 
-    probability: Probability = Field(0.75, description="q, the share of perturbed patches")
+    probability: Probability = Field(default=0.75, description="q, the share of perturbed patches")
     threshold: float = Field(
-        0.6, ge=0.0, lt=1.0, description="noise above it is the mask; 0.5 is no noise, 1 its peak"
+        default=0.6,
+        ge=0.0,
+        lt=1.0,
+        description="noise above it is the mask; 0.5 is no noise, 1 its peak",
     )
-    octaves: int = Field(3, ge=1, le=6, description="each doubles the cells, halves the amplitude")
-    min_scale: int = Field(1, ge=0, le=6, description="coarsest octave has at least 2^this cells")
-    max_scale: int = Field(4, ge=0, le=6, description="coarsest octave has at most 2^this cells")
+    octaves: int = Field(
+        default=3, ge=1, le=6, description="each doubles the cells, halves the amplitude"
+    )
+    min_scale: int = Field(
+        default=1, ge=0, le=6, description="coarsest octave has at least 2^this cells"
+    )
+    max_scale: int = Field(
+        default=4, ge=0, le=6, description="coarsest octave has at most 2^this cells"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> "PerturbationConfig":
@@ -78,79 +88,90 @@ class PerturbationConfig(_Section):
 class LossConfig(_Section):
     """Weights and forms of the generator's losses (SPEC section 4)."""
 
-    adversarial_weight: Weight = Field(1.0, description="w_1")
-    contextual_weight: Weight = Field(50.0, description="w_2")
-    encoder_weight: Weight = Field(1.0, description="w_3")
-    noise_weight: Weight = Field(3.0, description="w_4")
-    pixel_weight: Weight = Field(2.0, description="w_a, inside the contextual loss")
-    ssim_weight: Weight = Field(1.0, description="w_b, inside the contextual loss")
+    adversarial_weight: Weight = Field(default=1.0, description="w_1")
+    contextual_weight: Weight = Field(default=50.0, description="w_2")
+    encoder_weight: Weight = Field(default=1.0, description="w_3")
+    noise_weight: Weight = Field(default=3.0, description="w_4")
+    pixel_weight: Weight = Field(default=2.0, description="w_a, inside the contextual loss")
+    ssim_weight: Weight = Field(default=1.0, description="w_b, inside the contextual loss")
     ramp_steps: int = Field(
-        0,
+        default=0,
         ge=0,
         description="w_1 and w_3 grow linearly over this many steps; short trainings with a high "
         "learning rate need it, or reconstructions collapse to one image",
     )
-    pixel: Literal["huber", "l1"] = Field("huber", description="huber: 2026 paper; l1: 2024 paper")
-    noise: Literal["2026", "2024"] = Field("2026", description="form of L_nse, by paper")
+    pixel: Literal["huber", "l1"] = Field(
+        default="huber", description="huber: 2026 paper; l1: 2024 paper"
+    )
+    noise: Literal["2026", "2024"] = Field(default="2026", description="form of L_nse, by paper")
 
 
 class OptimizerConfig(_Section):
     """Adam, one for the generator and second encoder, one for the discriminator."""
 
-    learning_rate: Positive = Field(1.5e-4, le=1.0, description="maximum before the first restart")
-    discriminator_learning_rate: Positive | None = Field(
-        None, le=1.0, description="null: the same as learning_rate"
+    learning_rate: Positive = Field(
+        default=1.5e-4, le=1.0, description="maximum before the first restart"
     )
-    beta_1: float = Field(0.9, ge=0.0, lt=1.0, description="decay of the first moment")
-    beta_2: float = Field(0.999, ge=0.0, lt=1.0, description="decay of the second moment")
-    epsilon: Positive = Field(1e-7, description="added to the root of the second moment")
+    discriminator_learning_rate: Positive | None = Field(
+        default=None, le=1.0, description="null: the same as learning_rate"
+    )
+    beta_1: float = Field(default=0.9, ge=0.0, lt=1.0, description="decay of the first moment")
+    beta_2: float = Field(default=0.999, ge=0.0, lt=1.0, description="decay of the second moment")
+    epsilon: Positive = Field(default=1e-7, description="added to the root of the second moment")
 
 
 class ScheduleConfig(_Section):
     """Cosine decay with restarts (SPEC section 4). The default period is one epoch."""
 
-    restart_period: Positive = Field(1.0, description="length of one cosine, in restart_unit")
+    restart_period: Positive = Field(
+        default=1.0, description="length of one cosine, in restart_unit"
+    )
     restart_unit: Literal["epochs", "steps"] = Field(
-        "epochs",
+        default="epochs",
         description="the paper's 2,533,680 is one epoch counted in patches, hence the default",
     )
     restart_factor: float = Field(
-        1 / 3, gt=0.0, le=1.0, description="maximum after a restart over the one before"
+        default=1 / 3, gt=0.0, le=1.0, description="maximum after a restart over the one before"
     )
-    warmup_steps: int = Field(0, ge=0, description="linear rise of the first maximum")
+    warmup_steps: int = Field(default=0, ge=0, description="linear rise of the first maximum")
 
 
 class TrainingConfig(_Section):
     """Length, batch, precision and bookkeeping of the run."""
 
-    epochs: Positive | None = Field(10.0, description="passes over the training patches")
-    steps: int | None = Field(None, ge=1, description="optimizer steps; replaces epochs if given")
-    batch_size: int = Field(32, ge=2, description="of all replicas together")
-    seed: int = Field(0, ge=0, lt=2**31, description="of weights, order, noise")
-    deterministic: bool = Field(True, description="bit-equal repetition on the same machine")
+    epochs: Positive | None = Field(default=10.0, description="passes over the training patches")
+    steps: int | None = Field(
+        default=None, ge=1, description="optimizer steps; replaces epochs if given"
+    )
+    batch_size: int = Field(default=32, ge=2, description="of all replicas together")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="of weights, order, noise")
+    deterministic: bool = Field(
+        default=True, description="bit-equal repetition on the same machine"
+    )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
-        "float32", description="mixed_float16 scales the loss"
+        default="float32", description="mixed_float16 scales the loss"
     )
     strategy: Literal["none", "mirrored", "multi_worker"] = Field(
-        "none", description="mirrored: all local GPUs; multi_worker: TF_CONFIG names the workers"
+        default="none",
+        description="mirrored: all local GPUs; multi_worker: TF_CONFIG names the workers",
     )
-    checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints")
-    keep_checkpoints: int = Field(3, ge=1, description="older ones are deleted")
-    sample_every: int = Field(500, ge=1, description="steps between sample reconstructions")
-    validation_patches: int = Field(1024, ge=1, description="scored at every checkpoint")
+    checkpoint_every: int = Field(default=500, ge=1, description="steps between checkpoints")
+    keep_checkpoints: int = Field(default=3, ge=1, description="older ones are deleted")
+    sample_every: int = Field(default=500, ge=1, description="steps between sample reconstructions")
+    validation_patches: int = Field(default=1024, ge=1, description="scored at every checkpoint")
 
 
 class Config(_Section):
     """Everything a training depends on, besides the data itself."""
 
-    data: DataConfig = Field(default_factory=DataConfig)
-    model: ModelConfig = Field(default_factory=ModelConfig)
-    augmentation: AugmentationConfig = Field(default_factory=AugmentationConfig)
-    perturbation: PerturbationConfig = Field(default_factory=PerturbationConfig)
-    loss: LossConfig = Field(default_factory=LossConfig)
-    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
-    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
-    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    perturbation: PerturbationConfig = PerturbationConfig()
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    training: TrainingConfig = TrainingConfig()
 
     def to_yaml(self) -> str:
         """Return the resolved configuration as YAML that `load_config` reads back equal."""
@@ -201,9 +222,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
-                raise ConfigError(
-                    f"key {key!r} stands twice{node.start_mark}; keep one of the two"
-                )
+                raise ConfigError(f"key {key!r} stands twice{node.start_mark}; keep one of the two")
         return super().construct_mapping(node, deep)
 
 
@@ -263,12 +282,21 @@ def _nearest(key: str) -> str:
     valid = list(_all_keys())
     section, _, name = key.rpartition(".")
     siblings = [known for known in valid if known.rpartition(".")[0] == section]
-    close = difflib.get_close_matches(key, siblings, n=1, cutoff=0.5)
-    close = close or difflib.get_close_matches(key, valid, n=1, cutoff=0.6)
-    close = close or [known for known in valid if known.rpartition(".")[2] == name]
+    # A right name in a wrong section is nearer than a similar name in the right one.
+    close = (
+        [known for known in valid if known.rpartition(".")[2] == name]
+        or _similar(name, siblings, cutoff=0.5)
+        or _similar(name, valid, cutoff=0.7)
+    )
     if close:
         return f"did you mean {close[0]!r}?"
     return f"valid keys here: {', '.join(siblings or valid)}"
+
+
+def _similar(name: str, keys: list[str], *, cutoff: float) -> list[str]:
+    """Return the key whose last part is most like `name`, if any is."""
+    by_name = {key.rpartition(".")[2]: key for key in keys}
+    return [by_name[match] for match in difflib.get_close_matches(name, by_name, 1, cutoff)]
 
 
 def _all_keys() -> Iterator[str]:

@@ -5,15 +5,24 @@ inference mode, with all variables as constants.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
-from numpy.typing import NDArray
-from tensorflow.python.framework.convert_to_constants import (
-    convert_variables_to_constants_v2,
-)
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from vialsight import losses
+from vialsight.bundle import GoldenPatches, Provenance, write_bundle
+from vialsight.errors import TrainingError
+from vialsight.layout import Layout
+from vialsight.runfolder import FINISHED, RunFolder
+from vialsight.runlog import log
+from vialsight.training import load_generator
+
+Patches = npt.NDArray[np.float32]
 
 INPUT_NAME: Final = "patches"
 OUTPUT_NAME: Final = "reconstructions"
@@ -50,3 +59,75 @@ def freeze_graph(model: keras.Model, patch_size: int) -> FrozenGraph:
     )
     graph_def = graph_util.extract_sub_graph(graph_def, [OUTPUT_NAME])
     return FrozenGraph(graph_def=graph_def.SerializeToString(deterministic=True))
+
+
+def run_frozen(graph: FrozenGraph, patches: Patches) -> Patches:
+    """Reconstruct patches float32 (n,P,P) in [0,1] with the frozen graph; same shape out."""
+    function = _imported(graph)
+    parts = [
+        function(tf.constant(patches[start : start + _BATCH, ..., np.newaxis]))[0].numpy()[..., 0]
+        for start in range(0, len(patches), _BATCH)
+    ]
+    return np.concatenate(parts) if parts else np.empty_like(patches)
+
+
+def freeze(run_dir: Path, out: Path, *, layout: Layout, golden_patches: Patches) -> None:
+    """Write the generator of a run as an uncalibrated bundle `out`.
+
+    `golden_patches` is float32 (R,K,P,P) in [0,1]: K >= 8 patches per region, re-scored by every
+    loader. Raises TrainingError when the run holds no checkpoint or was trained for other patches,
+    BundleError when the bundle cannot be written.
+    """
+    model = load_generator(run_dir)
+    folder = RunFolder(run_dir)
+    record = folder.record() or {}
+    _check_patch_size(record, layout)
+    if record["status"] != FINISHED:
+        log.warning("the run in %s is not finished: step %d is frozen", run_dir, record["step"])
+    graph = freeze_graph(model, layout.patch_size)
+    identity = record["data_identity"]
+    write_bundle(
+        out,
+        layout=layout,
+        model=graph.graph_def,
+        golden=golden(graph, golden_patches),
+        provenance=Provenance(
+            config_sha256=folder.config().sha256(),
+            data_sha256=identity["data_sha256"],
+            seed=record["seed"],
+            training_products=identity["training_products"],
+        ),
+        input_name=graph.input_name,
+        output_name=graph.output_name,
+    )
+
+
+def golden(graph: FrozenGraph, inputs: Patches) -> GoldenPatches:
+    """Reconstruct and score inputs float32 (R,K,P,P) as TensorFlow does in Python."""
+    flat = inputs.reshape(-1, *inputs.shape[2:])
+    outputs = run_frozen(graph, flat)
+    exact = (array[..., np.newaxis].astype(np.float64) for array in (flat, outputs))
+    similarity = losses.ssim(*map(tf.constant, exact))
+    scores = np.asarray(1.0 - similarity, np.float32)
+    return GoldenPatches(
+        inputs=inputs,
+        reconstructions=outputs.reshape(inputs.shape),
+        scores=scores.reshape(inputs.shape[:2]),
+    )
+
+
+def _check_patch_size(record: dict[str, Any], layout: Layout) -> None:
+    if record["patch_size"] != layout.patch_size:
+        raise TrainingError(
+            f"the run was trained with patches of {record['patch_size']} pixels, the layout "
+            f"{layout.name!r} has {layout.patch_size}: give the layout of the training data"
+        )
+
+
+def _imported(graph: FrozenGraph) -> Any:
+    """Return the graph as a function from a tensor (n,P,P,1) to [reconstructions]."""
+    graph_def = tf.compat.v1.GraphDef.FromString(graph.graph_def)
+    wrapped = tf.compat.v1.wrap_function(
+        lambda: tf.compat.v1.import_graph_def(graph_def, name=""), []
+    )
+    return wrapped.prune(f"{graph.input_name}:0", [f"{graph.output_name}:0"])

@@ -17,7 +17,9 @@ LEAKY_SLOPE: Final = 0.2
 PATCH_MULTIPLE: Final = 2**STAGES
 
 # Width of the last encoder stage; drae-1024 is the paper's, 16 and 32 serve small demonstrations.
-PRESETS: Final[dict[str, int]] = {f"drae-{width}": width for width in (16, 32, 64, 128, 256, 512, 1024)}
+PRESETS: Final[dict[str, int]] = {
+    f"drae-{width}": width for width in (16, 32, 64, 128, 256, 512, 1024)
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,7 @@ class Networks:
     discriminator: keras.Model
 
 
-class FusedBatchNormalization(layers.BatchNormalization):
+class FusedBatchNormalization(layers.BatchNormalization):  # type: ignore[misc]
     """Keras batch norm computed by TensorFlow's fused kernel.
 
     Keras 3 composes the operation from moments and products, which on CPUs costs more than the
@@ -194,7 +196,7 @@ def build_generator(options: NetworkOptions) -> keras.Model:
 
 def deployed_part(generator: keras.Model) -> keras.Model:
     """Return the generator reduced to its reconstruction: (n,P,P,1) -> (n,P,P,1)."""
-    return keras.Model(generator.inputs, generator.outputs[0], name="deployed")
+    return keras.Model(generator.input, generator.outputs[0], name="deployed")
 
 
 def _build_encoder(options: NetworkOptions) -> keras.Model:

@@ -53,7 +53,7 @@ class Adam(tf.Module):  # type: ignore[misc]
 
 
 class LossScale(tf.Module):  # type: ignore[misc]
-    """Dynamic loss scale for float16: halved when gradients overflow, doubled after a calm while."""
+    """Dynamic loss scale for float16: halved on overflow, doubled after a calm while."""
 
     def __init__(self) -> None:
         super().__init__(name="loss_scale")
@@ -92,7 +92,8 @@ def learning_rate(
     if schedule.restart_unit == "epochs":
         period *= steps_per_epoch
     restarts, over = divmod(step / period, 1.0)
-    rate = maximum * schedule.restart_factor**restarts * 0.5 * (1.0 + math.cos(math.pi * over))
+    peak = maximum * math.pow(schedule.restart_factor, restarts)
+    rate = peak * 0.5 * (1.0 + math.cos(math.pi * over))
     return rate * min(1.0, (step + 1) / schedule.warmup_steps) if schedule.warmup_steps else rate
 
 

@@ -29,7 +29,7 @@ class Rows(NamedTuple):
 
     @classmethod
     def all_of(cls, images: Tensor) -> "Rows":
-        """The images are the whole batch."""
+        """Say that the images are the whole batch."""
         count = tf.shape(images)[0]
         return cls(tf.zeros_like(count), count, count)
 
@@ -83,7 +83,7 @@ def perturb(
     scales: tuple[int, int] = (1, 4),
     rows: Rows | None = None,
 ) -> Perturbed:
-    """P_q(X): overlay masked Perlin noise with probability q = `probability`, else X* = X, M = N = 0.
+    """P_q(X): overlay masked Perlin noise with probability q, else X* = X, M = N = 0.
 
     X* = (1-M) X + (1-β) M X + β N with β ~ U(0.5, 1), N zero outside M. The coarsest octave has
     2^k cells a side, k uniform over `scales` (both ends included).
@@ -162,4 +162,5 @@ def _rotate(images: Tensor, angles: Tensor) -> Tensor:
 
 
 def _split(seed: Tensor, count: int) -> list[Tensor]:
-    return tf.unstack(tf.random.split(seed, count), num=count)
+    seeds: list[Tensor] = tf.unstack(tf.random.split(seed, count), num=count)
+    return seeds

@@ -84,7 +84,7 @@ class Order:
         return self.patches // self.batch_size
 
     def indices(self, step: Tensor, first_row: Tensor, count: int) -> Tensor:
-        """Patch indices int64 (count,) of rows first_row… of the batch of `step` (int64 scalars)."""
+        """Return indices int64 (count,) of rows first_row… of the batch of `step`."""
         epoch, step_in_epoch = step // self.steps_per_epoch, step % self.steps_per_epoch
         positions = step_in_epoch * self.batch_size + first_row + tf.range(count, dtype=tf.int64)
         seed = tf.stack([tf.constant(self.seed, tf.int64), _ORDER_STREAM, epoch])

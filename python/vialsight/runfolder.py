@@ -1,4 +1,4 @@
-"""The run folder: what a training is (config.yaml, run.json), who writes it, how it is read back."""
+"""The run folder: what a training is (config.yaml, run.json) and who may write it."""
 
 import fcntl
 import json
@@ -65,7 +65,7 @@ class RunFolder:
         return content
 
     def config(self) -> Config:
-        """The resolved configuration of the run."""
+        """Return the resolved configuration of the run."""
         return load_config(self.path / "config.yaml")
 
     def begin(self, config: Config, record: Mapping[str, Any]) -> None:

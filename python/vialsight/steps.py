@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from vialsight import losses
 from vialsight.config import Config
-from vialsight.model import Networks, NetworkOptions, build_networks
+from vialsight.model import NetworkOptions, Networks, build_networks
 from vialsight.optimization import Adam, LossScale, all_finite
 from vialsight.perturbation import Perturbed, Rows, augment, perturb
 from vialsight.pipeline import Batch
@@ -160,9 +160,7 @@ class Step:
 
     def _noise_loss(self, reconstruction: Tensor, perturbed: Perturbed) -> Tensor:
         if self._config.loss.noise == "2024":
-            return losses.noise_loss_2024(
-                reconstruction, perturbed.images, noise=perturbed.noise
-            )
+            return losses.noise_loss_2024(reconstruction, perturbed.images, noise=perturbed.noise)
         return losses.noise_loss(
             reconstruction,
             perturbed.images,
@@ -197,7 +195,7 @@ class Step:
 
 
 def network_options(config: Config, patch_size: int, *, synchronized: bool) -> NetworkOptions:
-    """The network a configuration describes."""
+    """Return what a configuration says about the networks."""
     return NetworkOptions(
         patch_size=patch_size,
         preset=config.model.preset,
@@ -217,7 +215,7 @@ def _averaged(gradients: list[Tensor]) -> list[Tensor]:
 
 
 def _values(variables: list[Any]) -> list[Any]:
-    """The TensorFlow variables behind Keras variables."""
+    """Return the TensorFlow variables behind Keras variables."""
     return [variable.value for variable in variables]
 
 

@@ -104,7 +104,7 @@ def load_generator(run_dir: Path) -> keras.Model:
 
 
 def total_steps(config: Config, steps_per_epoch: int) -> int:
-    """Steps of the whole run: training.steps, or training.epochs in steps."""
+    """Return the steps of the whole run: training.steps, or training.epochs in steps."""
     if config.training.steps is not None:
         return config.training.steps
     if config.training.epochs is None:
@@ -163,6 +163,7 @@ class _Run:
         with self._journal(first_step) as journal, _stop_requests() as stop:
             for number in range(first_step + 1, last_step + 1):
                 values = distributed(_next(iterator, batches), self._pace(number - 1)).numpy()
+                log.debug("step %d: %s", number, " ".join(f"{value:.9g}" for value in values))
                 self._check_finite(values, number)
                 if journal is not None:
                     journal.step(number, values)
@@ -272,9 +273,7 @@ class _Journal:
         self._losses = CsvLog(
             folder / "losses.csv", ["learning_rate", *LOSS_NAMES], resume_step=first_step
         )
-        self._scores = CsvLog(
-            folder / "validation.csv", ["mean_score"], resume_step=first_step
-        )
+        self._scores = CsvLog(folder / "validation.csv", ["mean_score"], resume_step=first_step)
         self._board = TensorBoard(folder / "tensorboard")
 
     def step(self, step: int, values: npt.NDArray[np.float32]) -> None:
@@ -311,7 +310,7 @@ class _Journal:
 def _first_step(
     folder: RunFolder, config: Config, record: Mapping[str, Any], *, resume: bool
 ) -> int:
-    """The step of the last checkpoint of this very run, 0 for a new one."""
+    """Return the step of the last checkpoint of this very run, 0 for a new one."""
     found = folder.record()
     if found is None:
         return 0
@@ -354,7 +353,7 @@ def _next(iterator: Iterator[Any], batches: Batches) -> Any:
 
 @contextmanager
 def _stop_requests() -> Iterator[threading.Event]:
-    """An event that SIGINT or SIGTERM sets; a second SIGINT interrupts at once."""
+    """Yield an event that SIGINT or SIGTERM sets; a second SIGINT interrupts at once."""
     stop = threading.Event()
 
     def request(number: int, _: FrameType | None) -> None:

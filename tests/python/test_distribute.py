@@ -1,0 +1,61 @@
+"""Two worker processes on this machine train as one process does."""
+
+import json
+import re
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training_support import finish, losses_of, start
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
+
+STEPS = "training.steps=4"
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def logged(errors: str) -> np.ndarray:
+    """Losses (steps, 6) that a process logged."""
+    lines = re.findall(r"^step \d+: (.*)$", errors, re.MULTILINE)
+    return np.array([[float(value) for value in line.split()] for line in lines])
+
+
+def test_two_workers_agree_with_each_other_and_with_one(tmp_path: Path) -> None:
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
+    workers = [
+        start(
+            tmp_path / "two",
+            STEPS,
+            "training.strategy=multi_worker",
+            tf_config=json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}),
+        )
+        for index in range(2)
+    ]
+    first, second = (logged(finish(worker)) for worker in workers)
+    assert first.shape == (4, 6)
+    np.testing.assert_array_equal(first, second)
+
+    finish(start(tmp_path / "one", STEPS))
+    # The same global batches, noise and synchronised batch norm; the order of sums differs.
+    np.testing.assert_allclose(losses_of(tmp_path / "two"), losses_of(tmp_path / "one"), rtol=0.02)
+    np.testing.assert_allclose(
+        losses_of(tmp_path / "two")[0], losses_of(tmp_path / "one")[0], rtol=1e-3
+    )
+
+
+def test_multi_worker_without_tf_config_is_refused(tmp_path: Path) -> None:
+    process = start(tmp_path / "run", STEPS, "training.strategy=multi_worker")
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 1
+    assert "needs the environment variable TF_CONFIG" in errors
+    assert not (tmp_path / "run").exists()

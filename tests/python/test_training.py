@@ -1,0 +1,192 @@
+"""Runs in this process: what they leave behind, how they refuse, what the network learns."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from training_process import COMMON, IDENTITY, waves
+
+from vialsight.config import Config, load_config
+from vialsight.errors import DataError, TrainingError
+from vialsight.pipeline import ArrayPatches
+from vialsight.training import load_generator, total_steps, train
+
+pytestmark = pytest.mark.tensorflow
+
+# Op determinism is a state of the whole process; other tests live here too.
+SETTINGS = (*COMMON, "training.deterministic=false", "training.sample_every=6")
+
+
+def configured(*overrides: str) -> Config:
+    return load_config(None, [*SETTINGS, "training.steps=7", *overrides])
+
+
+def run(config: Config, folder: Path, **changes: object) -> None:
+    source = ArrayPatches(waves(24))
+    arguments = {"data_identity": IDENTITY, "training": source, "validation": source} | changes
+    train(config, run_dir=folder, **arguments)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("training") / "run"
+    run(configured(), folder)
+    return folder
+
+
+def test_run_folder_is_complete(finished: Path) -> None:
+    record = json.loads((finished / "run.json").read_text())
+    assert (record["status"], record["step"], record["total_steps"]) == ("finished", 7, 7)
+    assert record["data_identity"] == IDENTITY
+    assert record["versions"]["keras"]
+    assert load_config(finished / "config.yaml") == configured()
+    assert yaml.safe_load((finished / "config.yaml").read_text())["training"]["steps"] == 7
+    lines = (finished / "losses.csv").read_text().splitlines()
+    assert lines[0].startswith("step,learning_rate,generator,adversarial,contextual")
+    assert [int(line.split(",")[0]) for line in lines[1:]] == list(range(1, 8))
+    assert [p.name for p in sorted((finished / "samples").iterdir())] == [
+        "step-00000006.png",
+        "step-00000007.png",
+    ]
+    assert [p.name[-2:] for p in sorted((finished / "checkpoints").iterdir())] == ["03", "06", "07"]
+    assert any((finished / "tensorboard").iterdir())
+    steps = [line.split(",")[0] for line in (finished / "validation.csv").read_text().split()]
+    assert steps == ["step", "3", "6", "7"]
+
+
+def test_generator_loss_is_the_weighted_sum(finished: Path) -> None:
+    rows = np.loadtxt(finished / "losses.csv", delimiter=",", skiprows=1)
+    expected = rows[:, 3] * 1 + rows[:, 4] * 50 + rows[:, 5] * 1 + rows[:, 6] * 3
+    np.testing.assert_allclose(rows[:, 2], expected, rtol=1e-5)
+
+
+def test_finished_run_is_left_alone(finished: Path) -> None:
+    before = (finished / "losses.csv").read_bytes(), (finished / "run.json").read_bytes()
+    run(configured(), finished)
+    assert before == ((finished / "losses.csv").read_bytes(), (finished / "run.json").read_bytes())
+
+
+def test_generator_is_loaded_back(finished: Path) -> None:
+    patches = waves(3)[..., np.newaxis]
+    first, again = (load_generator(finished)(patches, training=False) for _ in range(2))
+    assert first.shape == patches.shape
+    np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("training.seed=1", "training.seed 0, now 1"),
+        ("loss.pixel=l1", "loss.pixel 'huber', now 'l1'"),
+        ("training.batch_size=6", "training.batch_size 4, now 6"),
+    ],
+)
+def test_run_of_another_configuration_is_not_resumed(
+    finished: Path, override: str, told: str
+) -> None:
+    with pytest.raises(TrainingError, match=told):
+        run(configured(override), finished)
+
+
+def test_run_of_other_data_is_not_resumed(finished: Path) -> None:
+    with pytest.raises(TrainingError, match="the data themselves"):
+        run(configured(), finished, data_identity=IDENTITY | {"data_sha256": "1" * 64})
+
+
+def test_data_may_move(finished: Path) -> None:
+    run(configured(), finished, data_identity=IDENTITY | {"folder": "elsewhere"})
+
+
+def test_existing_run_without_resume_is_refused(finished: Path) -> None:
+    with pytest.raises(TrainingError, match="holds a run; choose a new folder"):
+        run(configured(), finished, resume=False)
+
+
+def test_too_few_patches_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="needs 4 training patches; the data hold 3"):
+        run(configured(), tmp_path / "run", training=ArrayPatches(waves(3)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_folder_without_a_run_has_no_generator(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="holds no trained network"):
+        load_generator(tmp_path)
+
+
+def test_broken_checkpoint_is_named(finished: Path, tmp_path: Path) -> None:
+    import shutil
+
+    broken = tmp_path / "run"
+    shutil.copytree(finished, broken)
+    state = broken / "checkpoints" / "step-00000007" / "state.npz"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(TrainingError, match="delete its folder to go on from the one before"):
+        load_generator(broken)
+    shutil.rmtree(state.parent)
+    assert load_generator(broken) is not None
+
+
+def test_total_steps() -> None:
+    assert total_steps(load_config(None, ["training.epochs=2.5"]), 10) == 25
+    assert total_steps(load_config(None, ["training.steps=3"]), 10) == 3
+
+
+@pytest.mark.slow
+def test_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
+    finished: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    bad = waves(24)
+    bad[:] = np.nan
+    with pytest.raises(TrainingError, match=r"not finite at step 8 \(generator.*step-00000007"):
+        run(configured("training.steps=9"), folder, training=ArrayPatches(bad))
+    assert json.loads((folder / "run.json").read_text())["status"] == "failed"
+    assert (folder / "checkpoints" / "step-00000007" / "state.npz").exists()
+    assert not (folder / "checkpoints" / "step-00000009").exists()
+
+
+@pytest.mark.slow
+def test_error_of_the_data_passes_through(tmp_path: Path) -> None:
+    class Unreadable(ArrayPatches):
+        def read(self, indices: np.ndarray) -> np.ndarray:
+            raise DataError("image 7 is truncated")
+
+    with pytest.raises(DataError, match="image 7 is truncated"):
+        run(configured(), tmp_path / "run", training=Unreadable(waves(24)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains(tmp_path: Path, precision: str) -> None:
+    folder = tmp_path / "run"
+    run(configured(f"training.precision={precision}", "training.steps=4"), folder)
+    rows = np.loadtxt(folder / "losses.csv", delimiter=",", skiprows=1)
+    assert np.isfinite(rows).all()
+    reconstruction = load_generator(folder)(waves(2)[..., np.newaxis], training=False)
+    assert reconstruction.dtype == "float32"
+
+
+@pytest.mark.slow
+def test_losses_of_2024_and_mirrored_strategy_train(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    overrides = ["loss.pixel=l1", "loss.noise='2024'", "training.strategy=mirrored"]
+    run(configured(*overrides, "training.steps=3"), folder)
+    assert np.isfinite(np.loadtxt(folder / "losses.csv", delimiter=",", skiprows=1)).all()
+
+
+@pytest.mark.slow
+def test_network_learns(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    overrides = [
+        "training.steps=60",
+        "optimizer.learning_rate=3e-3",
+        "training.checkpoint_every=20",
+    ]
+    run(configured(*overrides, "schedule.restart_period=60", "schedule.restart_unit=steps"), folder)
+    scores = np.loadtxt(folder / "validation.csv", delimiter=",", skiprows=1)[:, 1]
+    assert scores[-1] < 0.6 * scores[0]
