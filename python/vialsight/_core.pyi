@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 __version__: str
-__file__: str
 git_revision: str
 
 _Float32 = npt.NDArray[np.float32]
@@ -45,7 +44,7 @@ class Layout:
     def load(path: str | PathLike[str]) -> Layout:
         """Layout from a `layout.json` file."""
     def to_json(self) -> str:
-        """The layout as `layout.json` text."""
+        """Return the layout as `layout.json` text."""
     def box(self, vial: int, region: int) -> _Box:
         """Box (x, y, width, height) of a region of a vial, in pixels."""
     @property
@@ -87,8 +86,8 @@ def extract_patches(
 def ssim(x: _Float32, y: _Float32) -> _Float32:
     """Mean SSIM (n,) of two stacks (n, H, W) in [0, 1], exactly as `tf.image.ssim` defines it.
 
-    Gaussian window 11×11, σ = 1.5, valid padding, population covariance, K1 = 0.01, K2 = 0.03, L = 1.
-    NaN where a pixel is not finite. The anomaly score is φ = 1 - SSIM (paper eq. 10).
+    Gaussian window 11×11, σ = 1.5, valid padding, population covariance, K1 = 0.01, K2 = 0.03,
+    L = 1. NaN where a pixel is not finite. The anomaly score is φ = 1 - SSIM (paper eq. 10).
 
     Raises:
         TypeError: not float32.
@@ -235,7 +234,7 @@ class Inspector:
     def reconstruct(self, patches: _Float32, *, batch_size: int = 0) -> _Float32:
         """Reconstructions (n, P, P) of patches (n, P, P) in [0, 1]."""
     def images(self, frame: int, vial: int, region: int) -> tuple[_Float32, _Float32] | None:
-        """Input and reconstruction (P, P) of a patch of the last strip; None if it was not scored."""
+        """Input and reconstruction (P, P) of a patch of the last strip; None if not scored."""
     @property
     def bundle(self) -> Bundle: ...
     @property

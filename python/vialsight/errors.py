@@ -2,7 +2,7 @@
 
 
 class VialSightError(Exception):
-    """Base of all errors this package raises on purpose; the CLI prints them without a traceback."""
+    """Base of all errors raised on purpose; the command line prints them without a traceback."""
 
 
 class ConfigError(VialSightError):
