@@ -89,18 +89,16 @@ class FusedBatchNormalization(layers.BatchNormalization):  # type: ignore[misc]
             inputs,
             tf.convert_to_tensor(self.gamma),
             tf.convert_to_tensor(self.beta),
-            mean=None if training else tf.convert_to_tensor(self.moving_mean),
-            variance=None if training else tf.convert_to_tensor(self.moving_variance),
+            mean=tf.convert_to_tensor(self.moving_mean),
+            variance=tf.convert_to_tensor(self.moving_variance),
             epsilon=self.epsilon,
             is_training=training,
+            exponential_avg_factor=1.0 - self.momentum if training else 1.0,
         )
         if training:
-            self._move(self.moving_mean, mean)
-            self._move(self.moving_variance, variance)
+            self.moving_mean.assign(mean)
+            self.moving_variance.assign(variance)
         return outputs
-
-    def _move(self, average: Any, latest: Any) -> None:
-        average.assign(average * self.momentum + latest * (1.0 - self.momentum))
 
 
 class NearestUpsampling(layers.Layer):  # type: ignore[misc]

@@ -36,19 +36,18 @@ class Adam(tf.Module):  # type: ignore[misc]
     def apply(self, gradients: Sequence[Tensor], *, learning_rate: Tensor, count: Tensor) -> None:
         """Move each variable against its gradient; `count` is 1 at the first call."""
         options, count = self._options, tf.cast(count, tf.float32)
+        common = {
+            "beta1_power": options.beta_1**count,
+            "beta2_power": options.beta_2**count,
+            "lr": tf.convert_to_tensor(learning_rate),
+            "beta1": tf.constant(options.beta_1),
+            "beta2": tf.constant(options.beta_2),
+            "epsilon": tf.constant(options.epsilon),
+        }
         moved = zip(self._variables, self._first, self._second, gradients, strict=True)
         for variable, first, second, gradient in moved:
             tf.raw_ops.ResourceApplyAdam(
-                var=variable.handle,
-                m=first.handle,
-                v=second.handle,
-                beta1_power=options.beta_1**count,
-                beta2_power=options.beta_2**count,
-                lr=learning_rate,
-                beta1=options.beta_1,
-                beta2=options.beta_2,
-                epsilon=options.epsilon,
-                grad=gradient,
+                var=variable.handle, m=first.handle, v=second.handle, grad=gradient, **common
             )
 
 
