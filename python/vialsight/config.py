@@ -97,8 +97,7 @@ class LossConfig(_Section):
     ramp_steps: int = Field(
         default=0,
         ge=0,
-        description="w_1 and w_3 grow linearly over this many steps; short trainings with a high "
-        "learning rate need it, or reconstructions collapse to one image",
+        description="w_1 and w_3 grow linearly over this many steps; 0: in full from the start",
     )
     pixel: Literal["huber", "l1"] = Field(
         default="huber", description="huber: 2026 paper; l1: 2024 paper"

@@ -11,7 +11,7 @@ from training_support import finish, losses_of, start
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
-STEPS = "training.steps=4"
+SETTINGS = ("training.steps=2", "training.checkpoint_every=1", "training.batch_size=12")
 
 
 def free_ports(count: int) -> list[int]:
@@ -35,26 +35,41 @@ def test_two_workers_agree_with_each_other_and_with_one(tmp_path: Path) -> None:
     workers = [
         start(
             tmp_path / "two",
-            STEPS,
+            *SETTINGS,
             "training.strategy=multi_worker",
             tf_config=json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}),
         )
         for index in range(2)
     ]
     first, second = (logged(finish(worker)) for worker in workers)
-    assert first.shape == (4, 6)
+    assert first.shape == (2, 6)
     np.testing.assert_array_equal(first, second)
 
-    finish(start(tmp_path / "one", STEPS))
-    # The same global batches, noise and synchronised batch norm; the order of sums differs.
-    np.testing.assert_allclose(losses_of(tmp_path / "two"), losses_of(tmp_path / "one"), rtol=0.02)
+    finish(start(tmp_path / "one", *SETTINGS))
+    # The same global batch, noise and synchronised batch norm; only the order of sums differs.
     np.testing.assert_allclose(
-        losses_of(tmp_path / "two")[0], losses_of(tmp_path / "one")[0], rtol=1e-3
+        losses_of(tmp_path / "two")[0], losses_of(tmp_path / "one")[0], rtol=5e-3
     )
+    # Adam forgives a wrong scale of gradients; its first moments, a tenth of them, show it. An
+    # untrained network magnifies rounding: input noise of 1e-7 alone turns gradients by 18 %.
+    two, one = (first_moments(tmp_path / name) for name in ("two", "one"))
+    norms = np.linalg.norm(two), np.linalg.norm(one)
+    assert 0.7 < norms[0] / norms[1] < 1.4
+    assert float(two @ one) / (norms[0] * norms[1]) > 0.7
+
+
+def first_moments(run: Path) -> np.ndarray:
+    """All first moments after one step, (parameters,)."""
+    with np.load(run / "checkpoints" / "step-00000001" / "state.npz") as state:
+        moments = []
+        for optimizer in ("generator_optimizer", "discriminator_optimizer"):
+            names = sorted(name for name in state.files if name.startswith(f"{optimizer}/"))
+            moments += [state[name].ravel() for name in names[: len(names) // 2]]
+        return np.concatenate(moments)
 
 
 def test_multi_worker_without_tf_config_is_refused(tmp_path: Path) -> None:
-    process = start(tmp_path / "run", STEPS, "training.strategy=multi_worker")
+    process = start(tmp_path / "run", *SETTINGS, "training.strategy=multi_worker")
     _, errors = process.communicate(timeout=600)
     assert process.returncode == 1
     assert "needs the environment variable TF_CONFIG" in errors
