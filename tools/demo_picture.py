@@ -81,7 +81,7 @@ def draw_verdict(axis: Axes, example: Example) -> None:
     axis.set_xlabel(
         f"{word}{'' if right else '  (wrong)'}\nφ {example.score:.4f}   t {example.threshold:.4f}",
         color=colour,
-        fontsize=10,
+        fontsize=9.5,
         fontweight="bold",
     )
 
@@ -91,7 +91,7 @@ def draw(examples: dict[str, list[Example]], picture: Path, subtitle: str) -> No
     figure, grid = plt.subplots(
         PER_CLASS,
         7,
-        figsize=(13.6, 2.36 * PER_CLASS + 0.9),
+        figsize=(13.6, 2.62 * PER_CLASS + 0.9),
         facecolor="white",
         gridspec_kw={"width_ratios": [1, 1, 1, 0.18, 1, 1, 1]},
     )

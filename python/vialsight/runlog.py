@@ -4,7 +4,9 @@ import csv
 import io
 import logging
 import os
+import time
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TextIO
@@ -73,6 +75,8 @@ class Bars:
         )
         self._task = self._progress.add_task("training", total=total, completed=done, note="")
         self._total = total
+        self._first = done
+        self._started = time.monotonic()
 
     def __enter__(self) -> "Bars":
         self._progress.start()
@@ -91,9 +95,12 @@ class Bars:
         self._progress.update(self._task, completed=step, note=note)
 
     def report(self, step: int, note: str) -> None:
-        """Log a line where no bar is shown."""
-        if self._plain:
-            log.info("step %d of %d: %s", step, self._total, note)
+        """Log a line with the time left where no bar is shown."""
+        if not self._plain:
+            return
+        per_step_s = (time.monotonic() - self._started) / max(step - self._first, 1)
+        left = timedelta(seconds=round(per_step_s * (self._total - step)))
+        log.info("step %d of %d, %s left: %s", step, self._total, left, note)
 
 
 class TensorBoard:

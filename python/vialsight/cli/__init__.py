@@ -66,6 +66,7 @@ def main() -> None:
     """Run the command line; exits 0 done, 1 a check failed, 2 usage or unusable input."""
     # TensorFlow's start-up notes are no news to a user; its errors still appear.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    console.show_logs()
     try:
         app(prog_name="vialsight")
     except CheckFailed as error:

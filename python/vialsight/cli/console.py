@@ -1,6 +1,7 @@
 """What the verbs share: messages and progress on stderr, plain tables and JSON on stdout."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 _stderr = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+class _ConsoleHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        log(self.format(record))
+
+
+def show_logs() -> None:
+    """Print what the package logs, from INFO up, on stderr."""
+    logger = logging.getLogger("vialsight")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [_ConsoleHandler()]
+    logger.propagate = False
 
 
 def log(text: str) -> None:
