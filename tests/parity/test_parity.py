@@ -1,11 +1,11 @@
 """Training code, frozen graph and C++ library give the same φ, on real images.
 
-The three ways share nothing but the weights: the Keras model with TensorFlow's SSIM, the frozen graph
-run by TensorFlow in Python with TensorFlow's SSIM, and the C++ library with its own.
+The three ways share nothing but the weights: the Keras model with TensorFlow's SSIM, the frozen
+graph run by TensorFlow in Python with TensorFlow's SSIM, and the C++ library with its own.
 
 TensorFlow's SSIM is the code behind `tf.image.ssim`, given float64: the public function computes in
-float32, whose rounding alone moves φ by up to 4e-5 on real cells (the variance of a smooth patch is a
-difference of nearly equal numbers). A test below shows that this, and nothing else, sets it apart.
+float32, whose rounding alone moves φ by up to 4e-5 on real cells (the variance of a smooth patch is
+a difference of nearly equal numbers). A test below shows that this, and nothing else, sets it apart.
 """
 
 from dataclasses import dataclass
