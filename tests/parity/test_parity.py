@@ -5,7 +5,7 @@ graph run by TensorFlow in Python with TensorFlow's SSIM, and the C++ library wi
 
 TensorFlow's SSIM is the code behind `tf.image.ssim`, given float64: the public function computes in
 float32, whose rounding alone moves φ by up to 4e-5 on real cells (the variance of a smooth patch is
-a difference of nearly equal numbers). A test below shows that this, and nothing else, sets it apart.
+a difference of nearly equal numbers). A test below shows that only this sets it apart.
 """
 
 from dataclasses import dataclass
