@@ -70,10 +70,23 @@ PYTHON
       fail "pip could not install the packages; its message is above"
     echo "$digest" >"$stamp"
   fi
+  local sources=$VENV/.vialsight-sources
+  digest=$(source_digest)
+  if [ "$(cat "$sources" 2>/dev/null)" = "$digest" ]; then return; fi
   say "building and installing vialsight"
   local log=$VENV/build.log
   "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps . >"$log" 2>&1 ||
     { cat "$log" >&2; fail "the build failed; its log is above"; }
+  echo "$digest" >"$sources"
+}
+
+# source_digest: changes when anything does that the installed package is made of, the commit included.
+source_digest() {
+  {
+    git rev-parse HEAD 2>/dev/null
+    find cpp python CMakeLists.txt pyproject.toml -type f -not -name '*.pyc' -not -name '*.so' -print0 |
+      LC_ALL=C sort -z | xargs -0 sha256sum
+  } | sha256sum
 }
 
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
