@@ -19,6 +19,7 @@ PYTHON_LAYERS: list[set[str]] = [
     {"training"},
     {"steps", "runlog", "runfolder", "checkpoints"},
     {"pipeline", "measures", "optimization"},
+    {"simulation"},
     {"model", "losses", "perturbation", "data"},
     {"bundle"},
     {"layout"},

@@ -1,0 +1,1 @@
+"""A simulated BFS line: strips, their motion, their pictures, their defects."""
