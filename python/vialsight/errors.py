@@ -17,6 +17,10 @@ class BundleError(VialSightError):
     """A bundle is broken, incomplete or does not fit what is asked of it."""
 
 
+class SimulationError(VialSightError):
+    """A simulated set cannot be rendered, written or shown as asked."""
+
+
 class TrainingError(VialSightError):
     """A run cannot start, resume or continue."""
 

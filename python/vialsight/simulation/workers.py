@@ -1,0 +1,126 @@
+"""Processes that render, one core each; none outlives its parent."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Final, TypeVar
+
+from vialsight.errors import SimulationError
+
+Task = TypeVar("Task")
+Product = TypeVar("Product")
+
+# Libraries below NumPy would otherwise start a thread per core in every worker.
+_ONE_THREAD: Final = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+)
+
+
+def worker_count(workers: int) -> int:
+    """Return how many processes `workers` means; 0 is one per core this process may use.
+
+    Raises SimulationError for a negative number.
+    """
+    if workers < 0:
+        raise SimulationError(f"workers must be 0 (one per core) or more; got {workers}")
+    return workers or len(os.sched_getaffinity(0))
+
+
+class WorkerPool:
+    """Worker processes, started one by one as there is work, ended by leaving the `with` block.
+
+    Ctrl-C reaches the parent only, which decides; a worker whose parent died ends at once.
+    """
+
+    def __init__(self, workers: int = 0) -> None:
+        self.workers = worker_count(workers)
+        # A forked child would inherit TensorFlow's threads and locks from a parent that trains.
+        self._executor = ProcessPoolExecutor(
+            self.workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_die_with_parent,
+        )
+
+    def __enter__(self) -> "WorkerPool":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def map_ahead(
+        self, function: Callable[[Task], Product], tasks: Iterable[Task], *, ahead: int
+    ) -> Iterator[Product]:
+        """Yield `function(task)` in the order of the tasks, with up to `ahead` under way or done.
+
+        `function` must be importable by name; its exceptions are raised here. Raises
+        SimulationError when a worker process ends before its work is done.
+        """
+        waiting: deque[Future[Product]] = deque()
+        for task in tasks:
+            waiting.append(self._submit(function, task))
+            if len(waiting) > ahead:
+                yield _result(waiting.popleft())
+        while waiting:
+            yield _result(waiting.popleft())
+
+    def _submit(self, function: Callable[[Task], Product], task: Task) -> Future[Product]:
+        try:
+            with _quiet_environment():
+                return self._executor.submit(function, task)
+        except BrokenProcessPool as error:
+            raise _lost_worker() from error
+
+
+def _result(future: Future[Product]) -> Product:
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise _lost_worker() from error
+
+
+def _lost_worker() -> SimulationError:
+    return SimulationError(
+        "a rendering process ended before its work was done: killed, or out of memory; "
+        "run the same command again, with fewer --workers if memory is short"
+    )
+
+
+@contextmanager
+def _quiet_environment() -> Iterator[None]:
+    """Let a process started inside use one thread and leave Ctrl-C to its parent."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    os.environ.update(_ONE_THREAD)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _die_with_parent() -> None:
+    threading.Thread(target=_watch_parent, name="parent-watch", daemon=True).start()
+
+
+def _watch_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        # Returns when the pipe's other end closes, which even kill -9 of the parent does.
+        parent.join()
+        os._exit(1)
