@@ -15,6 +15,9 @@ from vialsight.data.dataset import (
 from vialsight.data.images import load_frame, load_mask
 from vialsight.data.patches import DatasetPatches, golden_patches
 from vialsight.data.records import Record
+from vialsight.data.shardindex import ShardIndex, read_index
+from vialsight.data.shardplan import Group, needed_bytes, plan_shards, require_space
+from vialsight.data.shardwriting import write_shards
 from vialsight.data.splits import Fractions, assign_splits
 
 __all__ = [
@@ -24,17 +27,24 @@ __all__ = [
     "Dataset",
     "DatasetPatches",
     "Fractions",
+    "Group",
     "Record",
+    "ShardIndex",
     "Strip",
     "assign_splits",
     "golden_patches",
     "load_frame",
     "load_mask",
     "load_strip",
+    "needed_bytes",
     "patch_truth",
+    "plan_shards",
     "prepare_elpv",
     "prepare_mvtec",
     "prepare_split",
     "read_dataset",
+    "read_index",
+    "require_space",
     "write_dataset",
+    "write_shards",
 ]

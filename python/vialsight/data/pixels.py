@@ -1,0 +1,94 @@
+"""Patches as they are kept: the frame's own pixels where a box is copied, else float32."""
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from vialsight import _core
+from vialsight.errors import DataError
+from vialsight.layout import Layout
+
+Pixels = npt.NDArray[Any]  # uint8, uint16 or float32, little-endian
+Patches = npt.NDArray[np.float32]
+
+DTYPES: Final = {"uint8": "|u1", "uint16": "<u2", "float32": "<f4"}
+
+
+def dtype_name(layout: Layout) -> str:
+    """Return uint8, uint16 or float32: what a patch of this layout is kept as without loss.
+
+    One dtype for all boxes: float32 as soon as one of them is resampled.
+    """
+    if not all(_is_copied(box, layout.patch_size) for box in _boxes(layout)):
+        return "float32"
+    return "uint8" if layout.bit_depth == 8 else "uint16"
+
+
+def patch_bytes(layout: Layout) -> int:
+    """Return the bytes of one kept patch."""
+    return layout.patch_size**2 * np.dtype(DTYPES[dtype_name(layout)]).itemsize
+
+
+def cut_patches(frame: Pixels, layout: Layout) -> Pixels:
+    """Cut a frame uint8 or uint16 (H,W) into kept patches (V·R,P,P), vials then regions.
+
+    Raises DataError when size, dtype or a pixel value does not fit the layout.
+    """
+    size, name = layout.patch_size, dtype_name(layout)
+    if name == "float32":
+        try:
+            return _core.extract_patches(frame, layout).reshape(-1, size, size)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"the frame does not fit the layout: {error}") from error
+    _check_frame(frame, layout, name)
+    copies = [frame[y : y + size, x : x + size] for x, y, _, _ in _boxes(layout)]
+    return np.stack(copies).astype(DTYPES[name], copy=False)
+
+
+class Normaliser:
+    """Turns kept patches into what the network reads, through the C++ core's own normalisation."""
+
+    def __init__(self, layout: Layout) -> None:
+        size = layout.patch_size
+        self._as_it_is = dtype_name(layout) == "float32"
+        self._one_patch = Layout(
+            name="patch",
+            frame_width=size,
+            frame_height=size,
+            regions=["patch"],
+            boxes=[[(0, 0, size, size)]],
+            patch_size=size,
+            bit_depth=layout.bit_depth,
+        )
+
+    def __call__(self, pixels: Pixels) -> Patches:
+        """Return one kept patch (P,P) as float32 (P,P) in [0,1].
+
+        Raises ValueError for a pixel above the layout's bit depth.
+        """
+        if self._as_it_is:
+            return np.asarray(pixels, np.float32)
+        patches: Patches = _core.extract_patches(pixels, self._one_patch)[0, 0]
+        return patches
+
+
+def _boxes(layout: Layout) -> list[tuple[int, int, int, int]]:
+    regions = range(len(layout.regions))
+    return [layout.box(vial, region) for vial in range(layout.vials) for region in regions]
+
+
+def _is_copied(box: tuple[int, int, int, int], size: int) -> bool:
+    return box[2:] == (size, size)
+
+
+def _check_frame(frame: Pixels, layout: Layout, name: str) -> None:
+    shape, highest = (layout.frame_height, layout.frame_width), 2**layout.bit_depth - 1
+    if frame.shape != shape or frame.dtype != np.dtype(name):
+        raise DataError(
+            f"expected a frame {name} {shape} as in the layout; got {frame.dtype} {frame.shape}"
+        )
+    if frame.max() > highest:
+        raise DataError(
+            f"expected pixels up to {highest} ({layout.bit_depth} bit); got {frame.max()}"
+        )

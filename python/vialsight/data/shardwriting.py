@@ -1,0 +1,271 @@
+"""Writes patches as TFRecord shards: resumable, the same bytes whoever writes which shard.
+
+While a folder is written it holds `writing.json` (what is being written) and, beside each finished
+shard, a note of what the index will say of it. `index.json` comes last; then the notes go.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from vialsight import atomic
+from vialsight.data.pixels import cut_patches
+from vialsight.data.records import TABLE_NAME
+from vialsight.data.shardindex import INDEX_NAME, ShardIndex, new_index, read_index, write_index
+from vialsight.data.shardplan import (
+    DEFAULT_RECORDS_PER_SHARD,
+    Group,
+    ShardTask,
+    needed_bytes,
+    plan_shards,
+    require_space,
+)
+from vialsight.errors import DataError
+from vialsight.layout import Layout
+
+Progress = Callable[[int, int], None]
+
+WRITING_NAME: Final = "writing.json"
+_CHUNK_BYTES: Final = 2**20
+
+
+def write_shards(
+    folder: Path,
+    layout: Layout,
+    groups: Sequence[Group],
+    *,
+    source: str,
+    records_per_shard: int = DEFAULT_RECORDS_PER_SHARD,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> ShardIndex:
+    """Write all groups as shards and an index into `folder`, or go on with that very writing.
+
+    `source` identifies the pixels (a plan's or dataset's digest). A finished folder of the same
+    content is left as it is. With an executor the shards are written by its workers.
+    `progress(done, total)` counts images. Raises DataError when the groups contradict each other,
+    the folder holds something else, the disk is too small, or writing fails; what is finished
+    stays, and the same call goes on from there.
+    """
+    tasks = plan_shards(folder, layout, groups, records_per_shard=records_per_shard)
+    plan = _plan_sha256(layout, tasks, source)
+    with _locked(folder):
+        finished = _begin(folder, plan)
+        if finished is None:
+            missing = [task for task in tasks if not _is_finished(task)]
+            require_space(folder, needed_bytes(missing))
+            _write_all(missing, sum(task.images for task in tasks), executor, progress)
+            finished = _index(layout, tasks, plan)
+            write_index(folder, finished)
+        _remove_notes(folder, tasks)
+    return finished
+
+
+def write_shard(task: ShardTask) -> int:
+    """Write one shard and its note; return the number of its images. Any process may do it.
+
+    Raises DataError when an image does not fit or the disk refuses.
+    """
+    return _write_shard(task, lambda images: None)
+
+
+def _write_shard(task: ShardTask, written: Callable[[int], None]) -> int:
+    import tensorflow as tf
+
+    task.folder.mkdir(parents=True, exist_ok=True)
+    temporary = task.path.with_name(f".{task.path.name}.{secrets.token_hex(6)}.tmp")
+    lengths: list[list[int]] = []
+    try:
+        with tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
+            for group in task.groups:
+                for example in _examples(group, Layout.from_json(task.layout_json)):
+                    writer.write(example)
+                    _count_length(lengths, len(example))
+                written(len(group.frames))
+        note = _note(task, temporary, lengths)
+        temporary.replace(task.path)
+    except tf.errors.OpError as error:
+        raise DataError(
+            f"{task.path}: cannot be written ({error.message}); finished shards are kept, run the "
+            "same command again to go on"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    atomic.write_json(task.note, note)
+    return task.images
+
+
+def _examples(group: Group, layout: Layout) -> Iterator[bytes]:
+    """Yield serialised Examples of a group: frames, then vials, then regions."""
+    import tensorflow as tf
+
+    frames = group.load()
+    if len(frames) != len(group.frames):
+        raise DataError(f"{group.name}: expected {len(group.frames)} images, got {len(frames)}")
+
+    def text(value: bytes) -> Any:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    def number(value: int) -> Any:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+    common = {
+        "product": text(group.product.encode()),
+        "run": number(group.run),
+        "label": text(group.label.encode()),
+    }
+    for frame, pixels in zip(group.frames, frames, strict=True):
+        try:
+            patches = cut_patches(pixels, layout)
+        except DataError as error:
+            raise DataError(f"{group.name} frame {frame}: {error}") from error
+        for place, patch in enumerate(patches):
+            vial, region = divmod(place, len(layout.regions))
+            feature = {
+                **common,
+                "patch": text(patch.tobytes()),
+                "frame": number(frame),
+                "vial": number(vial),
+                "region": number(region),
+            }
+            example = tf.train.Example(features=tf.train.Features(feature=feature))
+            # Else the order of the keys, and with it the bytes, may differ between processes.
+            yield example.SerializeToString(deterministic=True)
+
+
+def _count_length(lengths: list[list[int]], length: int) -> None:
+    if lengths and lengths[-1][1] == length:
+        lengths[-1][0] += 1
+    else:
+        lengths.append([1, length])
+
+
+def _note(task: ShardTask, file: Path, lengths: list[list[int]]) -> dict[str, Any]:
+    return {
+        "name": task.path.name,
+        "split": task.groups[0].split,
+        "records": sum(count for count, _ in lengths),
+        "bytes": file.stat().st_size,
+        "sha256": file_sha256(file, sync=True),
+        "lengths": lengths,
+    }
+
+
+def file_sha256(path: Path, *, sync: bool = False) -> str:
+    """Return the hex SHA-256 of a file of any size; `sync` puts it on disk first."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        if sync:
+            os.fsync(file.fileno())
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _write_all(
+    tasks: Sequence[ShardTask], total: int, executor: Executor | None, progress: Progress | None
+) -> None:
+    done = total - sum(task.images for task in tasks)
+
+    def advance(images: int) -> None:
+        nonlocal done
+        done += images
+        if progress is not None:
+            progress(done, total)
+
+    advance(0)
+    if executor is None:
+        for task in tasks:
+            _write_shard(task, advance)
+        return
+    futures = [executor.submit(write_shard, task) for task in tasks]
+    try:
+        for future in as_completed(futures):
+            advance(future.result())
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a process that wrote shards was killed; finished shards are kept, run the same "
+            "command again to go on"
+        ) from error
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _is_finished(task: ShardTask) -> bool:
+    if not (task.note.exists() and task.path.exists()):
+        return False
+    note = json.loads(task.note.read_text("utf-8"))
+    return bool(task.path.stat().st_size == note["bytes"])
+
+
+def _index(layout: Layout, tasks: Sequence[ShardTask], plan: str) -> ShardIndex:
+    products: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for task in tasks:
+        for group in task.groups:
+            products[group.split][group.label].add(group.product)
+    lists = {s: {label: list(of) for label, of in found.items()} for s, found in products.items()}
+    notes = [json.loads(task.note.read_text("utf-8")) for task in tasks]
+    return new_index(layout, plan=plan, products=lists, shards=notes)
+
+
+def _begin(folder: Path, plan: str) -> ShardIndex | None:
+    """Make the folder ready for this plan; return its index when it is finished already."""
+    if (folder / INDEX_NAME).exists():
+        index = read_index(folder)
+        _check_plan(folder, index.plan, plan)
+        return index
+    if (folder / TABLE_NAME).exists():
+        raise DataError(f"{folder} holds a dataset; choose another folder for its shards")
+    writing = folder / WRITING_NAME
+    if writing.exists():
+        _check_plan(folder, json.loads(writing.read_text("utf-8"))["plan"], plan)
+    atomic.write_json(writing, {"plan": plan})
+    for leftover in folder.glob(".*.tmp"):
+        leftover.unlink()
+    return None
+
+
+def _check_plan(folder: Path, found: str, plan: str) -> None:
+    if found != plan:
+        raise DataError(
+            f"{folder} holds other shards (other data, layout or number of records per shard); "
+            "choose another folder or remove it first"
+        )
+
+
+def _remove_notes(folder: Path, tasks: Sequence[ShardTask]) -> None:
+    for task in tasks:
+        task.note.unlink(missing_ok=True)
+    (folder / WRITING_NAME).unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise DataError(f"another process writes {folder}; wait for it") from error
+    finally:
+        os.close(descriptor)
+
+
+def _plan_sha256(layout: Layout, tasks: Sequence[ShardTask], source: str) -> str:
+    content = [
+        source,
+        json.loads(layout.to_json()),
+        [[group.metadata for group in task.groups] for task in tasks],
+    ]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
