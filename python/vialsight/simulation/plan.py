@@ -1,4 +1,4 @@
-"""What a simulated set holds: its strips, their defects, how often and in which frames each is seen.
+"""What a simulated set holds: its strips, their defects, and how often each is seen.
 
 A plan is small and pure: the same name, sizes and seed give the same plan everywhere, and every
 random number of a strip comes from the strip's own seed, so that nothing depends on how many
@@ -214,7 +214,7 @@ def _split(name: str, index: int) -> str:
 
 
 def _defect(code: int, seed: int, index: int) -> Defect:
-    """Kinds in turn; the severities of each kind spread evenly over [0, 1], the grey zone included."""
+    """Take kinds in turn and spread the severities of each evenly over [0, 1]."""
     random = np.random.default_rng([seed, code, index, 77])
     turn = index // len(DEFECT_KINDS)
     golden_ratio = (5**0.5 - 1) / 2

@@ -1,0 +1,200 @@
+"""The plastic of one vial: thickness, cavity and absorption over the vial's window.
+
+Everything is a map over the window, (FRAME_HEIGHT, PITCH) float32 in pixels along the line of
+sight, because all that the light meets is how long its way is in plastic, liquid and air.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import gaussian_filter, gaussian_filter1d, zoom
+
+from vialsight.simulation.flaws import Flaw
+from vialsight.simulation.plan import VIALS, StripPlan
+from vialsight.simulation.product import (
+    CAVITY_BOTTOM,
+    CAVITY_TOP,
+    FLAG,
+    FLAG_CORNER,
+    FRAME_HEIGHT,
+    PITCH,
+    Float,
+    Profile,
+    nominal_wall,
+    outer_profile,
+    vial_columns,
+)
+from vialsight.simulation.traits import VialTraits
+
+_FLAG_THICKNESS: Final = 13.0
+_RIM_HEIGHT: Final = 3.2
+_WEB_THICKNESS: Final = 4.5
+_WEB_ROWS: Final = (560.0, 1012.0)
+_BRIDGES: Final = ((128.0, 16.0), (236.0, 16.0))  # rows and heights of the tags between flags
+_STRIP_EDGE: Final = 129.0  # the web of the outer vials is cut off here
+_EMBOSS_HEIGHT: Final = 2.4
+_EMBOSS_CENTER: Final = (0.0, 176.0)
+_CAVITY_NUMBER_AT: Final = (0.0, 1006.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plastic:
+    """What of a vial does not move: thickness of plastic, chord of the cavity, absorption."""
+
+    thickness: Float
+    cavity: Float
+    absorption: Float  # optical depth of what is burnt or foreign, no unit
+    inner: Profile
+
+
+def mould(plan: StripPlan, vial: int, traits: VialTraits, flaws: Sequence[Flaw] = ()) -> Plastic:
+    """Make the plastic of one vial with its flaws."""
+    outer, inner = _profiles(traits, flaws)
+    u = vial_columns()
+    cavity = inner.chord(u)
+    solid = np.maximum(outer.chord(u), _plates(vial, flaws))
+    relief = _mottle(plan, vial) + _die_lines(plan, vial) + _emboss(vial, flaws) + _bottom_seam()
+    for flaw in flaws:
+        relief = relief + flaw.relief
+    # Relief shapes plastic where there is some; it cannot stand in the air.
+    wall = np.maximum(solid - cavity, 0.0)
+    thickness = np.maximum(wall + relief * np.minimum(wall / 3.0, 1.0), 0.0)
+    absorption = sum((flaw.absorption for flaw in flaws), np.zeros_like(wall))
+    return Plastic(
+        thickness=thickness.astype(np.float32),
+        cavity=cavity,
+        absorption=np.asarray(absorption, np.float32),
+        inner=inner,
+    )
+
+
+def _profiles(traits: VialTraits, flaws: Sequence[Flaw]) -> tuple[Profile, Profile]:
+    outer = outer_profile()
+    left, right = outer.left.copy(), outer.right.copy()
+    depth = outer.depth.copy()
+    for flaw in flaws:
+        left, right = left + flaw.left, right + flaw.right
+        depth = depth * flaw.depth_scale
+    exists = outer.left > 0
+    outer = Profile(
+        np.where(exists, np.maximum(left, 2.0), 0.0).astype(np.float32),
+        np.where(exists, np.maximum(right, 2.0), 0.0).astype(np.float32),
+        depth.astype(np.float32),
+    )
+    wall = nominal_wall() * np.float32(traits.wall_scale)
+    inner = outer.inset(wall, CAVITY_TOP, CAVITY_BOTTOM)
+    skew = wall * np.float32(traits.wall_skew)
+    left = np.where(inner.left > 0, np.maximum(inner.left - skew, 0), 0).astype(np.float32)
+    right = np.where(inner.right > 0, np.maximum(inner.right + skew, 0), 0).astype(np.float32)
+    return outer, Profile(left, right, inner.depth)
+
+
+def _plates(vial: int, flaws: Sequence[Flaw]) -> Float:
+    """Thickness of flag, webs and bridges."""
+    inside = flag_distance()
+    for flaw in flaws:
+        inside = inside - flaw.cut
+    plate = _FLAG_THICKNESS * np.sqrt((inside / 5.0).clip(0.0, 1.0))
+    rim = _RIM_HEIGHT * np.exp(-(((inside - 11.0) / 3.6) ** 2)) * (inside > 0)
+    rows = np.arange(FRAME_HEIGHT, dtype=np.float32)[:, None]
+    web = _WEB_THICKNESS * _between(rows, *_WEB_ROWS, 10.0)
+    for top, height in _BRIDGES:
+        web = np.maximum(web, _WEB_THICKNESS * _between(rows, top, top + height, 3.0))
+    return np.asarray(np.maximum(plate + rim, web * _web_columns(vial)), np.float32)
+
+
+@lru_cache(maxsize=1)
+def flag_distance() -> Float:
+    """Return the distance to the flag's outline, positive inside, (FRAME_HEIGHT, PITCH)."""
+    left, top, right, bottom = FLAG
+    rows = np.arange(FRAME_HEIGHT, dtype=np.float32)[:, None]
+    across = np.abs(vial_columns()[None, :] - (left + right) / 2) - (right - left) / 2
+    down = np.abs(rows - (top + bottom) / 2) - (bottom - top) / 2
+    across, down = across + FLAG_CORNER, down + FLAG_CORNER
+    outside = np.hypot(np.maximum(across, 0), np.maximum(down, 0))
+    distance = FLAG_CORNER - (outside + np.minimum(np.maximum(across, down), 0))
+    distance.setflags(write=False)
+    return np.asarray(distance, np.float32)
+
+
+def _web_columns(vial: int) -> Float:
+    """1 where the web is: thin along the break line, ended at the strip's edges."""
+    u = vial_columns()[None, :]
+    to_neighbour = PITCH / 2 - np.abs(u)
+    shape = 1.0 - 0.75 * np.exp(-((to_neighbour / 1.8) ** 2))
+    if vial == 0:
+        shape = shape * _between(u, -_STRIP_EDGE, PITCH, 3.0)
+    if vial == VIALS - 1:
+        shape = shape * _between(u, -PITCH, _STRIP_EDGE, 3.0)
+    return np.asarray(shape, np.float32)
+
+
+def _between(values: Float, low: float, high: float, soft: float) -> Float:
+    rise = ((values - low) / soft).clip(0.0, 1.0)
+    fall = ((high - values) / soft).clip(0.0, 1.0)
+    return np.asarray(np.sqrt(rise * fall), np.float32)
+
+
+def _mottle(plan: StripPlan, vial: int) -> Float:
+    """Uneven wall: two octaves of smooth noise."""
+    random = plan.random("mottle", vial)
+    field = np.zeros((FRAME_HEIGHT, PITCH), np.float32)
+    for cell, height in ((32, 1.1), (12, 0.26)):
+        shape = (FRAME_HEIGHT // cell + 4, PITCH // cell + 4)
+        coarse = random.standard_normal(shape, dtype=np.float32)
+        field += np.float32(height) * zoom(coarse, cell, order=3)[:FRAME_HEIGHT, :PITCH]
+    return field
+
+
+def _die_lines(plan: StripPlan, vial: int) -> Float:
+    """Streaks along the extruded parison."""
+    random = plan.random("die", vial)
+    fine = gaussian_filter1d(random.standard_normal(PITCH), 1.6) * 0.55
+    broad = gaussian_filter1d(random.standard_normal(PITCH), 5.0) * 1.6
+    strength = 0.75 + 0.25 * np.sin(np.arange(FRAME_HEIGHT) / 170.0 + random.uniform(0, 6.3))
+    return np.asarray(strength[:, None] * (fine + broad)[None, :] * 0.55, np.float32)
+
+
+def _emboss(vial: int, flaws: Sequence[Flaw]) -> Float:
+    relief = _emboss_of(vial)
+    for flaw in flaws:
+        if flaw.emboss_smear is not None:
+            relief = gaussian_filter(relief, flaw.emboss_smear, output=np.float32)
+        relief = relief * flaw.emboss_gain
+    return np.asarray(relief, np.float32)
+
+
+@lru_cache(maxsize=VIALS)
+def _emboss_of(vial: int) -> Float:
+    """Relief of the flag's mark and of the mould cavity's number."""
+    scale = 4
+    canvas = Image.new("L", (PITCH * scale, FRAME_HEIGHT * scale), 0)
+    draw = ImageDraw.Draw(canvas)
+
+    def place(text: str, size: int, at: tuple[float, float]) -> None:
+        x, y = (at[0] + PITCH / 2) * scale, at[1] * scale
+        draw.text((x, y), text, 255, ImageFont.load_default(size * scale), anchor="mm")
+
+    x, y = _EMBOSS_CENTER
+    place("VS", 74, (x, y - 34))
+    place("10 ml", 38, (x, y + 32))
+    place(str(vial + 1), 26, _CAVITY_NUMBER_AT)
+    grown = gaussian_filter(np.asarray(canvas, np.float32) / 255.0, 1.0 * scale)
+    relief = grown.reshape(FRAME_HEIGHT, scale, PITCH, scale).mean((1, 3)) * _EMBOSS_HEIGHT
+    relief.setflags(write=False)
+    return np.asarray(relief, np.float32)
+
+
+@lru_cache(maxsize=1)
+def _bottom_seam() -> Float:
+    """Return the pinch-off line across the bottom."""
+    rows = np.arange(FRAME_HEIGHT, dtype=np.float32)[:, None]
+    u = vial_columns()[None, :]
+    line = 1062.0 - 0.0009 * u**2
+    seam = 2.6 * np.exp(-(((rows - line) / 2.4) ** 2)) * _between(u, -78.0, 78.0, 10.0)
+    seam.setflags(write=False)
+    return np.asarray(seam, np.float32)
