@@ -15,12 +15,14 @@ from typing import Final, TypeVar
 from vialsight.errors import SimulationError
 
 Task = TypeVar("Task")
-Product = TypeVar("Product")
+Output = TypeVar("Output")
 
 # Libraries below NumPy would otherwise start a thread per core in every worker.
 _ONE_THREAD: Final = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
 )
+# The environment is the whole process's.
+_starting: Final = threading.Lock()
 
 
 def worker_count(workers: int) -> int:
@@ -60,30 +62,34 @@ class WorkerPool:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def map_ahead(
-        self, function: Callable[[Task], Product], tasks: Iterable[Task], *, ahead: int
-    ) -> Iterator[Product]:
+        self, function: Callable[[Task], Output], tasks: Iterable[Task], *, ahead: int
+    ) -> Iterator[Output]:
         """Yield `function(task)` in the order of the tasks, with up to `ahead` under way or done.
 
         `function` must be importable by name; its exceptions are raised here. Raises
         SimulationError when a worker process ends before its work is done.
         """
-        waiting: deque[Future[Product]] = deque()
+        waiting: deque[Future[Output]] = deque()
         for task in tasks:
-            waiting.append(self._submit(function, task))
+            waiting.append(self.submit(function, task))
             if len(waiting) > ahead:
                 yield _result(waiting.popleft())
         while waiting:
             yield _result(waiting.popleft())
 
-    def _submit(self, function: Callable[[Task], Product], task: Task) -> Future[Product]:
+    def submit(self, function: Callable[[Task], Output], task: Task) -> Future[Output]:
+        """Start `function(task)` in a worker; any thread may call.
+
+        Raises SimulationError when a worker process has ended before its work was done.
+        """
         try:
-            with _quiet_environment():
+            with _starting, _quiet_environment():
                 return self._executor.submit(function, task)
         except BrokenProcessPool as error:
             raise _lost_worker() from error
 
 
-def _result(future: Future[Product]) -> Product:
+def _result(future: Future[Output]) -> Output:
     try:
         return future.result()
     except BrokenProcessPool as error:
