@@ -13,10 +13,12 @@ from vialsight.data.dataset import (
     write_dataset,
 )
 from vialsight.data.images import load_frame, load_mask
+from vialsight.data.packing import dataset_groups, dataset_source
 from vialsight.data.patches import DatasetPatches, golden_patches
 from vialsight.data.records import Record
 from vialsight.data.shardindex import ShardIndex, read_index
 from vialsight.data.shardplan import Group, needed_bytes, plan_shards, require_space
+from vialsight.data.shardreading import ShardFolder, ShardPatches, check_shards, open_shards
 from vialsight.data.shardwriting import write_shards
 from vialsight.data.splits import Fractions, assign_splits
 
@@ -29,14 +31,20 @@ __all__ = [
     "Fractions",
     "Group",
     "Record",
+    "ShardFolder",
     "ShardIndex",
+    "ShardPatches",
     "Strip",
     "assign_splits",
+    "check_shards",
+    "dataset_groups",
+    "dataset_source",
     "golden_patches",
     "load_frame",
     "load_mask",
     "load_strip",
     "needed_bytes",
+    "open_shards",
     "patch_truth",
     "plan_shards",
     "prepare_elpv",

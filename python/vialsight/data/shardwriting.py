@@ -11,11 +11,11 @@ import os
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from vialsight import atomic
 from vialsight.data.pixels import cut_patches
@@ -38,6 +38,13 @@ WRITING_NAME: Final = "writing.json"
 _CHUNK_BYTES: Final = 2**20
 
 
+class Submits(Protocol):
+    """Runs tasks elsewhere: a `concurrent.futures.Executor` or a pool of worker processes."""
+
+    def submit(self, function: Callable[[ShardTask], int], task: ShardTask, /) -> Future[int]:
+        """Start `function(task)`."""
+
+
 def write_shards(
     folder: Path,
     layout: Layout,
@@ -45,7 +52,7 @@ def write_shards(
     *,
     source: str,
     records_per_shard: int = DEFAULT_RECORDS_PER_SHARD,
-    executor: Executor | None = None,
+    executor: Submits | None = None,
     progress: Progress | None = None,
 ) -> ShardIndex:
     """Write all groups as shards and an index into `folder`, or go on with that very writing.
@@ -172,7 +179,7 @@ def file_sha256(path: Path, *, sync: bool = False) -> str:
 
 
 def _write_all(
-    tasks: Sequence[ShardTask], total: int, executor: Executor | None, progress: Progress | None
+    tasks: Sequence[ShardTask], total: int, executor: Submits | None, progress: Progress | None
 ) -> None:
     done = total - sum(task.images for task in tasks)
 
