@@ -55,6 +55,7 @@ CPP_ALLOWED: dict[str, set[str]] = {
     "ssim": {"multiversion"},
     "heatmap": set(),
     "decision": {"layout"},
+    "frame_stream": {"json", "layout", "patches"},
     "json": set(),
     "npy": set(),
     "sha256": set(),
