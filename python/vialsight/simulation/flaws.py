@@ -185,7 +185,7 @@ def _scratch(
     width = _scale(severity, 1.3, 3.4) * (0.7 + 0.3 * np.sin(np.arange(length) / 9.0))
     groove = _along(path, width)
     burr = _along(path + np.array([[1.8], [0.9]]), width * 0.6)
-    depth = _scale(severity, 0.35, 3.2)
+    depth = _scale(severity, 0.55, 5.0)
     return Flaw(relief=depth * (0.5 * burr - groove), absorption=0.12 * severity * groove)
 
 
@@ -235,7 +235,7 @@ def _bump(
 ) -> Flaw:
     """Raise a blister on the outer surface, seen in the outline when it sits at the side."""
     y, size = float(random.uniform(*rows)), _scale(severity, 4.0, 12.0)
-    height = _scale(severity, 0.7, 8.0)
+    height = _scale(severity, 0.8, 13.0)
     side = random.random() < 0.6
     u = reach * (random.choice([-0.95, 0.95]) if side else random.uniform(-0.6, 0.6))
     relief = np.outer(_bell(_row_numbers(), y, size), _bell(vial_columns(), u, size)) * height
@@ -263,12 +263,12 @@ def _laser_cut(severity: float, random: np.random.Generator) -> Flaw:
     rows, u = _row_numbers()[:, None], vial_columns()[None, :]
     if random.random() < 0.5:
         center = random.uniform(left + 45, right - 45)
-        place = _bell(u, center, length / 2.4) * (rows < top + 60)
+        place = _bell(u, center, length / 2.4) * ((top + 60 - rows) / 30).clip(0.0, 1.0)
         ragged = np.interp(vial_columns(), *_ragged(random, left, right))[None, :]
     else:
-        center = random.uniform(top + 50, top + 150)
-        outer = (u > right - 60) if random.random() < 0.5 else (u < left + 60)
-        place = _bell(rows, center, length / 2.4) * outer
+        center = random.uniform(top + 75, top + 125)
+        inward = right - u if random.random() < 0.5 else u - left
+        place = _bell(rows, center, length / 2.8) * ((60 - inward) / 30).clip(0.0, 1.0)
         ragged = np.interp(_row_numbers(), *_ragged(random, top, top + 210))[:, None]
     return Flaw(cut=np.asarray(depth * place * ragged, np.float32))
 
@@ -304,7 +304,7 @@ def _emboss_missing(severity: float, random: np.random.Generator) -> Flaw:
 
 def _emboss_smeared(severity: float, random: np.random.Generator) -> Flaw:
     along, across = random.uniform(0.5, 1.0), random.uniform(0.5, 1.0)
-    width = _scale(severity, 0.9, 7.0)
+    width = _scale(severity, 0.9, 4.5)
     return Flaw(emboss_smear=(float(width * along), float(width * across)))
 
 

@@ -27,6 +27,7 @@ _CAMERA_PITCH: Final = 0.022  # rows of the surface's ellipse per pixel of depth
 _NECK_MENISCUS: Final = 9.0  # depth of the concave ends of a plug, pixels
 _FILM: Final = 0.9  # thickness of a floating bubble's dome, pixels
 _TOP: Final = NECK_BOTTOM  # the main body of liquid never reaches higher
+_CLIMB_AT_REST: Final = 9.0
 
 
 class Vessel:
@@ -38,7 +39,7 @@ class Vessel:
         self._below = np.cumsum(plastic.cavity[::-1].astype(np.float64), axis=0)[::-1]
         self._width = np.maximum(plastic.inner.left, plastic.inner.right)
         at_rest = np.zeros(PITCH)
-        self.volume = self._volume(at_rest + fill_level, 0.0)
+        self.volume = self._volume(at_rest + fill_level, _CLIMB_AT_REST)
 
     def water(self, state: LiquidState) -> Float:
         """Return the liquid along the line of sight, (FRAME_HEIGHT, PITCH) pixels.

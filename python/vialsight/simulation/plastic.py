@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import gaussian_filter, gaussian_filter1d, zoom
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from vialsight.simulation.flaws import Flaw
 from vialsight.simulation.plan import VIALS, StripPlan
@@ -30,6 +30,8 @@ from vialsight.simulation.product import (
 )
 from vialsight.simulation.traits import VialTraits
 
+_EDGE_RADIUS: Final = 0.75
+_FILLET: Final = 14.0
 _FLAG_THICKNESS: Final = 13.0
 _RIM_HEIGHT: Final = 3.2
 _WEB_THICKNESS: Final = 4.5
@@ -56,20 +58,29 @@ def mould(plan: StripPlan, vial: int, traits: VialTraits, flaws: Sequence[Flaw] 
     outer, inner = _profiles(traits, flaws)
     u = vial_columns()
     cavity = inner.chord(u)
-    solid = np.maximum(outer.chord(u), _plates(vial, flaws))
+    solid = _joined(outer.chord(u), _plates(vial, flaws))
     relief = _mottle(plan, vial) + _die_lines(plan, vial) + _emboss(vial, flaws) + _bottom_seam()
     for flaw in flaws:
         relief = relief + flaw.relief
-    # Relief shapes plastic where there is some; it cannot stand in the air.
+    # Relief shapes plastic where there is some, and nothing sticks to the air.
     wall = np.maximum(solid - cavity, 0.0)
-    thickness = np.maximum(wall + relief * np.minimum(wall / 3.0, 1.0), 0.0)
-    absorption = sum((flaw.absorption for flaw in flaws), np.zeros_like(wall))
+    present = np.minimum(wall / 3.0, 1.0)
+    thickness = np.maximum(wall + relief * present, 0.0)
+    absorption = present * sum((flaw.absorption for flaw in flaws), np.zeros_like(wall))
     return Plastic(
-        thickness=thickness.astype(np.float32),
+        # Moulded edges are round; without this, silhouettes would show the pixels' stairs.
+        thickness=gaussian_filter(thickness, _EDGE_RADIUS, output=np.float32),
         cavity=cavity,
         absorption=np.asarray(absorption, np.float32),
         inner=inner,
     )
+
+
+def _joined(first: Float, second: Float) -> Float:
+    """Return the union of two solids, with a fillet where they meet."""
+    fillet = np.maximum(_FILLET - np.abs(first - second), 0.0) / _FILLET
+    both = np.minimum(np.minimum(first, second) / _FILLET, 1.0)
+    return np.asarray(np.maximum(first, second) + 0.25 * _FILLET * both * fillet**2, np.float32)
 
 
 def _profiles(traits: VialTraits, flaws: Sequence[Flaw]) -> tuple[Profile, Profile]:
@@ -101,9 +112,9 @@ def _plates(vial: int, flaws: Sequence[Flaw]) -> Float:
     plate = _FLAG_THICKNESS * np.sqrt((inside / 5.0).clip(0.0, 1.0))
     rim = _RIM_HEIGHT * np.exp(-(((inside - 11.0) / 3.6) ** 2)) * (inside > 0)
     rows = np.arange(FRAME_HEIGHT, dtype=np.float32)[:, None]
-    web = _WEB_THICKNESS * _between(rows, *_WEB_ROWS, 10.0)
+    web = _WEB_THICKNESS * _between(rows, *_WEB_ROWS, 14.0)
     for top, height in _BRIDGES:
-        web = np.maximum(web, _WEB_THICKNESS * _between(rows, top, top + height, 3.0))
+        web = np.maximum(web, _WEB_THICKNESS * _between(rows, top, top + height, 7.0))
     return np.asarray(np.maximum(plate + rim, web * _web_columns(vial)), np.float32)
 
 
@@ -136,18 +147,31 @@ def _web_columns(vial: int) -> Float:
 def _between(values: Float, low: float, high: float, soft: float) -> Float:
     rise = ((values - low) / soft).clip(0.0, 1.0)
     fall = ((high - values) / soft).clip(0.0, 1.0)
-    return np.asarray(np.sqrt(rise * fall), np.float32)
+    return np.asarray((rise * fall) ** 0.75, np.float32)
 
 
 def _mottle(plan: StripPlan, vial: int) -> Float:
     """Uneven wall: two octaves of smooth noise."""
     random = plan.random("mottle", vial)
     field = np.zeros((FRAME_HEIGHT, PITCH), np.float32)
-    for cell, height in ((32, 1.1), (12, 0.26)):
-        shape = (FRAME_HEIGHT // cell + 4, PITCH // cell + 4)
-        coarse = random.standard_normal(shape, dtype=np.float32)
-        field += np.float32(height) * zoom(coarse, cell, order=3)[:FRAME_HEIGHT, :PITCH]
+    for cell, height in ((32, 1.25), (12, 0.32)):
+        down, across = _spline_basis(FRAME_HEIGHT, cell), _spline_basis(PITCH, cell)
+        coarse = random.standard_normal((down.shape[1], across.shape[1]), dtype=np.float32)
+        # Not matmul: a threaded BLAS may add in another order, and pictures must not depend on it.
+        field += np.float32(height) * np.einsum(
+            "ri,ci->rc", down, np.einsum("ij,cj->ci", coarse, across)
+        )
     return field
+
+
+@lru_cache(maxsize=4)
+def _spline_basis(length: int, cell: int) -> Float:
+    """Return uniform cubic B-splines a cell apart at 0 … length - 1, (length, splines)."""
+    knots = np.arange(length // cell + 4) - 1.0
+    distance = np.abs(np.arange(length)[:, None] / cell - knots[None, :])
+    near = 2.0 / 3.0 - distance**2 + distance**3 / 2.0
+    far = np.maximum(2.0 - distance, 0.0) ** 3 / 6.0
+    return np.asarray(np.where(distance < 1.0, near, far), np.float32)
 
 
 def _die_lines(plan: StripPlan, vial: int) -> Float:
@@ -163,7 +187,9 @@ def _emboss(vial: int, flaws: Sequence[Flaw]) -> Float:
     relief = _emboss_of(vial)
     for flaw in flaws:
         if flaw.emboss_smear is not None:
-            relief = gaussian_filter(relief, flaw.emboss_smear, output=np.float32)
+            on_flag = relief[: int(FLAG[3])]
+            smeared = gaussian_filter(on_flag, flaw.emboss_smear, output=np.float32)
+            relief = np.concatenate([smeared, relief[int(FLAG[3]) :]])
         relief = relief * flaw.emboss_gain
     return np.asarray(relief, np.float32)
 

@@ -178,8 +178,17 @@ def _strip(plan: StripPlan) -> _Strip:
     traits = strip_traits(plan)
     flaws = [flaws_of(plan, vial) for vial in range(VIALS)]
     vials = tuple(_Vial(plan, vial, traits[vial], flaws[vial]) for vial in range(VIALS))
-    twins = {vial: _Vial(plan, vial, traits[vial], ()) for vial in range(VIALS) if flaws[vial]}
+    twins = {
+        vial: _Vial(plan, vial, traits[vial], _harmless(flaws[vial]))
+        for vial in range(VIALS)
+        if flaws[vial]
+    }
     return _Strip(vials, twins)
+
+
+def _harmless(flaws: tuple[Flaw, ...]) -> tuple[Flaw, ...]:
+    """Return what comes with a defect and is none: a bubble in the neck is in the faultless twin too."""
+    return tuple(Flaw(neck_bubble=flaw.neck_bubble) for flaw in flaws if flaw.neck_bubble)
 
 
 def _columns(vial: int) -> slice:

@@ -124,7 +124,7 @@ def _vial_run(plan: StripPlan, run: int, vial: int) -> VialRun:
         droplets=_droplets(random),
         neck_plug=plug,
         slosh=(float(start[0]), float(start[1]), float(start[2]), float(start[3])),
-        climb=float(random.uniform(0.55, 1.05) * PIXELS_PER_MM),
+        climb=float(random.uniform(0.45, 0.95) * PIXELS_PER_MM),
     )
 
 
