@@ -1,0 +1,100 @@
+"""A simulated set as a dataset folder: run by run, each complete or absent, `dataset.csv` last."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from vialsight.data import Record, write_dataset
+from vialsight.simulation.plan import SetPlan
+from vialsight.simulation.runs import RunTask, encode_run, run_tasks, write_run
+from vialsight.simulation.setfolder import (
+    IMAGES,
+    Progress,
+    Say,
+    SetFolder,
+    announce,
+    claimed,
+    disk_errors,
+)
+from vialsight.simulation.workers import WorkerPool
+
+# Runs differ in size by a few percent.
+_SIZE_MARGIN: Final = 1.05
+# Beside images and masks: a row of the table and a share of the folders.
+_BYTES_PER_IMAGE: Final = 1000
+
+
+def write_set(
+    plan: SetPlan,
+    out: Path,
+    *,
+    patch_size: int = 256,
+    workers: int = 0,
+    say: Say,
+    progress: Progress,
+) -> bool:
+    """Write a set as a dataset folder, or what an interrupted call left to write.
+
+    The same plan gives the same bytes, whatever the number of workers and interruptions. `say` is
+    told the number of images and their size before anything is written, `progress` images done
+    and in all. Returns False when the folder was complete already.
+    Raises SimulationError when `out` holds something else, another call is writing into it, the
+    images do not fit the free space, the disk fails, or a worker is lost.
+    """
+    folder = SetFolder(plan, out, patch_size=patch_size, content=IMAGES)
+    with claimed(out):
+        folder.check()
+        if folder.complete:
+            return False
+        with disk_errors(out):
+            folder.remove_leftovers()
+            _write_pending(folder, workers, say, progress)
+            write_dataset(out, folder.layout, _records(plan, out))
+    return True
+
+
+def _write_pending(folder: SetFolder, workers: int, say: Say, progress: Progress) -> None:
+    pending = _pending(folder)
+    if not pending:
+        return
+    # A defective run is the larger one: it has masks, too.
+    sample = next((task for task in pending if task.strip.defects), pending[0])
+    encoded = encode_run(sample)
+    images = len(pending) * folder.plan.images_per_run
+    need = round(_SIZE_MARGIN * encoded.disk_bytes * len(pending)) + _BYTES_PER_IMAGE * images
+    announce(folder, images=images, need=need, say=say)
+    folder.begin()
+    write_run(sample, encoded, folder.out)
+    rest = [task for task in pending if task is not sample]
+    per_run, total = folder.plan.images_per_run, folder.plan.images
+    progress(total - len(rest) * per_run, total)
+    with WorkerPool(workers) as pool:
+        written = pool.map_ahead(
+            partial(_render_and_write, out=folder.out), rest, ahead=2 * pool.workers
+        )
+        for left, _ in zip(range(len(rest) - 1, -1, -1), written, strict=True):
+            progress(total - left * per_run, total)
+
+
+def _render_and_write(task: RunTask, out: Path) -> None:
+    write_run(task, encode_run(task), out)
+
+
+def _pending(folder: SetFolder) -> list[RunTask]:
+    images = folder.out / "images"
+    return [task for task in run_tasks(folder.plan) if not (images / task.folder).exists()]
+
+
+def _records(plan: SetPlan, out: Path) -> Iterator[Record]:
+    for task in run_tasks(plan):
+        for number, name in task.pictures:
+            yield Record(
+                image=out / "images" / task.folder / name,
+                product=task.strip.product,
+                run=task.run,
+                frame=number,
+                label=task.strip.label,
+                split=task.strip.split,
+                mask=out / "masks" / task.folder / name if task.has_mask(number) else None,
+            )
