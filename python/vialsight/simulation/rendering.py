@@ -187,7 +187,7 @@ def _strip(plan: StripPlan) -> _Strip:
 
 
 def _harmless(flaws: tuple[Flaw, ...]) -> tuple[Flaw, ...]:
-    """Return what comes with a defect and is none: a bubble in the neck is in the faultless twin too."""
+    """Return what only accompanies a defect: the twin too has the bubble in the neck."""
     return tuple(Flaw(neck_bubble=flaw.neck_bubble) for flaw in flaws if flaw.neck_bubble)
 
 

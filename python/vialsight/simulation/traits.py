@@ -93,11 +93,11 @@ def strip_traits(plan: StripPlan) -> tuple[VialTraits, ...]:
 def run_traits(plan: StripPlan, run: int) -> RunTraits:
     """Draw one acquisition of a strip."""
     random = plan.random("run", run)
-    offset = random.normal(0.0, (1.6, 1.3))
+    offset = random.normal(0.0, (3.0, 2.5)).clip(-9.0, 9.0)
     gripper = random.normal(0.0, (3.0, 1.5))
     return RunTraits(
         offset=(float(offset[0]), float(offset[1])),
-        rotation_rad=float(random.normal(0.0, np.deg2rad(0.12))),
+        rotation_rad=float(random.normal(0.0, np.deg2rad(0.2))),
         exposure=float(random.normal(1.0, 0.012)),
         exposure_drift=float(random.normal(0.0, 0.006)),
         blur_px=float(random.uniform(0.75, 1.05)),
@@ -129,14 +129,14 @@ def _vial_run(plan: StripPlan, run: int, vial: int) -> VialRun:
 
 
 def _bubbles(random: np.random.Generator) -> Bubbles:
-    floating, free, stuck = random.poisson(9.0), random.poisson(5.0), random.poisson(1.5)
+    floating, free, stuck = random.poisson(9.0), random.poisson(5.0), random.poisson(3.0)
     centers = random.uniform(-100.0, 100.0, _CLUSTERS)
     spread = np.abs(random.normal(0.0, 26.0, floating))
     side = np.where(random.random(floating) < 0.5, -1.0, 1.0)
     clustered = centers[random.integers(_CLUSTERS, size=floating)] + side * spread
     u = np.concatenate([clustered, random.uniform(-95, 95, free), random.uniform(-104, 104, stuck)])
     depth = np.concatenate(
-        [np.zeros(floating), random.exponential(70.0, free) + 6.0, random.uniform(18, 300, stuck)]
+        [np.zeros(floating), random.exponential(70.0, free) + 6.0, random.uniform(18, 390, stuck)]
     )
     radius = np.concatenate(
         [
