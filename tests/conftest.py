@@ -180,3 +180,15 @@ def copied_bundle(tiny_calibrated_bundle: Path, tmp_path: Path) -> Callable[[], 
         return Path(shutil.copytree(tiny_calibrated_bundle, tmp_path / "copy.vsb"))
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def kit_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated kit of one nominal and two defective strips, one run each; never written into."""
+    from vialsight.simulation.plan import plan_set
+    from vialsight.simulation.writing import write_set
+
+    out = tmp_path_factory.mktemp("simulated") / "kit"
+    plan = plan_set("kit", strips=3, runs=1)
+    assert write_set(plan, out, workers=2, say=lambda _: None, progress=lambda *_: None)
+    return out

@@ -19,7 +19,7 @@ from vialsight.simulation.setfolder import (
     claimed,
     disk_errors,
 )
-from vialsight.simulation.workers import WorkerPool
+from vialsight.simulation.workers import WorkerPool, worker_count
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ def write_set_shards(
 
     As `writing.write_set`, which see; the unit is a shard, and no mask is kept.
     """
+    worker_count(workers)
     folder = SetFolder(plan, out, patch_size=patch_size, content=SHARDS)
     groups = set_groups(plan)
     with claimed(out), disk_errors(out):

@@ -1,13 +1,13 @@
 """A simulated set as a dataset folder: run by run, each complete or absent, `dataset.csv` last."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from vialsight.data import Record, write_dataset
 from vialsight.simulation.plan import SetPlan
-from vialsight.simulation.runs import RunTask, encode_run, run_tasks, write_run
+from vialsight.simulation.runs import EncodedRun, RunTask, encode_run, run_tasks, write_run
 from vialsight.simulation.setfolder import (
     IMAGES,
     Progress,
@@ -17,7 +17,7 @@ from vialsight.simulation.setfolder import (
     claimed,
     disk_errors,
 )
-from vialsight.simulation.workers import WorkerPool
+from vialsight.simulation.workers import WorkerPool, worker_count
 
 # Runs differ in size by a few percent.
 _SIZE_MARGIN: Final = 1.05
@@ -42,6 +42,7 @@ def write_set(
     Raises SimulationError when `out` holds something else, another call is writing into it, the
     images do not fit the free space, the disk fails, or a worker is lost.
     """
+    worker_count(workers)
     folder = SetFolder(plan, out, patch_size=patch_size, content=IMAGES)
     with claimed(out):
         folder.check()
@@ -54,6 +55,19 @@ def write_set(
     return True
 
 
+def announce_set(
+    folder: SetFolder, pending: Sequence[RunTask], sample: EncodedRun, say: Say
+) -> int:
+    """Say what the pending runs need on disk if all are like `sample`; return it, in bytes.
+
+    Raises SimulationError, with both numbers, when there is not that much.
+    """
+    images = len(pending) * folder.plan.images_per_run
+    need = round(_SIZE_MARGIN * sample.disk_bytes * len(pending)) + _BYTES_PER_IMAGE * images
+    announce(folder, images=images, need=need, say=say)
+    return need
+
+
 def _write_pending(folder: SetFolder, workers: int, say: Say, progress: Progress) -> None:
     pending = _pending(folder)
     if not pending:
@@ -61,9 +75,7 @@ def _write_pending(folder: SetFolder, workers: int, say: Say, progress: Progress
     # A defective run is the larger one: it has masks, too.
     sample = next((task for task in pending if task.strip.defects), pending[0])
     encoded = encode_run(sample)
-    images = len(pending) * folder.plan.images_per_run
-    need = round(_SIZE_MARGIN * encoded.disk_bytes * len(pending)) + _BYTES_PER_IMAGE * images
-    announce(folder, images=images, need=need, say=say)
+    announce_set(folder, pending, encoded, say)
     folder.begin()
     write_run(sample, encoded, folder.out)
     rest = [task for task in pending if task is not sample]
