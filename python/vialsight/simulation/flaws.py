@@ -116,11 +116,11 @@ def _row_numbers() -> Float:
 
 def _particle(severity: float, random: np.random.Generator, low: float, high: float) -> Flaw:
     u, y = float(random.uniform(-72, 72)), float(random.uniform(low, high))
-    depth = _scale(severity, 0.22, 2.6)
+    depth = _scale(severity, 0.2, 1.8)
     if random.random() < 0.3:
-        shape = _fibre(random, u, y, _scale(severity, 9.0, 62.0), _scale(severity, 1.0, 3.2))
+        shape = _fibre(random, u, y, _scale(severity, 11.0, 100.0), _scale(severity, 1.2, 4.5))
     else:
-        shape = _blob(random, u, y, _scale(severity, 1.6, 9.5), 1.6)
+        shape = _blob(random, u, y, _scale(severity, 1.9, 15.0), 1.6)
     # Something lies on the wall: it also bends light at its edge.
     return Flaw(absorption=depth * shape, relief=shape * _scale(severity, 0.2, 1.6))
 
@@ -135,12 +135,12 @@ def _particle_liquid(severity: float, random: np.random.Generator) -> Flaw:
 
 def _spot(severity: float, random: np.random.Generator, low: float, high: float) -> Flaw:
     u, y = float(random.uniform(-84, 84)), float(random.uniform(low, high))
-    shape = _blob(random, u, y, _scale(severity, 1.3, 8.5), 1.0)
+    shape = _blob(random, u, y, _scale(severity, 1.6, 14.0), 1.0)
     for _ in range(random.integers(0, 3)):
         near = random.normal(0.0, 14.0, 2)
-        satellite = _blob(random, u + near[0], y + near[1], _scale(severity, 0.8, 2.6), 1.0)
+        satellite = _blob(random, u + near[0], y + near[1], _scale(severity, 0.9, 4.0), 1.0)
         shape = np.maximum(shape, satellite)
-    return Flaw(absorption=_scale(severity, 0.35, 4.0) * shape)
+    return Flaw(absorption=_scale(severity, 0.3, 2.4) * shape)
 
 
 def _black_spot_upper(severity: float, random: np.random.Generator) -> Flaw:
@@ -154,7 +154,7 @@ def _black_spot_body(severity: float, random: np.random.Generator) -> Flaw:
 def _burn(severity: float, random: np.random.Generator, low: float, high: float) -> Flaw:
     """Degraded plastic: a brown cloud with a darker heart and blisters."""
     u, y = float(random.uniform(-62, 62)), float(random.uniform(low, high))
-    radius = _scale(severity, 6.0, 34.0)
+    radius = _scale(severity, 7.0, 40.0)
     cloud = _blob(random, u, y, radius, radius * 0.9)
     heart = _blob(random, u, y, radius * 0.45, radius * 0.35)
     relief = _map()
@@ -178,11 +178,11 @@ def _scratch(
     severity: float, random: np.random.Generator, reach: float, rows: tuple[float, float]
 ) -> Flaw:
     """Make a groove of wavering depth with a burr on one side."""
-    length = int(_scale(severity, 18.0, 150.0))
+    length = int(_scale(severity, 20.0, 200.0))
     start = random.uniform(-reach, reach), random.uniform(*rows)
     heading = random.uniform(0, np.pi) + np.cumsum(random.normal(0.0, 0.012, length))
     path = np.stack([start[0] + np.cumsum(np.cos(heading)), start[1] + np.cumsum(np.sin(heading))])
-    width = _scale(severity, 1.3, 3.4) * (0.7 + 0.3 * np.sin(np.arange(length) / 9.0))
+    width = _scale(severity, 1.3, 4.6) * (0.7 + 0.3 * np.sin(np.arange(length) / 9.0))
     groove = _along(path, width)
     burr = _along(path + np.array([[1.8], [0.9]]), width * 0.6)
     depth = _scale(severity, 0.55, 5.0)
@@ -234,7 +234,7 @@ def _bump(
     severity: float, random: np.random.Generator, rows: tuple[float, float], reach: float
 ) -> Flaw:
     """Raise a blister on the outer surface, seen in the outline when it sits at the side."""
-    y, size = float(random.uniform(*rows)), _scale(severity, 4.0, 12.0)
+    y, size = float(random.uniform(*rows)), _scale(severity, 4.0, 15.0)
     height = _scale(severity, 0.8, 13.0)
     side = random.random() < 0.6
     u = reach * (random.choice([-0.95, 0.95]) if side else random.uniform(-0.6, 0.6))

@@ -154,7 +154,7 @@ def _mottle(plan: StripPlan, vial: int) -> Float:
     """Uneven wall: two octaves of smooth noise."""
     random = plan.random("mottle", vial)
     field = np.zeros((FRAME_HEIGHT, PITCH), np.float32)
-    for cell, height in ((32, 1.25), (12, 0.32)):
+    for cell, height in ((32, 0.8), (12, 0.2)):
         down, across = _spline_basis(FRAME_HEIGHT, cell), _spline_basis(PITCH, cell)
         coarse = random.standard_normal((down.shape[1], across.shape[1]), dtype=np.float32)
         # Not matmul: a threaded BLAS may add in another order, and pictures must not depend on it.
@@ -180,7 +180,7 @@ def _die_lines(plan: StripPlan, vial: int) -> Float:
     fine = gaussian_filter1d(random.standard_normal(PITCH), 1.6) * 0.55
     broad = gaussian_filter1d(random.standard_normal(PITCH), 5.0) * 1.6
     strength = 0.75 + 0.25 * np.sin(np.arange(FRAME_HEIGHT) / 170.0 + random.uniform(0, 6.3))
-    return np.asarray(strength[:, None] * (fine + broad)[None, :] * 0.55, np.float32)
+    return np.asarray(strength[:, None] * (fine + broad)[None, :] * 0.4, np.float32)
 
 
 def _emboss(vial: int, flaws: Sequence[Flaw]) -> Float:

@@ -114,7 +114,7 @@ _CLUSTERS: Final = 2
 def _vial_run(plan: StripPlan, run: int, vial: int) -> VialRun:
     random = plan.random("liquid", run, vial)
     plug = None
-    if random.random() < 0.4:
+    if random.random() < 0.35:
         length = random.uniform(9.0, 46.0)
         top = random.uniform(CAVITY_TOP + 10, NECK_BOTTOM - length - 6)
         plug = (float(top), float(top + length))
@@ -129,7 +129,7 @@ def _vial_run(plan: StripPlan, run: int, vial: int) -> VialRun:
 
 
 def _bubbles(random: np.random.Generator) -> Bubbles:
-    floating, free, stuck = random.poisson(9.0), random.poisson(5.0), random.poisson(3.0)
+    floating, free, stuck = random.poisson(8.0), random.poisson(4.0), random.poisson(3.0)
     centers = random.uniform(-100.0, 100.0, _CLUSTERS)
     spread = np.abs(random.normal(0.0, 26.0, floating))
     side = np.where(random.random(floating) < 0.5, -1.0, 1.0)
@@ -150,13 +150,13 @@ def _bubbles(random: np.random.Generator) -> Bubbles:
 
 
 def _droplets(random: np.random.Generator) -> Droplets:
-    count = random.poisson(7.0)
+    count = random.poisson(4.5)
     y = NECK_BOTTOM + (FILL_LEVEL - 24.0 - NECK_BOTTOM) * random.beta(2.2, 1.3, count)
     reach = np.interp(y, (NECK_BOTTOM, 540.0, CAVITY_BOTTOM), (24.0, 98.0, 98.0))
     return Droplets(
         u=reach * random.uniform(-1.0, 1.0, count),
         y=y,
-        radius=np.exp(random.normal(np.log(5.5), 0.5, count)).clip(2.0, 17.0),
+        radius=np.exp(random.normal(np.log(5.5), 0.5, count)).clip(2.0, 16.0),
         stretch=1.0 + np.abs(random.normal(0.0, 0.22, count)),
-        contact=random.uniform(0.45, 0.9, count),
+        contact=random.uniform(0.6, 1.0, count),
     )
