@@ -17,7 +17,7 @@ PYTHON_LAYERS: list[set[str]] = [
     {"cli"},
     {"freezing", "calibration", "evaluation", "report", "bench", "inspection"},
     {"training"},
-    {"steps", "runlog", "runfolder", "checkpoints"},
+    {"steps", "runlog", "runfolder", "checkpoints", "sources"},
     {"pipeline", "measures", "optimization"},
     {"simulation"},
     {"model", "losses", "perturbation", "data"},

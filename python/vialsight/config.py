@@ -25,11 +25,43 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DataConfig(_Section):
-    """Where the patches come from."""
+class SimulateConfig(_Section):
+    """Strips of the simulated set `train`, rendered while training."""
 
-    path: Path | None = Field(default=None, description="dataset folder (dataset.csv, layout.json)")
-    cache_bytes: int = Field(default=2**31, ge=0, description="memory for extracted patches")
+    strips: int | None = Field(default=None, ge=2, description="null: the paper's 782")
+    runs: int = Field(default=10, ge=1, description="acquisitions of each strip")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="of the strips")
+    patch_size: int = Field(
+        default=256, ge=16, description="256 copies the boxes; others resample them"
+    )
+    workers: int = Field(default=0, ge=0, description="rendering processes; 0: one per core")
+
+
+class DataConfig(_Section):
+    """Where the patches come from: exactly one of path and simulate."""
+
+    path: Path | None = Field(default=None, description="dataset folder, or folder of shards")
+    simulate: SimulateConfig | None = Field(
+        default=None, description="strips rendered while training"
+    )
+    cache_bytes: int = Field(
+        default=2**31, ge=0, description="memory for extracted patches of a dataset folder"
+    )
+    block_patches: int | None = Field(
+        default=None,
+        ge=1,
+        description="neighbouring patches read together; null: any patch by itself, rendered ones "
+        "by the run",
+    )
+    window_blocks: int = Field(
+        default=8, ge=1, description="blocks at hand at a time; patches are shuffled within them"
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "DataConfig":
+        if self.path is not None and self.simulate is not None:
+            raise ValueError("give either path or simulate, not both")
+        return self
 
 
 class ModelConfig(_Section):
@@ -206,12 +238,19 @@ def describe_config() -> str:
     """Return the default configuration as YAML with each key's meaning as a comment."""
     lines = ["# Default configuration; each key may be left out."]
     for section, model in _sections():
-        lines += ["", f"# {model.__doc__}", f"{section}:"]
-        defaults = model().model_dump(mode="json")
-        for key, field in model.model_fields.items():
-            value = yaml.safe_dump(defaults[key]).splitlines()[0]
-            lines.append(f"  {key}: {value}  # {field.description}")
+        lines += ["", f"# {model.__doc__}", f"{section}:", *_described(model, "  ")]
     return "\n".join(lines) + "\n"
+
+
+def _described(model: type[_Section], indent: str) -> Iterator[str]:
+    defaults = model().model_dump(mode="json")
+    for key, field in model.model_fields.items():
+        value = yaml.safe_dump(defaults[key]).splitlines()[0]
+        yield f"{indent}{key}: {value}  # {field.description}"
+        optional = _section_inside(field.annotation)
+        if optional is not None:
+            # It stands for null; its own keys are told in comments.
+            yield from (f"{indent}#   {line}" for line in _described(optional, ""))
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -301,7 +340,21 @@ def _similar(name: str, keys: list[str], *, cutoff: float) -> list[str]:
 def _all_keys() -> Iterator[str]:
     for section, model in _sections():
         yield section
-        yield from (f"{section}.{key}" for key in model.model_fields)
+        for key, field in model.model_fields.items():
+            yield f"{section}.{key}"
+            optional = _section_inside(field.annotation)
+            if optional is not None:
+                yield from (f"{section}.{key}.{inner}" for inner in optional.model_fields)
+
+
+def _section_inside(annotation: Any) -> type[_Section] | None:
+    """Return the section a key may hold, if it may hold one."""
+    sections = [
+        kind
+        for kind in typing.get_args(annotation)
+        if isinstance(kind, type) and issubclass(kind, _Section)
+    ]
+    return sections[0] if sections else None
 
 
 def _sections() -> Iterator[tuple[str, type[_Section]]]:

@@ -1,8 +1,9 @@
 """Patches to batches: an endless, repeatable order that is a pure function of (seed, step)."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,13 @@ from vialsight.errors import TrainingError
 Patches = npt.NDArray[np.float32]
 Tensor = Any  # tf.Tensor has no usable stubs
 
+# Streams of random numbers, one per purpose.
 _ORDER_STREAM: Final = 1
+_WINDOW_STREAM: Final = 2
+_BLOCK_STREAM: Final = 3
+_REST_STREAM: Final = 4
+# Steps that may still be read while a later one is: two parallel reads, and the buffer.
+_STRAGGLERS: Final = 8
 
 
 class PatchSource(Protocol):
@@ -23,14 +30,32 @@ class PatchSource(Protocol):
     def patch_size(self) -> int:
         """P, edge of a patch in pixels."""
 
+    @property
+    def block_patches(self) -> int | None:
+        """Neighbouring patches that are cheap to read together; None: any patch is."""
+
     def __len__(self) -> int: ...
 
     def read(self, indices: npt.NDArray[np.int64]) -> Patches:
         """Return the patches at `indices` int64 (n,) as float32 (n,P,P) in [0,1]."""
 
 
+@runtime_checkable
+class ReadAhead(Protocol):
+    """What a source offers that prepares its blocks before they are read."""
+
+    @property
+    def block_patches(self) -> int | None:
+        """Patches of a block."""
+
+    def expect(self, blocks: Sequence[int]) -> None:
+        """Blocks that are read next, in this order; all others may be forgotten."""
+
+
 class ArrayPatches:
     """A PatchSource over an array float32 (n,P,P) in [0,1] in memory."""
+
+    block_patches: int | None = None
 
     def __init__(self, patches: Patches) -> None:
         if patches.ndim != 3 or patches.shape[1] != patches.shape[2]:
@@ -64,12 +89,17 @@ class Batch(NamedTuple):
 class Order:
     """Which patches a step trains on: a fresh permutation of all of them in every epoch.
 
-    The last incomplete batch of an epoch is left out.
+    The last incomplete batch of an epoch is left out. With `block_patches` the permutation is a
+    local one: the blocks come in random order, and patches are shuffled within windows of
+    `window_blocks` blocks only, so that no more blocks need be at hand at a time. A rest of fewer
+    patches than a block is a shorter block, somewhere among the others.
     """
 
     patches: int
     batch_size: int
     seed: int
+    block_patches: int | None = None
+    window_blocks: int = 8
 
     def __post_init__(self) -> None:
         if self.patches < self.batch_size:
@@ -87,10 +117,73 @@ class Order:
         """Return indices int64 (count,) of rows first_row… of the batch of `step`."""
         epoch, step_in_epoch = step // self.steps_per_epoch, step % self.steps_per_epoch
         positions = step_in_epoch * self.batch_size + first_row + tf.range(count, dtype=tf.int64)
-        seed = tf.stack([tf.constant(self.seed, tf.int64), _ORDER_STREAM, epoch])
+        if self.block_patches is None:
+            return self._shuffle(positions, self.patches, _ORDER_STREAM, epoch)
+        return self._in_blocks(positions, epoch)
+
+    def blocks(self, step: int) -> list[int]:
+        """Return the blocks needed at `step` and in the window after it, in their order.
+
+        Those of a few steps before are included, since they may still be under way.
+        """
+        before = self._window(max(step - _STRAGGLERS, 0), row=0)
+        after = self._window(step, row=self.batch_size - 1) + 1
+        with tf.device("CPU"):
+            found = [block for number in range(before, after + 1) for block in self._blocks(number)]
+        return list(dict.fromkeys(found))
+
+    def _window(self, step: int, *, row: int) -> int:
+        """Return the number of the window, over all epochs, that a row of a step is in."""
+        epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
+        position = step_in_epoch * self.batch_size + row
+        return epoch * self._windows_per_epoch + position // self._window_patches
+
+    def _blocks(self, window: int) -> list[int]:
+        epoch, number = divmod(window, self._windows_per_epoch)
+        first = number * self._window_patches
+        positions = tf.range(first, min(first + self._window_patches, self.patches), dtype=tf.int64)
+        places = self._places(positions, tf.constant(epoch, tf.int64))
+        return list(dict.fromkeys((places.numpy() // self._block).tolist()))
+
+    @property
+    def _block(self) -> int:
+        return min(self.block_patches or 1, self.patches)
+
+    @property
+    def _window_patches(self) -> int:
+        return min(self._block * self.window_blocks, self.patches)
+
+    @property
+    def _windows_per_epoch(self) -> int:
+        return -(-self.patches // self._window_patches)
+
+    def _in_blocks(self, positions: Tensor, epoch: Tensor) -> Tensor:
+        window = positions // self._window_patches
+        starts = window * self._window_patches
+        lengths = tf.minimum(self.patches - starts, self._window_patches)
+        number = epoch * self._windows_per_epoch + window
+        shuffled = self._shuffle(positions - starts, lengths, _WINDOW_STREAM, number)
+        return self._places(starts + shuffled, epoch)
+
+    def _places(self, positions: Tensor, epoch: Tensor) -> Tensor:
+        """From positions in the sequence of shuffled blocks to indices of patches."""
+        full, rest = divmod(self.patches, self._block)
+        zero = tf.zeros_like(epoch)
+        rest_start = self._block * self._shuffle(zero, full + 1, _REST_STREAM, epoch)
+        is_rest = (positions >= rest_start) & (positions < rest_start + rest)
+        # As if there were no rest; what this gives inside the rest is not used.
+        others = tf.where(positions < rest_start, positions, tf.maximum(positions - rest, 0))
+        blocks = self._shuffle(others // self._block, full, _BLOCK_STREAM, epoch)
+        in_block = blocks * self._block + others % self._block
+        return tf.where(is_rest, full * self._block + positions - rest_start, in_block)
+
+    def _shuffle(self, values: Tensor, size: Any, stream: int, number: Tensor) -> Tensor:
+        """Permute values in [0, size) as this stream and number (one, or one each) say."""
+        fixed = tf.ones_like(number)
+        seed = tf.stack([self.seed * fixed, stream * fixed, number], axis=-1)
         # The public wrapper takes only two of the three seeds.
         return tf.raw_ops.RandomIndexShuffle(
-            index=positions, seed=seed, max_index=tf.constant(self.patches - 1, tf.int64), rounds=4
+            index=values, seed=seed, max_index=tf.cast(size, tf.int64) - 1, rounds=4
         )
 
 
@@ -104,6 +197,8 @@ class Batches:
     def __init__(self, source: PatchSource, order: Order) -> None:
         self._source = source
         self._order = order
+        self._announced = -1
+        self._lock = threading.Lock()
         self.failure: Exception | None = None
 
     def dataset_function(
@@ -135,13 +230,50 @@ class Batches:
 
     def _read(self, step: Tensor, first_row: Tensor, count: int) -> Batch:
         indices = self._order.indices(step, first_row, count)
-        images = tf.numpy_function(self._read_numpy, [indices], tf.float32, stateful=False)
+        images = tf.numpy_function(self._read_numpy, [indices, step], tf.float32, stateful=False)
         size = self._source.patch_size
         return Batch(tf.reshape(images, (count, size, size, 1)), step, first_row)
 
-    def _read_numpy(self, indices: npt.NDArray[np.int64]) -> Patches:
+    def _read_numpy(self, indices: npt.NDArray[np.int64], step: np.int64) -> Patches:
         try:
+            self._announce(int(step))
             return self._source.read(indices)
         except Exception as failure:
             self.failure = failure
             raise
+
+    def _announce(self, step: int) -> None:
+        """Tell a source that prepares blocks which ones come next."""
+        if not isinstance(self._source, ReadAhead):
+            return
+        with self._lock:
+            if step > self._announced:
+                self._announced = step
+                self._source.expect(self._order.blocks(step))
+
+
+def expect(source: PatchSource, indices: npt.NDArray[np.int64]) -> None:
+    """Tell a source that prepares blocks that these patches are read next, and no others."""
+    if isinstance(source, ReadAhead):
+        source.expect(np.unique(indices // (source.block_patches or 1)).tolist())
+
+
+def spread(source: PatchSource, count: int) -> npt.NDArray[np.int64]:
+    """Return `count` indices, or as many as there are, spread evenly over a source.
+
+    Where the source has blocks they are spread over as few blocks as can hold them.
+    """
+    count = min(count, len(source))
+    if not count:
+        return np.empty(0, np.int64)
+    if source.block_patches is None:
+        return np.linspace(0, len(source) - 1, count).astype(np.int64)
+    size = min(source.block_patches, len(source))
+    blocks = np.linspace(0, len(source) // size - 1, -(-count // size)).astype(np.int64)
+    shares = np.array_split(np.arange(count), len(blocks))
+    return np.concatenate(
+        [
+            block * size + np.linspace(0, size - 1, len(share)).astype(np.int64)
+            for block, share in zip(blocks, shares, strict=True)
+        ]
+    )

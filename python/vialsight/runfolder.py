@@ -21,17 +21,17 @@ FINISHED: Final = "finished"
 FAILED: Final = "failed"
 
 # They may differ between the parts of one run: they do not change what a step computes.
-_FREE_KEYS: Final = {
-    "data": ("path", "cache_bytes"),
-    "training": (
-        "steps",
-        "epochs",
-        "checkpoint_every",
-        "keep_checkpoints",
-        "sample_every",
-        "validation_patches",
-    ),
-}
+_FREE_KEYS: Final = (
+    "data.path",
+    "data.cache_bytes",
+    "data.simulate.workers",
+    "training.steps",
+    "training.epochs",
+    "training.checkpoint_every",
+    "training.keep_checkpoints",
+    "training.sample_every",
+    "training.validation_patches",
+)
 # Where the data lay is no part of what they are.
 _FREE_IDENTITY: Final = ("folder",)
 
@@ -124,13 +124,21 @@ def check_resumable(
 
 
 def _config_differences(before: Config, now: Config) -> list[str]:
-    old, new = before.model_dump(mode="json"), now.model_dump(mode="json")
+    old, new = (dict(_flat("", config.model_dump(mode="json"))) for config in (before, now))
     return [
-        f"{section}.{key} {old[section][key]!r}, now {new[section][key]!r}"
-        for section in old
-        for key in old[section]
-        if key not in _FREE_KEYS.get(section, ()) and old[section][key] != new[section][key]
+        f"{key} {old.get(key)!r}, now {new.get(key)!r}"
+        for key in sorted(old | new)
+        if key not in _FREE_KEYS and old.get(key) != new.get(key)
     ]
+
+
+def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield dotted keys and their values; a section that is null has no keys."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(f"{prefix}{key}.", value)
+        elif value is not None:
+            yield prefix + key, value
 
 
 def _comparable(identity: Mapping[str, Any]) -> dict[str, Any]:

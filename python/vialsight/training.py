@@ -25,7 +25,7 @@ from vialsight.config import Config
 from vialsight.errors import TrainingError
 from vialsight.model import build_generator, deployed_part
 from vialsight.optimization import learning_rate
-from vialsight.pipeline import Batches, Order, PatchSource
+from vialsight.pipeline import Batches, Order, PatchSource, expect, spread
 from vialsight.runfolder import (
     FAILED,
     FINISHED,
@@ -64,6 +64,8 @@ def train(
         patches=len(training),
         batch_size=config.training.batch_size,
         seed=config.training.seed,
+        block_patches=training.block_patches or config.data.block_patches,
+        window_blocks=config.data.window_blocks,
     )
     record = new_record(
         config,
@@ -224,13 +226,13 @@ class _Run:
 
     def _validate(self) -> float:
         """Mean φ of unperturbed validation patches in inference mode; NaN when there are none."""
-        count = min(len(self.validation), self.config.training.validation_patches)
-        if not count:
+        chosen = spread(self.validation, self.config.training.validation_patches)
+        if not len(chosen):
             return float("nan")
-        chosen = np.linspace(0, len(self.validation) - 1, count).astype(np.int64)
+        expect(self.validation, chosen)
         scores = [
             self._score(chosen[start : start + _SCORING_BATCH])
-            for start in range(0, count, _SCORING_BATCH)
+            for start in range(0, len(chosen), _SCORING_BATCH)
         ]
         return float(np.mean(np.concatenate(scores)))
 
@@ -244,8 +246,7 @@ class _Run:
 
     def _samples(self) -> npt.NDArray[np.uint8]:
         source = self.validation if len(self.validation) else self.training
-        chosen = np.linspace(0, len(source) - 1, min(_SAMPLES, len(source))).astype(np.int64)
-        images = source.read(chosen)
+        images = source.read(spread(source, _SAMPLES))
         return sample_picture(images, self._reconstruct(images[..., np.newaxis])[..., 0])
 
     @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import vialsight
-from vialsight.cli import console, line, model, prepare, simulate
+from vialsight.cli import console, line, model, prepare, shards, simulate
 from vialsight.errors import CheckFailed, VialSightError
 
 EXIT_CHECK_FAILED = 1
@@ -22,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(prepare.app, name="prepare")
+app.add_typer(shards.app, name="shards")
 app.command()(simulate.simulate)
 app.command()(model.train)
 app.command()(model.freeze)

@@ -10,16 +10,16 @@ from vialsight import _core
 from vialsight.calibration import DEFAULT_QUANTILE
 from vialsight.calibration import calibrate as fit_bundle
 from vialsight.cli import console
-from vialsight.config import Config, load_config
-from vialsight.data import Dataset, DatasetPatches, golden_patches, read_dataset
-from vialsight.data.records import raise_listed
-from vialsight.errors import ConfigError, DataError, TrainingError
+from vialsight.config import DataConfig, load_config
+from vialsight.data import read_dataset
+from vialsight.errors import DataError, TrainingError
 from vialsight.evaluation import evaluate as evaluate_bundle
 from vialsight.measures import table_rows
 from vialsight.report import write_report
+from vialsight.runfolder import RunFolder
+from vialsight.sources import training_data
 
 GOLDEN_PER_REGION = 8
-TRAINING_SPLITS = ("train", "validation")
 
 BundlePath = Annotated[Path, typer.Argument(metavar="NAME.vsb", help="Bundle folder.")]
 Data = Annotated[Path, typer.Option("--data", help="Dataset folder.")]
@@ -32,7 +32,7 @@ def train(
         Path | None, typer.Option("--config", "-c", help="YAML; every key has a default.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Dataset folder; the same as data.path.")
+        Path | None, typer.Option("--data", help="Dataset or shards; the same as data.path.")
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")
@@ -43,13 +43,10 @@ def train(
     if data is not None:
         chosen.append(f"data.path={json.dumps(str(data))}")
     resolved = load_config(config, chosen)
-    dataset = _training_data(resolved)
-    training, validation = (_nominal_patches(dataset, resolved, split) for split in TRAINING_SPLITS)
-    identity = _identity(dataset)
+    with training_data(resolved.data) as found:
+        from vialsight import training as trainer
 
-    from vialsight import training as trainer
-
-    trainer.train(resolved, training, validation, out, resume=True, data_identity=identity)
+        trainer.train(resolved, found.training, found.validation, out, data_identity=found.identity)
     console.log(f"next: vialsight freeze {out} --out NAME.vsb")
 
 
@@ -57,23 +54,23 @@ def freeze(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished training.")],
     out: Annotated[Path, typer.Option(help="NAME.vsb to write; must not exist.")],
     data: Annotated[
-        Path | None, typer.Option("--data", help="Dataset folder, if it moved since training.")
+        Path | None, typer.Option("--data", help="Dataset or shards, if moved since training.")
     ] = None,
 ) -> None:
     """Write the trained generator with golden patches as a bundle, not yet calibrated."""
     identity = _read_identity(run)
-    dataset = read_dataset(data if data is not None else Path(identity["folder"]))
-    if dataset.sha256() != identity["data_sha256"]:
-        raise DataError(
-            f"{dataset.folder}: expected the data of the training ({identity['data_sha256']}), "
-            "its content differs; give the folder that was trained on with --data"
-        )
-    golden = golden_patches(dataset, count=GOLDEN_PER_REGION)
+    with training_data(_data_config(run, identity, data)) as found:
+        if found.data_sha256 != identity["data_sha256"]:
+            raise DataError(
+                f"{found.name}: expected the data of the training ({identity['data_sha256']}), "
+                "its content differs; give the folder that was trained on with --data"
+            )
+        layout, golden = found.layout, found.golden_patches(count=GOLDEN_PER_REGION)
 
     from vialsight import freezing
 
-    freezing.freeze(run, out, layout=dataset.layout, golden_patches=golden)
-    console.log(f"next: vialsight calibrate {out} --data {dataset.folder} --out CALIBRATED.vsb")
+    freezing.freeze(run, out, layout=layout, golden_patches=golden)
+    console.log(f"next: vialsight calibrate {out} --data DATASET --out CALIBRATED.vsb")
 
 
 def calibrate(
@@ -119,27 +116,11 @@ def evaluate(
     console.log(f"report with intervals: {out / 'report.html'}")
 
 
-def _training_data(config: Config) -> Dataset:
-    if config.data.path is None:
-        raise ConfigError("data.path is not set; give the dataset folder with --data")
-    return read_dataset(config.data.path)
-
-
-def _nominal_patches(dataset: Dataset, config: Config, split: str) -> DatasetPatches:
-    part = dataset.select(split=split)
-    defective = [f"{r.product}: {r.image}" for r in part.records if r.defective]
-    raise_listed(f"defective images in the {split} split; the model learns nominal", defective)
-    return DatasetPatches(part, cache_bytes=config.data.cache_bytes)
-
-
-def _identity(dataset: Dataset) -> dict[str, Any]:
-    used = [r.product for r in dataset.records if r.split in TRAINING_SPLITS]
-    return {
-        "data_sha256": dataset.sha256(),
-        "layout": json.loads(dataset.layout.to_json()),
-        "training_products": sorted(set(used)),
-        "folder": str(dataset.folder.absolute()),
-    }
+def _data_config(run: Path, identity: dict[str, Any], data: Path | None) -> DataConfig:
+    """Return where the data of a run are now: in its folder, or rendered again."""
+    if data is None and "folder" not in identity:
+        return RunFolder(run).config().data
+    return DataConfig(path=data if data is not None else Path(identity["folder"]))
 
 
 def _read_identity(run: Path) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from vialsight import _core
 from vialsight.data.dataset import Dataset, patch_truth
 from vialsight.data.images import load_frame
 from vialsight.errors import DataError
+from vialsight.layout import Layout
 
 Patches = npt.NDArray[np.float32]
 
@@ -24,6 +26,8 @@ class DatasetPatches:
     Implements `pipeline.PatchSource`. Threads may read at the same time. The patches of recently
     used frames stay in memory, up to `cache_bytes`.
     """
+
+    block_patches: int | None = None
 
     def __init__(self, dataset: Dataset, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         self._dataset = dataset
@@ -86,6 +90,15 @@ class DatasetPatches:
             raise DataError(f"{image}: {error}") from error
 
 
+class _Readable(Protocol):
+    """What golden patches are read from: all V·R patches of one frame after the other."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: npt.NDArray[np.int64]) -> Patches:
+        """Return the patches at `indices`."""
+
+
 def golden_patches(dataset: Dataset, *, count: int) -> Patches:
     """Choose patches that prove a bundle equal in both languages, float32 (R,count,P,P).
 
@@ -94,15 +107,31 @@ def golden_patches(dataset: Dataset, *, count: int) -> Patches:
     """
     used = [r for split in ("validation", "train") for r in dataset.records if r.split == split]
     patches = DatasetPatches(replace(dataset, records=tuple(used)))
-    regions = range(len(dataset.layout.regions))
-    chosen = [np.flatnonzero(patches.regions == region)[:count] for region in regions]
-    fewest = min(len(indices) for indices in chosen)
-    if fewest < count:
+    return first_of_each_region([patches], dataset.layout, count=count, name=str(dataset.folder))
+
+
+def first_of_each_region(
+    sources: Sequence[_Readable], layout: Layout, *, count: int, name: str
+) -> Patches:
+    """Return the first `count` patches of each region, float32 (R,count,P,P), source by source.
+
+    Raises DataError, naming the data, when all sources together hold too few.
+    """
+    regions = len(layout.regions)
+    here = sum(len(source) for source in sources) // regions
+    if here < count:
         raise DataError(
-            f"{dataset.folder}: expected at least {count} patches of every region in validation "
-            f"and train, to prove the bundle with; got {fewest}"
+            f"{name}: expected at least {count} patches of every region in validation "
+            f"and train, to prove the bundle with; got {here}"
         )
-    return np.stack([patches.read(indices) for indices in chosen])
+    parts, missing = [], count
+    for source in sources:
+        taken = min(len(source) // regions, missing)
+        # Regions are the fastest index of every source.
+        patches = source.read(np.arange(taken * regions))
+        parts.append(patches.reshape(taken, regions, *patches.shape[1:]))
+        missing -= taken
+    return np.ascontiguousarray(np.concatenate(parts).swapaxes(0, 1))
 
 
 class _PatchCache:

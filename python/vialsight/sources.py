@@ -1,0 +1,137 @@
+"""What a training learns from, wherever it lies: a dataset folder, shards, or a simulated line."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from vialsight.config import DataConfig, SimulateConfig
+from vialsight.data import Dataset, DatasetPatches, open_shards, read_dataset
+from vialsight.data.patches import Patches, first_of_each_region
+from vialsight.data.records import raise_listed
+from vialsight.data.shardindex import INDEX_NAME
+from vialsight.errors import ConfigError
+from vialsight.layout import Layout
+
+if TYPE_CHECKING:
+    from vialsight.pipeline import PatchSource
+
+TRAINING_SPLITS: Final = ("train", "validation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """Nominal patches to train on and to validate with, and what they are.
+
+    `data_sha256` stands for all of their content. `folder` is None where nothing is on disk.
+    """
+
+    name: str
+    layout: Layout
+    training: "PatchSource"
+    validation: "PatchSource"
+    data_sha256: str
+    products: tuple[str, ...]
+    folder: Path | None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What run.json keeps, as JSON."""
+        folder = {} if self.folder is None else {"folder": str(self.folder.absolute())}
+        return {
+            "data_sha256": self.data_sha256,
+            "layout": json.loads(self.layout.to_json()),
+            "training_products": sorted(self.products),
+            **folder,
+        }
+
+    def golden_patches(self, *, count: int) -> Patches:
+        """Return `count` patches of each region, float32 (R,count,P,P), validation first.
+
+        Raises DataError when there are too few.
+        """
+        sources = [self.validation, self.training]
+        return first_of_each_region(sources, self.layout, count=count, name=self.name)
+
+
+@contextmanager
+def training_data(config: DataConfig) -> Iterator[TrainingData]:
+    """Open what a configuration names; whatever it needs is ended with the `with` block.
+
+    Raises ConfigError when it names nothing, DataError when the data cannot be trained on.
+    """
+    if config.simulate is not None:
+        with _simulated(config.simulate) as data:
+            yield data
+    elif config.path is None:
+        raise ConfigError(
+            "data.path is not set; give the dataset folder with --data, or strips to render with "
+            "--set data.simulate.strips=N"
+        )
+    elif (config.path / INDEX_NAME).exists():
+        yield _sharded(config.path)
+    else:
+        yield _in_folder(config.path, cache_bytes=config.cache_bytes)
+
+
+def _in_folder(folder: Path, *, cache_bytes: int) -> TrainingData:
+    dataset = read_dataset(folder)
+    parts = {split: dataset.select(split=split) for split in TRAINING_SPLITS}
+    for split, part in parts.items():
+        _refuse_defective(split, [f"{r.product}: {r.image}" for r in part.records if r.defective])
+    used = Dataset(folder, dataset.layout, tuple(r for p in parts.values() for r in p.records))
+    return TrainingData(
+        name=str(folder),
+        layout=dataset.layout,
+        training=DatasetPatches(parts["train"], cache_bytes=cache_bytes),
+        validation=DatasetPatches(parts["validation"], cache_bytes=cache_bytes),
+        data_sha256=used.sha256(),
+        products=used.products,
+        folder=folder,
+    )
+
+
+def _sharded(folder: Path) -> TrainingData:
+    shards = open_shards(folder)
+    for split in TRAINING_SPLITS:
+        _refuse_defective(split, shards.products(split, "defective"))
+    products = [name for split in TRAINING_SPLITS for name in shards.products(split, "nominal")]
+    return TrainingData(
+        name=str(folder),
+        layout=shards.layout,
+        training=shards.patches("train"),
+        validation=shards.patches("validation"),
+        data_sha256=shards.index.sha256,
+        products=tuple(products),
+        folder=folder,
+    )
+
+
+@contextmanager
+def _simulated(config: SimulateConfig) -> Iterator[TrainingData]:
+    # SciPy's part in it would slow down every start of the command line.
+    from vialsight.simulation.plan import plan_set
+    from vialsight.simulation.stream import RenderedPatches
+    from vialsight.simulation.workers import WorkerPool
+
+    plan = plan_set("train", strips=config.strips, runs=config.runs, seed=config.seed)
+    with WorkerPool(config.workers) as pool:
+        training, validation = (
+            RenderedPatches(plan, split=split, patch_size=config.patch_size, pool=pool)
+            for split in TRAINING_SPLITS
+        )
+        yield TrainingData(
+            name=f"simulated set {plan.name!r}",
+            layout=training.layout,
+            training=training,
+            validation=validation,
+            data_sha256=plan.identity,
+            products=tuple(strip.product for strip in plan.strips),
+            folder=None,
+        )
+
+
+def _refuse_defective(split: str, names: list[str]) -> None:
+    raise_listed(f"defective images in the {split} split; the model learns nominal", names)
