@@ -48,7 +48,6 @@ class Flaw:
     emboss_smear: tuple[float, float] | None = None  # blur along y and x, pixels
     fill_drop: float = 0.0  # rows
     foam: Foam | None = None
-    neck_bubble: float = 0.0  # radius of a bubble stuck in the neck, pixels
 
 
 def flaws_of(plan: StripPlan, vial: int) -> tuple[Flaw, ...]:
@@ -215,7 +214,7 @@ def _deformation_lower_body(severity: float, random: np.random.Generator) -> Fla
 
 
 def _deformation_neck(severity: float, random: np.random.Generator) -> Flaw:
-    """Lean the neck to one side, over a bubble caught inside it."""
+    """Lean the neck to one side; the plan has a bubble caught inside it."""
     y, height = float(random.uniform(392, 430)), float(random.uniform(16, 30))
     push = _scale(severity, 1.2, 13.0) * _bell(_row_numbers(), y, height)
     side = 1.0 if random.random() < 0.5 else -1.0
@@ -226,7 +225,6 @@ def _deformation_neck(severity: float, random: np.random.Generator) -> Flaw:
         left=-side * push,
         right=side * push,
         relief=np.asarray(relief, np.float32),
-        neck_bubble=float(random.uniform(7.0, 15.0)),
     )
 
 

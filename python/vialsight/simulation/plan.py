@@ -72,6 +72,8 @@ class StripPlan:
     split: str
     entropy: tuple[int, ...]
     defects: tuple[Defect, ...] = ()
+    # Vials that hold a bubble caught in the neck in every run: no defect, but company of one.
+    neck_bubbles: tuple[int, ...] = ()
 
     @property
     def label(self) -> str:
@@ -118,8 +120,11 @@ class SetPlan:
             "frames": self.frames,
             "rank_images": self.rank_images,
             "strips": [
-                [s.product, s.split, s.entropy, [[d.kind, d.severity, d.vial] for d in s.defects]]
-                for s in self.strips
+                [
+                    *(strip.product, strip.split, strip.entropy, strip.neck_bubbles),
+                    [[d.kind, d.severity, d.vial] for d in strip.defects],
+                ]
+                for strip in self.strips
             ],
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -143,6 +148,7 @@ _RECIPES: Final = {
 }
 SET_NAMES: Final = tuple(_RECIPES)
 DEFAULT_RUNS: Final = 10
+_NECK_BUBBLE_CHANCE: Final = 0.05
 _VALIDATION_EVERY: Final = 10  # 90 % training, 10 % validation
 
 
@@ -204,7 +210,15 @@ def _strip(
         split=_split(name, index),
         entropy=(seed, recipe.code, index),
         defects=defects,
+        neck_bubbles=_neck_bubbles(recipe.code, seed, index, defects),
     )
+
+
+def _neck_bubbles(code: int, seed: int, index: int, defects: tuple[Defect, ...]) -> tuple[int, ...]:
+    """Give each vial its chance, so that a caught bubble does not tell a deformed neck."""
+    chances = np.random.default_rng([seed, code, index, 78]).random(VIALS)
+    deformed = {defect.vial for defect in defects if defect.kind == "deformation_neck"}
+    return tuple(v for v in range(VIALS) if chances[v] < _NECK_BUBBLE_CHANCE or v in deformed)
 
 
 def _split(name: str, index: int) -> str:

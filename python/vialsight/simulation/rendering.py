@@ -145,8 +145,6 @@ class _Vial:
             random = self._plan.random("flaw in liquid", run, self._vial, index)
             if flaw.foam is not None:
                 state = replace(state, bubbles=_frothy(state, flaw.foam, random))
-            if flaw.neck_bubble:
-                state = replace(state, neck_plug=_around_bubble(flaw.neck_bubble))
         return state
 
 
@@ -178,17 +176,8 @@ def _strip(plan: StripPlan) -> _Strip:
     traits = strip_traits(plan)
     flaws = [flaws_of(plan, vial) for vial in range(VIALS)]
     vials = tuple(_Vial(plan, vial, traits[vial], flaws[vial]) for vial in range(VIALS))
-    twins = {
-        vial: _Vial(plan, vial, traits[vial], _harmless(flaws[vial]))
-        for vial in range(VIALS)
-        if flaws[vial]
-    }
+    twins = {vial: _Vial(plan, vial, traits[vial], ()) for vial in range(VIALS) if flaws[vial]}
     return _Strip(vials, twins)
-
-
-def _harmless(flaws: tuple[Flaw, ...]) -> tuple[Flaw, ...]:
-    """Return what only accompanies a defect: the twin too has the bubble in the neck."""
-    return tuple(Flaw(neck_bubble=flaw.neck_bubble) for flaw in flaws if flaw.neck_bubble)
 
 
 def _columns(vial: int) -> slice:
@@ -215,11 +204,6 @@ def _frothy(state: LiquidState, foam: Foam, random: np.random.Generator) -> Bubb
         radius=np.concatenate([here.radius, radius]),
         floating=np.concatenate([here.floating, np.ones(foam.bubbles, bool)]),
     )
-
-
-def _around_bubble(radius: float) -> tuple[float, float]:
-    """Liquid that a bubble holds in the neck."""
-    return 396.0 - radius, 396.0 + radius
 
 
 def _mask(change: Float) -> npt.NDArray[np.bool_]:

@@ -108,6 +108,12 @@ def run_traits(plan: StripPlan, run: int) -> RunTraits:
     )
 
 
+def _caught_bubble(plan: StripPlan, vial: int) -> tuple[float, float]:
+    """Rows of the liquid that a bubble holds in the neck, the same in every run."""
+    center, half = plan.random("neck", vial).uniform((388.0, 7.0), (408.0, 15.0))
+    return float(center - half), float(center + half)
+
+
 _CLUSTERS: Final = 2
 
 
@@ -118,6 +124,8 @@ def _vial_run(plan: StripPlan, run: int, vial: int) -> VialRun:
         length = random.uniform(9.0, 46.0)
         top = random.uniform(CAVITY_TOP + 10, NECK_BOTTOM - length - 6)
         plug = (float(top), float(top + length))
+    if vial in plan.neck_bubbles:
+        plug = _caught_bubble(plan, vial)
     start = random.normal(0.0, (7.0, 2.0, 250.0, 90.0))
     return VialRun(
         bubbles=_bubbles(random),
