@@ -26,7 +26,7 @@ def start(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "vialsight", "simulate", *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, **options,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment, **options},
     )  # fmt: skip
 
 
