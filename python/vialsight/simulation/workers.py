@@ -6,9 +6,10 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.synchronize import Event
 from types import TracebackType
 from typing import Final, TypeVar
 
@@ -36,18 +37,23 @@ def worker_count(workers: int) -> int:
 
 
 class WorkerPool:
-    """Worker processes, started one by one as there is work, ended by leaving the `with` block.
+    """Worker processes, started one by one as there is work.
 
-    Ctrl-C reaches the parent only, which decides; a worker whose parent died ends at once.
+    Leaving the `with` block waits for what is being worked on and drops what is not. Ctrl-C
+    reaches the parent only, which decides; a worker whose parent died ends at once.
     """
 
     def __init__(self, workers: int = 0) -> None:
         self.workers = worker_count(workers)
         # A forked child would inherit TensorFlow's threads and locks from a parent that trains.
+        context = multiprocessing.get_context("spawn")
+        # The executor cannot take back what it has handed out; workers skip that once this is set.
+        self._ending = context.Event()
         self._executor = ProcessPoolExecutor(
             self.workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_die_with_parent,
+            mp_context=context,
+            initializer=_start_worker,
+            initargs=(self._ending,),
         )
 
     def __enter__(self) -> "WorkerPool":
@@ -59,6 +65,7 @@ class WorkerPool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._ending.set()
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def map_ahead(
@@ -84,7 +91,7 @@ class WorkerPool:
         """
         try:
             with _starting, _quiet_environment():
-                return self._executor.submit(function, task)
+                return self._executor.submit(_call, function, task)
         except BrokenProcessPool as error:
             raise _lost_worker() from error
 
@@ -120,8 +127,19 @@ def _quiet_environment() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-def _die_with_parent() -> None:
+# Of the pool a worker process belongs to; empty in other processes.
+_endings: Final[list[Event]] = []
+
+
+def _start_worker(ending: Event) -> None:
+    _endings.append(ending)
     threading.Thread(target=_watch_parent, name="parent-watch", daemon=True).start()
+
+
+def _call(function: Callable[[Task], Output], task: Task) -> Output:
+    if any(ending.is_set() for ending in _endings):
+        raise CancelledError
+    return function(task)
 
 
 def _watch_parent() -> None:
