@@ -96,8 +96,8 @@ def _along(path: np.ndarray, width: np.ndarray) -> Float:
     for u, y, thick in zip(*path, width, strict=True):
         reach = int(np.ceil(thick)) + 2
         top, left = int(y) - reach, int(u + PITCH / 2 - 0.5) - reach
-        rows = slice(max(top, 0), min(top + 2 * reach + 1, FRAME_HEIGHT))
-        columns = slice(max(left, 0), min(left + 2 * reach + 1, PITCH))
+        rows = slice(max(top, 0), max(min(top + 2 * reach + 1, FRAME_HEIGHT), 0))
+        columns = slice(max(left, 0), max(min(left + 2 * reach + 1, PITCH), 0))
         down = np.arange(rows.start, rows.stop)[:, None] - y
         across = np.arange(columns.start, columns.stop)[None, :] - (u + PITCH / 2 - 0.5)
         disc = (thick / 2 - np.hypot(across, down) + 0.5).clip(0.0, 1.0)

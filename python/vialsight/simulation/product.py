@@ -1,7 +1,7 @@
 """The simulated product: a blow-fill-seal strip of five vials, in pixels of the strip.
 
 Strip coordinates are those of the frame when the gripper holds the strip exactly in its place: x to
-the right, y down, 12.4 pixels to the millimetre. A vial is a stack of superellipses |u/w|^p +
+the right, y down, 11.3 pixels to the millimetre. A vial is a stack of superellipses |u/w|^p +
 |z/d|^p = 1 (u across the strip, z towards the camera) whose half-width w and half-depth d are
 functions of y; a plate, the flag, sits on top, thin webs join neighbours.
 """
@@ -22,7 +22,7 @@ FRAME_WIDTH: Final = 1408
 FRAME_HEIGHT: Final = 1152
 PITCH: Final = 272
 MARGIN: Final = (FRAME_WIDTH - VIALS * PITCH) // 2
-PIXELS_PER_MM: Final = 12.4
+PIXELS_PER_MM: Final = 11.3
 BOX: Final = 256
 FIRST_BOX_TOP: Final = 64
 REGIONS: Final = ("flag", "top_body", "liquid_body", "bottom")
