@@ -107,6 +107,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = REPOSITORY / "tests" / "packaging" / "consumer"
     sources = [
         source / "score_golden.cc",
+        REPOSITORY / "cpp" / "examples" / "inspect_line.cc",
         REPOSITORY / "cpp" / "examples" / "inspect_strip.cc",
         snippet,
     ]
@@ -181,3 +182,118 @@ def test_example_rejects_unreadable_frames(
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert result.stdout.startswith("reject reason=frame_invalid")
+
+
+@pytest.fixture(scope="module")
+def line_bundle(kit_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bundle of an untrained network for patches of 32x32, with thresholds from simulated strips.
+
+    The third strip of the kit plays the training data, the other two are calibrated on.
+    """
+    import dataclasses
+
+    from conftest import write_tiny_bundle
+    from vialsight.calibration import calibrate
+    from vialsight.data import read_dataset
+    from vialsight.simulation.product import bfs_layout
+
+    kit = read_dataset(kit_folder)
+    records = [
+        dataclasses.replace(record, label="nominal", split="validation", mask=None)
+        if record.product == kit.products[2]
+        else dataclasses.replace(record, split="calibration")
+        for record in kit.records
+    ]
+    data = dataclasses.replace(kit, layout=bfs_layout(patch_size=32), records=tuple(records))
+    folder = tmp_path_factory.mktemp("line")
+    bundle = vialsight.Bundle.load(write_tiny_bundle(folder / "untrained.vsb", data))
+    calibrate(bundle, data, folder / "line.vsb")
+    return folder / "line.vsb"
+
+
+def line_verdicts(output: str) -> dict[int, tuple[str, str]]:
+    """Verdict and reason by strip, from what inspect_line prints."""
+    found = re.findall(r"^strip (\d+) (\w+) reason=(\w+) slack_ms=\S+$", output, re.MULTILINE)
+    return {int(strip): (verdict, reason) for strip, verdict, reason in found}
+
+
+def inspect_line(
+    program: Path, bundle: Path, budget_ms: int, slot_ms: int
+) -> subprocess.CompletedProcess[str]:
+    """Pipe the three strips of the small kit, live, into the example."""
+    live = ("simulate", "kit", "--live", "--strips", "3", "--runs", "1")
+    command = [sys.executable, "-m", "vialsight", *live, "--slot-ms", str(slot_ms)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as line:
+        result = subprocess.run(
+            [program, bundle, str(budget_ms)],
+            stdin=line.stdout, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert line.stdout is not None
+        line.stdout.close()
+        assert line.wait() == 0
+    return result
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_live_line_gives_the_python_verdicts(programs: Path, line_bundle: Path) -> None:
+    from vialsight.simulation.live import live_order
+    from vialsight.simulation.plan import plan_set
+    from vialsight.simulation.rendering import render_run
+
+    result = inspect_line(programs / "inspect_line", line_bundle, budget_ms=60000, slot_ms=500)
+    assert result.returncode == 0, result.stderr
+    inspector = vialsight.Inspector(line_bundle)
+    expected = {}
+    for strip_id, task in enumerate(live_order(plan_set("kit", strips=3, runs=1)), start=1):
+        verdict = inspector.inspect(render_run(task.strip, task.run, task.frames).frames)
+        expected[strip_id] = (verdict.verdict, verdict.reason)
+    assert line_verdicts(result.stdout) == expected
+    accepted = sum(verdict == "accept" for verdict, _ in expected.values())
+    counts = f"strips=3 accepted={accepted}" + (f" defect={3 - accepted}" if accepted < 3 else "")
+    assert result.stdout.splitlines()[-1] == counts
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_live_line_rejects_what_comes_after_the_deadline(programs: Path, line_bundle: Path) -> None:
+    # Frames come 300 ms apart, the deadline 1 ms after the first: no strip can be complete.
+    result = inspect_line(programs / "inspect_line", line_bundle, budget_ms=1, slot_ms=900)
+    assert result.returncode == 0, result.stderr
+    verdicts = line_verdicts(result.stdout)
+    assert list(verdicts) == [1, 2, 3]
+    assert {verdict for verdict, _ in verdicts.values()} == {"reject"}
+    assert {reason for _, reason in verdicts.values()} <= {"frame_missing", "deadline_missed"}
+
+
+@pytest.mark.tensorflow
+def test_live_line_names_what_is_wrong_with_a_stream(
+    programs: Path, tiny_calibrated_bundle: Path, tmp_path: Path
+) -> None:
+    import numpy as np
+
+    from vialsight.simulation.frame_stream import FrameWriter, StreamFormat, StreamFrame
+
+    layout = vialsight.Bundle.load(tiny_calibrated_bundle).layout
+    size = {"width": layout.frame_width, "height": layout.frame_height}
+    pixels = np.zeros((layout.frame_height, layout.frame_width), np.uint8)
+    fields = {"product": "p", "run": 1, "index": 0, "label": "nominal", "pixels": pixels}
+
+    def inspect(frames: int) -> tuple[int, str, str]:
+        path = tmp_path / f"{frames}.stream"
+        with path.open("wb") as file:
+            writer = FrameWriter(file, StreamFormat(**size, frames=frames))
+            writer.write(StreamFrame(strip_id=1, **fields))
+        with path.open("rb") as file:
+            command = [programs / "inspect_line", tiny_calibrated_bundle]
+            done = subprocess.run(command, stdin=file, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    code, _, error = inspect(frames=2)
+    assert code == 2
+    assert "frames per strip: expected 3 as in the layout, got 2" in error
+    code, output, error = inspect(frames=3)
+    assert code == 2
+    assert line_verdicts(output) == {1: ("reject", "frame_missing")}
+    assert output.splitlines()[-1] == "strips=1 accepted=0 frame_missing=1"
+    assert "truncated within a strip: the stream ends behind strip 1, frame 0 of 3" in error
