@@ -32,7 +32,7 @@ class SimulateConfig(_Section):
     runs: int = Field(default=10, ge=1, description="acquisitions of each strip")
     seed: int = Field(default=0, ge=0, lt=2**31, description="of the strips")
     patch_size: int = Field(
-        default=256, ge=16, description="256 copies the boxes; others resample them"
+        default=256, ge=16, multiple_of=16, description="256 copies the boxes; others resample them"
     )
     workers: int = Field(default=0, ge=0, description="rendering processes; 0: one per core")
 
