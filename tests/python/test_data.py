@@ -67,6 +67,18 @@ class TestReading:
         assert again.records == tiny_dataset.records
         assert again.layout == tiny_dataset.layout
 
+    def test_a_dataset_written_to_a_relative_folder_is_read_again(
+        self, tmp_path: Path, tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        folder = Path("here")
+        folder.mkdir()
+        Image.fromarray(load_frame(tiny_dataset.records[0].image, 8)).save(folder / "a.png")
+        record = dataclasses.replace(tiny_dataset.records[0], image=folder / "a.png")
+        write_dataset(folder, tiny_dataset.layout, [record])
+        assert read_dataset(folder).records[0].image == tmp_path / "here" / "a.png"
+        assert (folder / "dataset.csv").read_text().splitlines()[1].startswith("a.png,")
+
     def test_paths_inside_the_folder_are_written_relative(self, tiny_dataset_folder: Path) -> None:
         second_line = (tiny_dataset_folder / "dataset.csv").read_text().splitlines()[1]
         assert second_line == "train-nominal-0-1.png,train-nominal-0,1,1,nominal,train,"

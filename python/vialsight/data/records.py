@@ -201,5 +201,5 @@ def _absolute(folder: Path, text: str) -> Path:
 
 
 def _path_text(folder: Path, path: Path) -> str:
-    root = folder.absolute()
+    root, path = folder.absolute(), path.absolute()
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
