@@ -134,15 +134,22 @@ class TestRepeated:
         assert said == f"{kit_folder} is complete already; nothing to do\n"
         assert {path: path.stat().st_mtime_ns for path in kit_folder.rglob("*")} == before
 
-    def test_missing_run_is_written_again(self, kit_folder: Path, tmp_path: Path) -> None:
+    def test_missing_run_is_written_again(
+        self, kit_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         out = Path(shutil.copytree(kit_folder, tmp_path / "kit"))
+        monkeypatch.chdir(tmp_path)
         (out / "dataset.csv").unlink()
         product = out / "images" / "kit-s0-00002"
         (product / "run_01").rename(product / ".run_01.0123456789ab.tmp")
         (out / ".dataset.csv.0123456789ab.tmp").write_text("image,pro")
         said, steps = [], []
         assert write_set(
-            small_kit(), out, workers=1, say=said.append, progress=lambda *s: steps.append(s)
+            small_kit(),
+            Path("kit"),
+            workers=1,
+            say=said.append,
+            progress=lambda *s: steps.append(s),
         )
         assert tree(out) == tree(kit_folder)
         assert said[0].startswith("kit: 3 of 9 images to write, about 2.")
