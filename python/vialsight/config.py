@@ -42,7 +42,7 @@ class DataConfig(_Section):
 
     path: Path | None = Field(default=None, description="dataset folder, or folder of shards")
     simulate: SimulateConfig | None = Field(
-        default=None, description="strips rendered while training"
+        default=None, description="instead of path: strips rendered while training; its keys:"
     )
     cache_bytes: int = Field(
         default=2**31, ge=0, description="memory for extracted patches of a dataset folder"

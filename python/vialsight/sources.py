@@ -12,7 +12,7 @@ from vialsight.data import Dataset, DatasetPatches, open_shards, read_dataset
 from vialsight.data.patches import Patches, first_of_each_region
 from vialsight.data.records import raise_listed
 from vialsight.data.shardindex import INDEX_NAME
-from vialsight.errors import ConfigError
+from vialsight.errors import ConfigError, DataError
 from vialsight.layout import Layout
 
 if TYPE_CHECKING:
@@ -69,6 +69,11 @@ def training_data(config: DataConfig) -> Iterator[TrainingData]:
         raise ConfigError(
             "data.path is not set; give the dataset folder with --data, or strips to render with "
             "--set data.simulate.strips=N"
+        )
+    elif not config.path.is_dir():
+        raise DataError(
+            f"{config.path}: no such folder; give a dataset folder or a folder of shards, "
+            "with --data"
         )
     elif (config.path / INDEX_NAME).exists():
         yield _sharded(config.path)

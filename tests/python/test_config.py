@@ -22,6 +22,17 @@ def test_defaults_are_the_papers() -> None:
     assert config.perturbation.probability == 0.75
 
 
+def test_simulated_data_are_a_section_of_their_own(tmp_path: Path) -> None:
+    assert load_config(None).data.simulate is None
+    config = load_config(None, ["data.simulate.strips=20"])
+    assert config.data.simulate is not None
+    assert (config.data.simulate.strips, config.data.simulate.runs) == (20, 10)
+    file = tmp_path / "config.yaml"
+    file.write_text(config.to_yaml())
+    assert load_config(file) == config
+    assert "  #   strips: null" in describe_config()
+
+
 def test_file_then_overrides(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("training:\n  steps: 7\n  seed: 3\nmodel: {preset: drae-128}\n")

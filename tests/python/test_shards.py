@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -308,6 +309,21 @@ class TestWriting:
         match = r"0\.\d+ GB are needed, 0\.000 GB are free"
         with pytest.raises(DataError, match=match):
             small.write(tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+    def test_disk_that_refuses(self, shards: Path, tmp_path: Path) -> None:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+        try:
+            with pytest.raises(
+                DataError, match=r"shard-00000\.tfrecord: cannot be written \(.+\);"
+            ):
+                small.write(tmp_path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert set(content_of(tmp_path)) == {"writing.json"}
+        small.write(tmp_path)
+        assert content_of(tmp_path) == content_of(shards)
 
     @pytest.mark.parametrize(
         ("change", "match"),

@@ -65,11 +65,12 @@ def write_shards(
     """
     tasks = plan_shards(folder, layout, groups, records_per_shard=records_per_shard)
     plan = _plan_sha256(layout, tasks, source)
+    if not (folder / INDEX_NAME).exists():
+        require_space(folder, needed_bytes(_missing(tasks)))
     with _locked(folder):
         finished = _begin(folder, plan)
         if finished is None:
-            missing = [task for task in tasks if not _is_finished(task)]
-            require_space(folder, needed_bytes(missing))
+            missing = _missing(tasks)
             _write_all(missing, sum(task.images for task in tasks), executor, progress)
             finished = _index(layout, tasks, plan)
             write_index(folder, finished)
@@ -208,6 +209,10 @@ def _write_all(
             future.cancel()
 
 
+def _missing(tasks: Sequence[ShardTask]) -> list[ShardTask]:
+    return [task for task in tasks if not _is_finished(task)]
+
+
 def _is_finished(task: ShardTask) -> bool:
     if not (task.note.exists() and task.path.exists()):
         return False
@@ -261,10 +266,11 @@ def _locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(f"another process writes {folder}; wait for it") from error
         yield
-    except BlockingIOError as error:
-        raise DataError(f"another process writes {folder}; wait for it") from error
     finally:
         os.close(descriptor)
 
