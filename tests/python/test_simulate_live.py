@@ -2,9 +2,13 @@
 
 import os
 import pty
+import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterable
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +20,7 @@ from vialsight.simulation.live import LineStatistics, LiveLine, live_order
 from vialsight.simulation.plan import plan_set
 from vialsight.simulation.rendering import render_run
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 LIVE = ("kit", "--live", "--strips", "2", "--runs", "1")
 
 
@@ -136,3 +141,20 @@ class TestCommand:
 
 def test_unknown_set_has_no_stream() -> None:
     assert simulate("nothing", "--live", code=2).startswith("error: expected one of the sets ")
+
+
+def test_example_of_the_documentation_runs(tmp_path: Path) -> None:
+    text = (REPOSITORY / "docs" / "live.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    script = tmp_path / "example.py"
+    script.write_text(code.replace("strips=20", "strips=2, runs=1"), encoding="utf-8")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    *strips, statistics = done.stdout.splitlines()
+    shown = [line.split(maxsplit=4)[:4] for line in strips]
+    expected = live_order(plan_set("kit", strips=2, runs=1))
+    assert shown == [
+        [str(number), task.strip.product, "1", task.strip.label]
+        for number, task in enumerate(expected, start=1)
+    ]
+    assert all("(3, 1152, 1408)" in line for line in strips)
+    assert statistics.startswith("LineStatistics(strips=2, ")
