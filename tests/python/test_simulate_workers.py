@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,14 @@ def test_workers_have_one_thread_and_leave_interrupts_to_the_parent(
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "MKL_NUM_THREADS" not in os.environ
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_workers_do_not_hold_stdout(capfd: pytest.CaptureFixture[str]) -> None:
+    with WorkerPool(1) as pool:
+        links = ("/proc/self/fd/1", "/proc/self/fd/2")
+        out, err = pool.map_ahead(os.readlink, links, ahead=2)
+    here = [str(Path(link).readlink()) for link in links]
+    assert out == err == here[1] != here[0]
 
 
 def test_error_of_a_task_is_raised() -> None:

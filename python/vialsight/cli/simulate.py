@@ -25,7 +25,7 @@ _REPORT_EVERY_S: Final = 10.0
 
 _OUT = typer.Option(help="Dataset folder to write, or to go on with.")
 _STRIPS = typer.Option(help="Physical strips; default: the set's full size.")
-_PATCH = typer.Option(help="P of layout.json, a multiple of 16; the images stay the same.")
+_PATCH = typer.Option(help="P, a multiple of 16; images stay the same, shards hold such patches.")
 _SLOT = typer.Option(help=f"With --live: time per strip; default {DEFAULT_SLOT_S * 1e3:g}.")
 
 

@@ -133,6 +133,8 @@ _endings: Final[list[Event]] = []
 
 def _start_worker(ending: Event) -> None:
     _endings.append(ending)
+    # Stdout is the parent's, for data; here it would also outlive the parent's closing it.
+    os.dup2(2, 1)
     threading.Thread(target=_watch_parent, name="parent-watch", daemon=True).start()
 
 
