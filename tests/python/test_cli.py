@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 import vialsight
+from vialsight.simulation.plan import plan_set
 
 VERBS = (
     "prepare",
+    "shards",
     "train",
     "freeze",
     "calibrate",
@@ -94,6 +96,28 @@ class TestWithoutTensorflow:
         done = run("train", "--out", tmp_path / "run", code=2)
         assert "give the dataset folder with --data" in done.stderr
 
+    def test_training_on_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
+        done = run("train", "--data", tmp_path / "no", "--out", tmp_path / "run", code=2)
+        assert "give a dataset folder or a folder of shards, with --data" in done.stderr
+
+    def test_training_on_two_kinds_of_data(self, tmp_path: Path) -> None:
+        done = run(
+            "train", "--data", tmp_path, "--out", tmp_path / "run",
+            "--set", "data.simulate.strips=2", code=2,
+        )  # fmt: skip
+        assert "give either path or simulate, not both" in done.stderr
+
+    def test_checking_what_are_no_shards(self, tmp_path: Path) -> None:
+        assert "index.json: no such file" in run("shards", "check", tmp_path, code=2).stderr
+
+    def test_packing_no_split(self, tiny_dataset_folder: Path, tmp_path: Path) -> None:
+        done = run(
+            "prepare", "shards", tiny_dataset_folder, "--out", tmp_path / "out",
+            "--split", "dev", code=2,
+        )  # fmt: skip
+        assert "split 'dev' is empty; images per split: train 12" in done.stderr
+        assert not (tmp_path / "out").exists()
+
     def test_training_on_defective_products(self, own_dataset_folder: Path, tmp_path: Path) -> None:
         table = own_dataset_folder / "dataset.csv"
         table.write_text(table.read_text().replace(",defective,calibration,", ",defective,train,"))
@@ -123,6 +147,55 @@ class TestWithoutTensorflow:
             "--nominal", "50/50/50/0", code=2,
         )  # fmt: skip
         assert "must sum to 1" in done.stderr
+
+
+QUICK = tuple(
+    argument
+    for setting in (
+        "model.preset=drae-16", "training.steps=1", "training.batch_size=4",
+        "training.validation_patches=4",
+    )
+    for argument in ("--set", setting)
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_from_shards_to_a_bundle(tiny_dataset_folder: Path, tmp_path: Path) -> None:
+    shards, moved, bundle = (tmp_path / name for name in ("shards", "moved", "a.vsb"))
+    pack = ("prepare", "shards", tiny_dataset_folder, "--out", shards, "--records-per-shard", 20)
+    first = run(*pack)
+    assert "18 images to 3 shards, at most" in first.stderr
+    assert [line.split() for line in first.stdout.splitlines()] == [
+        ["split", "products", "shards", "patches"],
+        ["train", "4", "2", "48"],
+        ["validation", "2", "1", "24"],
+    ]
+    assert run(*pack).stdout == first.stdout
+    assert "every shard is as in index.json" in run("shards", "check", shards).stdout
+    run("train", "--data", shards, "--out", tmp_path / "run", *QUICK)
+    shards.rename(moved)
+    assert "no such folder" in run("freeze", tmp_path / "run", "--out", bundle, code=2).stderr
+    run("freeze", tmp_path / "run", "--out", bundle, "--data", moved)
+    provenance = json.loads(vialsight.Bundle.load(bundle).manifest_json)["provenance"]
+    assert provenance["data_sha256"] == json.loads((moved / "index.json").read_text())["sha256"]
+    flip_a_byte(moved / "shard-00001.tfrecord")
+    assert "shard-00001.tfrecord" in run("shards", "check", moved, code=1).stderr
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_from_a_simulated_line_to_a_bundle(tmp_path: Path) -> None:
+    strips = ("strips=2", "runs=1", "patch_size=32", "workers=1")
+    chosen = [argument for s in strips for argument in ("--set", f"data.simulate.{s}")]
+    run("train", "--out", tmp_path / "run", *chosen, *QUICK)
+    run("freeze", tmp_path / "run", "--out", tmp_path / "a.vsb")
+    run("verify", tmp_path / "a.vsb")
+    manifest = json.loads(vialsight.Bundle.load(tmp_path / "a.vsb").manifest_json)
+    plan = plan_set("train", strips=2, runs=1)
+    assert manifest["provenance"]["data_sha256"] == plan.identity
+    assert manifest["provenance"]["training_products"] == [s.product for s in plan.strips]
+    assert manifest["layout"]["name"] == "bfs-5"
 
 
 @pytest.mark.slow
