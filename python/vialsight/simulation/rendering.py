@@ -43,9 +43,9 @@ from vialsight.simulation.product import (
 from vialsight.simulation.traits import VialTraits, run_traits, strip_traits
 
 # The mask of a defect: the fewest pixels that hold this share of the squared difference it makes.
-MASK_ENERGY: Final = 0.985
-# Less than this, in grey values, no camera sees, and no mask marks.
-_VISIBLE: Final = 0.35
+MASK_ENERGY: Final = 0.98
+# Less than this, in grey values before rounding, no mask marks.
+_VISIBLE: Final = 0.1
 _SHAKE_PX: Final = 0.28
 _WET_ROWS: Final = slice(CAVITY_TOP - 2, CAVITY_BOTTOM + 4)
 
@@ -208,7 +208,10 @@ def _frothy(state: LiquidState, foam: Foam, random: np.random.Generator) -> Bubb
 
 def _mask(change: Float) -> npt.NDArray[np.bool_]:
     """Mark the fewest pixels that hold MASK_ENERGY of the squared change, and what they enclose."""
-    energy = np.where(np.abs(change) >= _VISIBLE, change.astype(np.float64) ** 2, 0.0)
+    size = np.abs(change).astype(np.float64)
+    part = size % 1.0
+    # Expected squared difference of the 8-bit pictures: rounding adds the variance part (1 - part).
+    energy = np.where(size >= _VISIBLE, size**2 + part * (1.0 - part), 0.0)
     total = energy.sum()
     if total == 0.0:
         return np.zeros(change.shape, np.bool_)
