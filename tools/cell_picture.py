@@ -1,6 +1,6 @@
 """Draws what the C++ core saw and said of a few held-out products.
 
-usage: demo_picture.py BUNDLE DATASET PICTURE
+usage: cell_picture.py BUNDLE DATASET PICTURE
 The products are spread evenly over the range of scores of each class, so that mistakes show too.
 """
 

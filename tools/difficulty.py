@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""How hard a data set is: a bundle against two trivial detectors, AUROC per region with intervals.
+
+usage: tools/difficulty.py BUNDLE TRAINING_DATA TEST_DATA [--json]
+
+Both data are dataset folders of the bundle's layout; the test split of the second needs masks. The
+trivial detectors know the mean image of each region of the nominal training frames: "difference"
+scores a patch by its pixel farthest from that image, "intensity" by how far its mean grey value is
+from the region's. A patch is defective when its box holds a pixel of the mask. Intervals are 95 %,
+by bootstrap over products, because the patches of one product are not independent.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+import vialsight
+from vialsight.data import DEFECTIVE, UNKNOWN, Dataset, DatasetPatches, read_dataset
+
+RESAMPLES = 1000
+DETECTORS = ("bundle", "difference", "intensity")
+
+
+def mean_images(data: Dataset) -> np.ndarray:
+    """Mean patch of every region over the nominal training frames, float64 (R,P,P)."""
+    part = data.select(split="train", label="nominal")
+    patches = DatasetPatches(part, cache_bytes=0)
+    per_frame = part.layout.patches_per_frame
+    regions = patches.regions[:per_frame]
+    totals = np.zeros((len(part.layout.regions), patches.patch_size, patches.patch_size))
+    for first in range(0, len(patches), per_frame):
+        frame = patches.read(np.arange(first, first + per_frame))
+        np.add.at(totals, regions, frame)
+    each = len(part.records) * part.layout.vials
+    return totals / each
+
+
+def score(
+    inspector: vialsight.Inspector, part: Dataset, means: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Scores of every patch of the data by each detector, (n,) each."""
+    patches, per_frame = DatasetPatches(part, cache_bytes=0), part.layout.patches_per_frame
+    means32 = means.astype(np.float32)
+    levels = means.mean(axis=(1, 2))
+    scores: dict[str, list[np.ndarray]] = {name: [] for name in DETECTORS}
+    for first in range(0, len(patches), per_frame):
+        frame = patches.read(np.arange(first, first + per_frame))
+        regions = patches.regions[first : first + per_frame]
+        scores["bundle"].append(inspector.score_patches(frame))
+        scores["difference"].append(np.abs(frame - means32[regions]).max(axis=(1, 2)))
+        scores["intensity"].append(np.abs(frame.mean(axis=(1, 2)) - levels[regions]))
+        print(f"\r{first + per_frame} of {len(patches)} patches", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    return {name: np.concatenate(parts) for name, parts in scores.items()}
+
+
+def interval(
+    defective: np.ndarray, scores: np.ndarray, products: np.ndarray
+) -> tuple[float, float, float]:
+    """AUROC and its 95 % interval; whole products are drawn again."""
+    random = np.random.default_rng(0)
+    members = [np.flatnonzero(products == name) for name in np.unique(products)]
+    values = []
+    for _ in range(RESAMPLES):
+        drawn = random.integers(len(members), size=len(members))
+        rows = np.concatenate([members[index] for index in drawn])
+        if 0 < defective[rows].sum() < len(rows):
+            values.append(roc_auc_score(defective[rows], scores[rows]))
+    low, high = np.percentile(values, (2.5, 97.5))
+    return float(roc_auc_score(defective, scores)), float(low), float(high)
+
+
+def compare(bundle: Path, training: Path, test: Path) -> list[dict[str, object]]:
+    """One row per region."""
+    inspector = vialsight.Inspector(bundle)
+    part = read_dataset(test).select(split="test")
+    part.require_layout(vialsight.Bundle.load(bundle).layout)
+    scores = score(inspector, part, mean_images(read_dataset(training)))
+    patches = DatasetPatches(part, cache_bytes=0)
+    truth, regions = patches.truth, patches.regions
+    products = np.repeat([r.product for r in part.records], part.layout.patches_per_frame)
+    rows = []
+    for region, name in enumerate(part.layout.regions):
+        chosen = (regions == region) & (truth != UNKNOWN)
+        defective = truth[chosen] == DEFECTIVE
+        row: dict[str, object] = {
+            "region": name,
+            "nominal": int((~defective).sum()),
+            "defective": int(defective.sum()),
+        }
+        for detector in DETECTORS:
+            row[detector] = interval(defective, scores[detector][chosen], products[chosen])
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("bundle", "training", "test"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+    rows = compare(arguments.bundle, arguments.training, arguments.test)
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+        return
+    print("region        nominal defective  " + "".join(f"{name:<24}" for name in DETECTORS))
+    for row in rows:
+        figures = ("{:.3f} [{:.3f}, {:.3f}]".format(*row[name]) for name in DETECTORS)
+        cells = "".join(f"{text:<24}" for text in figures)
+        print(f"{row['region']:<13} {row['nominal']:>7} {row['defective']:>9}  {cells}")
+
+
+if __name__ == "__main__":
+    main()
