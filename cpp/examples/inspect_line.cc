@@ -12,7 +12,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <optional>
 
 #include "vialsight/frame_stream.h"
 #include "vialsight/inspector.h"
@@ -20,7 +19,6 @@
 namespace {
 
 using vialsight::Clock;
-using vialsight::Reason;
 
 int fail(const vialsight::Status& status) {
   std::fprintf(stderr, "error: %s\n", status.message().c_str());
@@ -43,7 +41,7 @@ void print(const vialsight::StripVerdict& result) {
 void print(const vialsight::Statistics& counts) {
   std::printf("strips=%" PRIu64 " accepted=%" PRIu64, counts.strips, counts.accepted);
   for (std::uint8_t i = 1; i < 8; ++i) {
-    if (counts.rejected[i] > 0) std::printf(" %s=%" PRIu64, name_of(static_cast<Reason>(i)), counts.rejected[i]);
+    if (counts.rejected[i] > 0) std::printf(" %s=%" PRIu64, name_of(static_cast<vialsight::Reason>(i)), counts.rejected[i]);
   }
   std::printf("\n");
 }
@@ -51,28 +49,30 @@ void print(const vialsight::Statistics& counts) {
 // One slot per strip: open at its first frame, submit as frames arrive, close behind the last or at the deadline.
 vialsight::Status inspect_all(vialsight::FrameStream& stream, vialsight::Inspector& inspector,
                               std::chrono::milliseconds budget) {
-  std::optional<Clock::time_point> deadline;  // of the open slot
+  Clock::time_point deadline{};
+  bool slot_is_open = false;
   for (;;) {
-    if (deadline && !readable_before(*deadline)) {
+    if (slot_is_open && !readable_before(deadline)) {
       print(inspector.close());
-      deadline.reset();  // frames of this strip that still come are too late, and dropped
+      slot_is_open = false;  // frames of this strip that still come are too late, and dropped
     }
     const auto next = stream.next_frame();
     if (!next.ok() || !next.value()) {
-      if (deadline) print(inspector.close());  // the stream broke within a strip: a reject, frame_missing
+      if (slot_is_open) print(inspector.close());  // the stream broke within a strip: a reject, frame_missing
       return next.ok() ? vialsight::Status() : next.status();
     }
     const vialsight::StreamFrame& frame = *next.value();
     if (frame.frame_index == 0) {
       deadline = Clock::now() + budget;
-      if (auto status = inspector.open(frame.strip_id, *deadline); !status.ok()) return status;
+      if (auto status = inspector.open(frame.strip_id, deadline); !status.ok()) return status;
+      slot_is_open = true;
     }
-    if (!deadline) continue;
+    if (!slot_is_open) continue;
     // A frame that does not fit makes the strip a reject; the verdict says so.
     static_cast<void>(inspector.submit(frame.frame_index, frame.pixels));
     if (frame.frame_index == stream.format().frames - 1) {
       print(inspector.close());
-      deadline.reset();
+      slot_is_open = false;
     }
   }
 }
