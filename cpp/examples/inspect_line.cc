@@ -2,7 +2,6 @@
 //
 // usage: vialsight simulate kit --live | inspect_line NAME.vsb [BUDGET_MS]
 //        exit 0: the stream ended; 2: it broke, or could not be inspected. BUDGET_MS: default 500
-//
 // Build outside this repository: find_package(vialsight CONFIG REQUIRED), link vialsight::vialsight.
 #include <poll.h>
 #include <unistd.h>
@@ -41,7 +40,8 @@ void print(const vialsight::StripVerdict& result) {
 void print(const vialsight::Statistics& counts) {
   std::printf("strips=%" PRIu64 " accepted=%" PRIu64, counts.strips, counts.accepted);
   for (std::uint8_t i = 1; i < 8; ++i) {
-    if (counts.rejected[i] > 0) std::printf(" %s=%" PRIu64, name_of(static_cast<vialsight::Reason>(i)), counts.rejected[i]);
+    if (counts.rejected[i] > 0)
+      std::printf(" %s=%" PRIu64, name_of(static_cast<vialsight::Reason>(i)), counts.rejected[i]);
   }
   std::printf("\n");
 }
