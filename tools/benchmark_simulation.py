@@ -7,7 +7,8 @@ usage: tools/benchmark_simulation.py [--runs N] [--workers W…] [--json]
   --workers W…  numbers of worker processes to measure with; default 1 2
   --json        print JSON instead of a table
 
-rendered: one process, no disk: runs of 3 inspected frames, and of 16 frames with rank images.
+rendered: one process, no disk: runs of 3 inspected frames, and of 16 frames with rank images;
+          frames_per_cpu_s tells what a core does that does nothing else.
 written:  `vialsight simulate kit --runs 1` into a temporary folder, as PNG, masks included; from
           when every worker has written its first run, so that starting processes does not count.
 live:     seconds per strip that a live line sustains when its slots are too short for it.
@@ -33,7 +34,7 @@ from vialsight.simulation.writing import write_set
 def rendered(tasks: tuple[RunTask, ...]) -> dict[str, float]:
     """Frames per second of rendering `tasks` in this process; the first one warms up."""
     render_pictures(tasks[0])
-    seconds = []
+    seconds, cpu_began = [], time.process_time()
     for task in tasks:
         began = time.perf_counter()
         render_pictures(task)
@@ -43,6 +44,7 @@ def rendered(tasks: tuple[RunTask, ...]) -> dict[str, float]:
         "runs": len(tasks),
         "frames_per_run": frames,
         "frames_per_s": len(tasks) * frames / sum(seconds),
+        "frames_per_cpu_s": len(tasks) * frames / (time.process_time() - cpu_began),
         "run_s_min": min(seconds),
         "run_s_max": max(seconds),
     }
