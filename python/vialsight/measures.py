@@ -121,7 +121,7 @@ def _rate(count: int, total: int) -> float | None:
 
 
 def _interval(count: int, total: int) -> Interval | None:
-    from scipy.stats import binomtest  # type: ignore[import-untyped]
+    from scipy.stats import binomtest
 
     if total == 0:
         return None
