@@ -15,6 +15,7 @@ import vialsight
 from vialsight.simulation.plan import plan_set
 
 VERBS = (
+    "simulate",
     "prepare",
     "shards",
     "train",
