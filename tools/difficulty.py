@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How hard a data set is: a bundle against two trivial detectors, AUROC per region with intervals.
 
-usage: tools/difficulty.py BUNDLE TRAINING_DATA TEST_DATA [--json]
+usage: tools/difficulty.py BUNDLE TRAINING_DATA TEST_DATA [--json]      BUNDLE is a calibrated one
 
 Both data are dataset folders of the bundle's layout; the test split of the second needs masks. The
 trivial detectors know the mean image of each region of the nominal training frames: "difference"
@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 import vialsight
 from vialsight.data import DEFECTIVE, UNKNOWN, Dataset, DatasetPatches, read_dataset
 
-RESAMPLES = 1000
+RESAMPLES = 200
 DETECTORS = ("bundle", "difference", "intensity")
 
 
@@ -53,8 +53,8 @@ def score(
         scores["bundle"].append(inspector.score_patches(frame))
         scores["difference"].append(np.abs(frame - means32[regions]).max(axis=(1, 2)))
         scores["intensity"].append(np.abs(frame.mean(axis=(1, 2)) - levels[regions]))
-        print(f"\r{first + per_frame} of {len(patches)} patches", end="", file=sys.stderr)
-    print(file=sys.stderr)
+        if sys.stderr.isatty():
+            print(f"\r{first + per_frame} of {len(patches)} patches ", end="", file=sys.stderr)
     return {name: np.concatenate(parts) for name, parts in scores.items()}
 
 
