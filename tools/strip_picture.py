@@ -65,6 +65,9 @@ def draw_strip(
         colour = ACCEPT if verdict.vials[vial] else REJECT
         place = (x, layout.frame_height - 34)
         axis.add_patch(Rectangle(place, width, 24, color=colour, linewidth=0))
+    # Heatmaps would otherwise shrink the view to themselves.
+    axis.set_xlim(-0.5, layout.frame_width - 0.5)
+    axis.set_ylim(layout.frame_height - 0.5, -0.5)
     axis.set_axis_off()
     word, colour = ("ACCEPT", ACCEPT) if verdict.accepted else ("REJECT", REJECT)
     right = verdict.accepted != strip.defective
