@@ -105,7 +105,8 @@ def test_what_sticks_to_the_plastic_moves_with_it(kind):
             run.frames[0][flag].astype(float), frame[flag].astype(float), upsample_factor=20
         )
         way = np.argwhere(mask).mean(axis=0) - np.argwhere(run.masks[0]).mean(axis=0)
-        np.testing.assert_allclose(way, -moved, atol=0.4)
+        # A mask is whole pixels, whose choice follows the light behind it.
+        np.testing.assert_allclose(way, -moved, atol=0.8)
 
 
 def test_foam_moves_with_the_liquid():
