@@ -95,6 +95,13 @@ def test_masks_hold_what_differs_from_the_faultless_strip(kind, faultless):
     assert energies[1] > 1.3 * energies[0]
 
 
+def test_frames_are_the_same_without_masks():
+    plan = with_defect("foam", 0.7)
+    bare = render_run(plan, 1, [8], with_masks=False)
+    assert bare.masks is None
+    np.testing.assert_array_equal(bare.frames, render_run(plan, 1, [8]).frames)
+
+
 @pytest.mark.parametrize("kind", ["particle_upper", "particle_liquid", "black_spot_body"])
 def test_what_sticks_to_the_plastic_moves_with_it(kind):
     numbers = (1, 6, 11, 16)

@@ -7,7 +7,7 @@ everywhere else.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
@@ -58,9 +58,12 @@ class RenderedRun:
     masks: npt.NDArray[np.bool_] | None
 
 
-def render_run(plan: StripPlan, run: int, frames: Sequence[int]) -> RenderedRun:
+def render_run(
+    plan: StripPlan, run: int, frames: Sequence[int], *, with_masks: bool = True
+) -> RenderedRun:
     """Render frames (numbers 1 to 16) of one run (from 1) of a strip.
 
+    Without masks a defective strip takes as long as a nominal one; the frames are the same.
     Raises DataError for a run or frame that does not exist.
     """
     _check(run, frames)
@@ -78,10 +81,10 @@ def render_run(plan: StripPlan, run: int, frames: Sequence[int]) -> RenderedRun:
         picture = camera.expose(seen, shake, progress)
         noise = plan.random("noise", run, number)
         pictures.append(digitise(picture, noise))
-        if plan.defects:
+        if plan.defects and with_masks:
             change = camera.project(strip.change(states[index], run, seen), shake, outside=0.0)
             masks.append(_mask(gaussian_filter(change * light, traits.blur_px, truncate=3.0)))
-    return RenderedRun(np.stack(pictures), np.stack(masks) if plan.defects else None)
+    return RenderedRun(np.stack(pictures), np.stack(masks) if masks else None)
 
 
 def rank_images(
@@ -152,8 +155,15 @@ class _Vial:
 class _Strip:
     """The vials of one strip and, where they have defects, their faultless twins."""
 
+    plan: StripPlan
     vials: tuple[_Vial, ...]
-    twins: dict[int, _Vial]
+
+    @cached_property
+    def twins(self) -> dict[int, _Vial]:
+        """Vials with defects, without them; made when masks are asked for."""
+        traits = strip_traits(self.plan)
+        defective = {defect.vial for defect in self.plan.defects}
+        return {vial: _Vial(self.plan, vial, traits[vial], ()) for vial in sorted(defective)}
 
     def transmission(self, states: Sequence[LiquidState], run: int) -> Float:
         """Light behind the whole strip, (FRAME_HEIGHT, FRAME_WIDTH)."""
@@ -176,8 +186,7 @@ def _strip(plan: StripPlan) -> _Strip:
     traits = strip_traits(plan)
     flaws = [flaws_of(plan, vial) for vial in range(VIALS)]
     vials = tuple(_Vial(plan, vial, traits[vial], flaws[vial]) for vial in range(VIALS))
-    twins = {vial: _Vial(plan, vial, traits[vial], ()) for vial in range(VIALS) if flaws[vial]}
-    return _Strip(vials, twins)
+    return _Strip(plan, vials)
 
 
 def _columns(vial: int) -> slice:

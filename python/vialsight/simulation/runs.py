@@ -73,9 +73,9 @@ def run_tasks(plan: SetPlan) -> tuple[RunTask, ...]:
     )
 
 
-def render_pictures(task: RunTask) -> tuple[list[Image8], list[Mask]]:
+def render_pictures(task: RunTask, *, with_masks: bool = False) -> tuple[list[Image8], list[Mask]]:
     """Render the images of `task.pictures`, uint8 (H,W), and the masks of its frames, if any."""
-    rendered = render_run(task.strip, task.run, task.frames)
+    rendered = render_run(task.strip, task.run, task.frames, with_masks=with_masks)
     images = list(rendered.frames)
     if task.rank_images:
         images += rank_images(rendered.frames)
@@ -84,7 +84,7 @@ def render_pictures(task: RunTask) -> tuple[list[Image8], list[Mask]]:
 
 def encode_run(task: RunTask) -> EncodedRun:
     """Render a run and encode its images (8-bit) and masks (1-bit) as PNG."""
-    images, masks = render_pictures(task)
+    images, masks = render_pictures(task, with_masks=True)
     names = [name for _, name in task.pictures]
     return EncodedRun(
         {name: _png(image, _IMAGE_OPTIONS) for name, image in zip(names, images, strict=True)},
