@@ -140,14 +140,16 @@ def write_tiny_bundle(out: Path, dataset: Dataset) -> Path:
     import keras
 
     from vialsight.bundle import GoldenPatches, Provenance, write_bundle
-    from vialsight.data import golden_patches
+    from vialsight.config import DataConfig
     from vialsight.freezing import freeze_graph
     from vialsight.model import NetworkOptions, build_generator, deployed_part
+    from vialsight.sources import training_data
 
     keras.utils.set_random_seed(3)
     generator = build_generator(NetworkOptions(patch_size=PATCH, preset="drae-16"))
     network = deployed_part(generator)
-    inputs = golden_patches(dataset, count=8)
+    with training_data(DataConfig(path=dataset.folder)) as data:
+        inputs = data.golden_patches(count=8)
     batch = inputs.reshape(-1, PATCH, PATCH, 1)
     outputs = network([batch], training=False).numpy()
     scores = reference_scores(batch[..., 0], outputs[..., 0])

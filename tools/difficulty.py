@@ -40,16 +40,16 @@ def mean_images(data: Dataset) -> np.ndarray:
 
 
 def score(
-    inspector: vialsight.Inspector, part: Dataset, means: np.ndarray
+    inspector: vialsight.Inspector, patches: DatasetPatches, means: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Scores of every patch of the data by each detector, (n,) each."""
-    patches, per_frame = DatasetPatches(part, cache_bytes=0), part.layout.patches_per_frame
+    per_frame, patch_regions = inspector.bundle.layout.patches_per_frame, patches.regions
     means32 = means.astype(np.float32)
     levels = means.mean(axis=(1, 2))
     scores: dict[str, list[np.ndarray]] = {name: [] for name in DETECTORS}
     for first in range(0, len(patches), per_frame):
         frame = patches.read(np.arange(first, first + per_frame))
-        regions = patches.regions[first : first + per_frame]
+        regions = patch_regions[first : first + per_frame]
         scores["bundle"].append(inspector.score_patches(frame))
         scores["difference"].append(np.abs(frame - means32[regions]).max(axis=(1, 2)))
         scores["intensity"].append(np.abs(frame.mean(axis=(1, 2)) - levels[regions]))
@@ -78,9 +78,9 @@ def compare(bundle: Path, training: Path, test: Path) -> list[dict[str, object]]
     """One row per region."""
     inspector = vialsight.Inspector(bundle)
     part = read_dataset(test).select(split="test")
-    part.require_layout(vialsight.Bundle.load(bundle).layout)
-    scores = score(inspector, part, mean_images(read_dataset(training)))
+    part.require_layout(inspector.bundle.layout)
     patches = DatasetPatches(part, cache_bytes=0)
+    scores = score(inspector, patches, mean_images(read_dataset(training)))
     truth, regions = patches.truth, patches.regions
     products = np.repeat([r.product for r in part.records], part.layout.patches_per_frame)
     rows = []

@@ -1,5 +1,6 @@
 """Files that are either complete or absent, whatever interrupts their writing."""
 
+import fcntl
 import json
 import os
 import secrets
@@ -52,6 +53,23 @@ def new_folder(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     _sync_folder(path.parent)
+
+
+@contextmanager
+def held_folder(path: Path, refusal: Exception) -> Iterator[None]:
+    """Hold a folder for this process; raises `refusal` when another one holds it.
+
+    However the process ends, the folder is free again; nothing is left in it.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise refusal from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _temporary_sibling(path: Path) -> Path:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vialsight.config import DataConfig, SimulateConfig
 from vialsight.data import Dataset, DatasetPatches, open_shards, read_dataset
-from vialsight.data.patches import Patches, first_of_each_region
+from vialsight.data.patches import first_of_each_region
+from vialsight.data.pixels import Patches
 from vialsight.data.records import raise_listed
 from vialsight.data.shardindex import INDEX_NAME
 from vialsight.errors import ConfigError, DataError

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from vialsight import extract_patches
+from vialsight.config import DataConfig
 from vialsight.data import (
     DEFECTIVE,
     NOMINAL,
@@ -20,7 +21,6 @@ from vialsight.data import (
     Fractions,
     Record,
     assign_splits,
-    golden_patches,
     load_frame,
     load_mask,
     patch_truth,
@@ -28,6 +28,7 @@ from vialsight.data import (
     write_dataset,
 )
 from vialsight.errors import DataError
+from vialsight.sources import training_data
 
 Rows = list[list[str]]
 IMAGE, PRODUCT, RUN, FRAME, LABEL, SPLIT, MASK = range(7)
@@ -392,11 +393,15 @@ class TestPatches:
             patches.read(np.array([0]))
 
     def test_golden_patches_come_from_validation_first(self, tiny_dataset: Dataset) -> None:
-        golden = golden_patches(tiny_dataset, count=8)
+        with training_data(DataConfig(path=tiny_dataset.folder)) as data:
+            golden = data.golden_patches(count=8)
         assert golden.shape == (2, 8, 32, 32)
         validation = DatasetPatches(tiny_dataset.select(split="validation"))
         np.testing.assert_array_equal(golden[1, 0], validation.read(np.array([1]))[0])
 
     def test_too_few_golden_patches(self, tiny_dataset: Dataset) -> None:
-        with pytest.raises(DataError, match=r"at least 100 patches of every region.*got 36"):
-            golden_patches(tiny_dataset, count=100)
+        with (
+            training_data(DataConfig(path=tiny_dataset.folder)) as data,
+            pytest.raises(DataError, match=r"at least 100 patches of every region.*got 36"),
+        ):
+            data.golden_patches(count=100)

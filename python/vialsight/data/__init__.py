@@ -14,12 +14,12 @@ from vialsight.data.dataset import (
 )
 from vialsight.data.images import load_frame, load_mask
 from vialsight.data.packing import dataset_groups, dataset_source
-from vialsight.data.patches import DatasetPatches, golden_patches
+from vialsight.data.patches import DatasetPatches
 from vialsight.data.records import Record
 from vialsight.data.shardindex import ShardIndex, read_index
 from vialsight.data.shardplan import Group, needed_bytes, plan_shards, require_space
 from vialsight.data.shardreading import ShardFolder, ShardPatches, check_shards, open_shards
-from vialsight.data.shardwriting import write_shards
+from vialsight.data.shardwriting import unfinished_shards, write_shards
 from vialsight.data.splits import Fractions, assign_splits
 
 __all__ = [
@@ -39,7 +39,6 @@ __all__ = [
     "check_shards",
     "dataset_groups",
     "dataset_source",
-    "golden_patches",
     "load_frame",
     "load_mask",
     "load_strip",
@@ -53,6 +52,7 @@ __all__ = [
     "read_dataset",
     "read_index",
     "require_space",
+    "unfinished_shards",
     "write_dataset",
     "write_shards",
 ]

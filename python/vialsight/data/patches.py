@@ -3,7 +3,6 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -12,10 +11,9 @@ import numpy.typing as npt
 from vialsight import _core
 from vialsight.data.dataset import Dataset, patch_truth
 from vialsight.data.images import load_frame
+from vialsight.data.pixels import Patches, check_indices
 from vialsight.errors import DataError
 from vialsight.layout import Layout
-
-Patches = npt.NDArray[np.float32]
 
 DEFAULT_CACHE_BYTES: Final = 512 * 2**20
 
@@ -59,7 +57,7 @@ class DatasetPatches:
 
         Raises IndexError for an index outside [0, len), DataError for an unusable image.
         """
-        self._check(indices)
+        check_indices(indices, len(self))
         size, per_frame = self.patch_size, self._dataset.layout.patches_per_frame
         result = np.empty((len(indices), size, size), np.float32)
         frames, places = np.divmod(indices, per_frame)
@@ -67,12 +65,6 @@ class DatasetPatches:
             rows = np.flatnonzero(frames == frame)
             result[rows] = self._frame_patches(int(frame))[places[rows]]
         return result
-
-    def _check(self, indices: npt.NDArray[np.int64]) -> None:
-        if indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer):
-            raise TypeError(f"indices must be int64 (n,); got {indices.dtype} {indices.shape}")
-        if len(indices) and (indices.min() < 0 or indices.max() >= len(self)):
-            raise IndexError(f"indices must be in [0, {len(self)}); got up to {indices.max()}")
 
     def _frame_patches(self, index: int) -> Patches:
         cached = self._cache.get(index)
@@ -97,17 +89,6 @@ class _Readable(Protocol):
 
     def read(self, indices: npt.NDArray[np.int64]) -> Patches:
         """Return the patches at `indices`."""
-
-
-def golden_patches(dataset: Dataset, *, count: int) -> Patches:
-    """Choose patches that prove a bundle equal in both languages, float32 (R,count,P,P).
-
-    The first of each region from the validation split, then from train. Raises DataError when
-    there are too few.
-    """
-    used = [r for split in ("validation", "train") for r in dataset.records if r.split == split]
-    patches = DatasetPatches(replace(dataset, records=tuple(used)))
-    return first_of_each_region([patches], dataset.layout, count=count, name=str(dataset.folder))
 
 
 def first_of_each_region(

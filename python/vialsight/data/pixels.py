@@ -30,6 +30,14 @@ def patch_bytes(layout: Layout) -> int:
     return layout.patch_size**2 * np.dtype(DTYPES[dtype_name(layout)]).itemsize
 
 
+def check_indices(indices: npt.NDArray[np.int64], count: int) -> None:
+    """Raise TypeError unless `indices` are integers (n,), IndexError outside [0, count)."""
+    if indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer):
+        raise TypeError(f"indices must be int64 (n,); got {indices.dtype} {indices.shape}")
+    if len(indices) and (indices.min() < 0 or indices.max() >= count):
+        raise IndexError(f"indices must be in [0, {count}); got up to {indices.max()}")
+
+
 def cut_patches(frame: Pixels, layout: Layout) -> Pixels:
     """Cut a frame uint8 or uint16 (H,W) into kept patches (V·R,P,P), vials then regions.
 

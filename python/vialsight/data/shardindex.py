@@ -182,14 +182,15 @@ def read_index(folder: Path) -> ShardIndex:
 
 def check_sizes(folder: Path, index: ShardIndex) -> None:
     """Raise DataError naming the shards that are missing or have not the size of the index."""
-    problems = [_size_problem(folder / shard.name, shard) for shard in index.shards]
+    problems = [size_problem(folder / shard.name, shard) for shard in index.shards]
     raise_listed(
         f"{folder}: shards that are not as in {INDEX_NAME}; restore them or pack again",
         [problem for problem in problems if problem],
     )
 
 
-def _size_problem(path: Path, shard: Shard) -> str:
+def size_problem(path: Path, shard: Shard) -> str:
+    """Say that a shard's file is missing or has not the size of the index; "" if all is well."""
     try:
         size = path.stat().st_size
     except FileNotFoundError:

@@ -13,7 +13,7 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from vialsight.data.pixels import DTYPES, Normaliser, Patches, dtype_name
+from vialsight.data.pixels import DTYPES, Normaliser, Patches, check_indices, dtype_name
 from vialsight.data.shardindex import (
     FRAMING_BYTES,
     HEADER_BYTES,
@@ -21,6 +21,7 @@ from vialsight.data.shardindex import (
     ShardIndex,
     check_sizes,
     read_index,
+    size_problem,
 )
 from vialsight.data.shardwriting import Progress, file_sha256
 from vialsight.errors import DataError
@@ -107,8 +108,7 @@ class ShardPatches:
         Raises IndexError for an index outside [0, len), DataError naming shard and record when a
         record is damaged.
         """
-        if len(indices) and (indices.min() < 0 or indices.max() >= len(self)):
-            raise IndexError(f"indices must be in [0, {len(self)}); got up to {indices.max()}")
+        check_indices(indices, len(self))
         result = np.empty((len(indices), self.patch_size, self.patch_size), np.float32)
         rows_of: dict[int, list[int]] = defaultdict(list)
         for row, shard in enumerate(np.searchsorted(self._starts, indices, side="right") - 1):
@@ -244,10 +244,8 @@ class _Parser:
 
 def _problems(folder: Path, shard: Shard) -> list[str]:
     path = folder / shard.name
-    if not path.exists():
-        return [f"{shard.name}: no such file"]
-    if (size := path.stat().st_size) != shard.bytes:
-        return [f"{shard.name}: {size} bytes, expected {shard.bytes}"]
+    if problem := size_problem(path, shard):
+        return [problem]
     if file_sha256(path) == shard.sha256:
         return []
     return [f"{shard.name}: its SHA-256 is not that of the index{_first_damage(path, shard)}"]

@@ -4,7 +4,6 @@ While a folder is written it holds `writing.json` (what is being written) and, b
 shard, a note of what the index will say of it. `index.json` comes last; then the notes go.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -13,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -66,12 +64,14 @@ def write_shards(
     tasks = plan_shards(folder, layout, groups, records_per_shard=records_per_shard)
     plan = _plan_sha256(layout, tasks, source)
     if not (folder / INDEX_NAME).exists():
-        require_space(folder, needed_bytes(_missing(tasks)))
-    with _locked(folder):
+        require_space(folder, needed_bytes(unfinished_shards(tasks)))
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic.held_folder(folder, DataError(f"another process writes {folder}; wait for it")):
         finished = _begin(folder, plan)
         if finished is None:
-            missing = _missing(tasks)
-            _write_all(missing, sum(task.images for task in tasks), executor, progress)
+            _write_all(
+                unfinished_shards(tasks), sum(task.images for task in tasks), executor, progress
+            )
             finished = _index(layout, tasks, plan)
             write_index(folder, finished)
         _remove_notes(folder, tasks)
@@ -94,8 +94,9 @@ def _write_shard(task: ShardTask, written: Callable[[int], None]) -> int:
     lengths: list[list[int]] = []
     try:
         with tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
+            layout = Layout.from_json(task.layout_json)
             for group in task.groups:
-                for example in _examples(group, Layout.from_json(task.layout_json)):
+                for example in _examples(group, layout):
                     writer.write(example)
                     _count_length(lengths, len(example))
                 written(len(group.frames))
@@ -209,7 +210,8 @@ def _write_all(
             future.cancel()
 
 
-def _missing(tasks: Sequence[ShardTask]) -> list[ShardTask]:
+def unfinished_shards(tasks: Sequence[ShardTask]) -> list[ShardTask]:
+    """Return the shards that are left to write: those without a note, or not of its size."""
     return [task for task in tasks if not _is_finished(task)]
 
 
@@ -259,20 +261,6 @@ def _remove_notes(folder: Path, tasks: Sequence[ShardTask]) -> None:
     for task in tasks:
         task.note.unlink(missing_ok=True)
     (folder / WRITING_NAME).unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataError(f"another process writes {folder}; wait for it") from error
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _plan_sha256(layout: Layout, tasks: Sequence[ShardTask], source: str) -> str:

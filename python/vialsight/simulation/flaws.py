@@ -5,12 +5,13 @@ A severity s in [0, 1] becomes sizes between barely visible and gross on a geome
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import numpy as np
 
 from vialsight.simulation.plan import Defect, StripPlan
-from vialsight.simulation.product import FLAG, FRAME_HEIGHT, PITCH, Float, vial_columns
+from vialsight.simulation.product import FLAG, FRAME_HEIGHT, PITCH, Float, disc_around, vial_columns
 
 
 def _rows() -> Float:
@@ -94,14 +95,11 @@ def _along(path: np.ndarray, width: np.ndarray) -> Float:
     """Draw the union of soft discs of diameter `width` along a path (2, n) of u and y."""
     result = _map()
     for u, y, thick in zip(*path, width, strict=True):
-        reach = int(np.ceil(thick)) + 2
-        top, left = int(y) - reach, int(u + PITCH / 2 - 0.5) - reach
-        rows = slice(max(top, 0), max(min(top + 2 * reach + 1, FRAME_HEIGHT), 0))
-        columns = slice(max(left, 0), max(min(left + 2 * reach + 1, PITCH), 0))
-        down = np.arange(rows.start, rows.stop)[:, None] - y
-        across = np.arange(columns.start, columns.stop)[None, :] - (u + PITCH / 2 - 0.5)
-        disc = (thick / 2 - np.hypot(across, down) + 0.5).clip(0.0, 1.0)
-        np.maximum(result[rows, columns], disc, out=result[rows, columns])
+        around = disc_around(u, y, thick / 2 + 1.0)
+        if around is None:
+            continue
+        disc = (thick / 2 - np.hypot(around.across, around.down) + 0.5).clip(0.0, 1.0)
+        np.maximum(result[around.place], disc, out=result[around.place])
     return result
 
 
@@ -124,14 +122,6 @@ def _particle(severity: float, random: np.random.Generator, low: float, high: fl
     return Flaw(absorption=depth * shape, relief=shape * _scale(severity, 0.2, 1.6))
 
 
-def _particle_upper(severity: float, random: np.random.Generator) -> Flaw:
-    return _particle(severity, random, 470.0, 600.0)
-
-
-def _particle_liquid(severity: float, random: np.random.Generator) -> Flaw:
-    return _particle(severity, random, 690.0, 1010.0)
-
-
 def _spot(severity: float, random: np.random.Generator, low: float, high: float) -> Flaw:
     u, y = float(random.uniform(-84, 84)), float(random.uniform(low, high))
     shape = _blob(random, u, y, _scale(severity, 1.6, 14.0), 1.0)
@@ -140,14 +130,6 @@ def _spot(severity: float, random: np.random.Generator, low: float, high: float)
         satellite = _blob(random, u + near[0], y + near[1], _scale(severity, 0.9, 4.0), 1.0)
         shape = np.maximum(shape, satellite)
     return Flaw(absorption=_scale(severity, 0.3, 2.4) * shape)
-
-
-def _black_spot_upper(severity: float, random: np.random.Generator) -> Flaw:
-    return _spot(severity, random, 455.0, 575.0)
-
-
-def _black_spot_body(severity: float, random: np.random.Generator) -> Flaw:
-    return _spot(severity, random, 600.0, 980.0)
 
 
 def _burn(severity: float, random: np.random.Generator, low: float, high: float) -> Flaw:
@@ -165,14 +147,6 @@ def _burn(severity: float, random: np.random.Generator, low: float, high: float)
     return Flaw(absorption=strength * (0.55 * cloud + heart), relief=relief)
 
 
-def _burn_lower(severity: float, random: np.random.Generator) -> Flaw:
-    return _burn(severity, random, 935.0, 1030.0)
-
-
-def _burn_body(severity: float, random: np.random.Generator) -> Flaw:
-    return _burn(severity, random, 590.0, 860.0)
-
-
 def _scratch(
     severity: float, random: np.random.Generator, reach: float, rows: tuple[float, float]
 ) -> Flaw:
@@ -186,14 +160,6 @@ def _scratch(
     burr = _along(path + np.array([[1.8], [0.9]]), width * 0.6)
     depth = _scale(severity, 0.55, 5.0)
     return Flaw(relief=depth * (0.5 * burr - groove), absorption=0.12 * severity * groove)
-
-
-def _scratch_neck(severity: float, random: np.random.Generator) -> Flaw:
-    return _scratch(severity, random, 22.0, (372.0, 440.0))
-
-
-def _scratch_body(severity: float, random: np.random.Generator) -> Flaw:
-    return _scratch(severity, random, 80.0, (540.0, 960.0))
 
 
 def _deformation_lower_body(severity: float, random: np.random.Generator) -> Flaw:
@@ -244,14 +210,6 @@ def _bump(
         right=outline if u > 0 else nothing,
         relief=np.asarray(relief, np.float32),
     )
-
-
-def _bump_neck(severity: float, random: np.random.Generator) -> Flaw:
-    return _bump(severity, random, (385.0, 440.0), 35.0)
-
-
-def _bump_cap(severity: float, random: np.random.Generator) -> Flaw:
-    return _bump(severity, random, (296.0, 338.0), 39.0)
 
 
 def _laser_cut(severity: float, random: np.random.Generator) -> Flaw:
@@ -307,20 +265,20 @@ def _emboss_smeared(severity: float, random: np.random.Generator) -> Flaw:
 
 
 _MAKERS: Final[dict[str, Callable[[float, np.random.Generator], Flaw]]] = {
-    "particle_upper": _particle_upper,
-    "particle_liquid": _particle_liquid,
+    "particle_upper": partial(_particle, low=470.0, high=600.0),
+    "particle_liquid": partial(_particle, low=690.0, high=1010.0),
     "foam": _foam,
     "deformation_lower_body": _deformation_lower_body,
     "deformation_neck": _deformation_neck,
-    "black_spot_upper": _black_spot_upper,
-    "black_spot_body": _black_spot_body,
-    "burn_lower": _burn_lower,
-    "burn_body": _burn_body,
-    "scratch_neck": _scratch_neck,
-    "scratch_body": _scratch_body,
+    "black_spot_upper": partial(_spot, low=455.0, high=575.0),
+    "black_spot_body": partial(_spot, low=600.0, high=980.0),
+    "burn_lower": partial(_burn, low=935.0, high=1030.0),
+    "burn_body": partial(_burn, low=590.0, high=860.0),
+    "scratch_neck": partial(_scratch, reach=22.0, rows=(372.0, 440.0)),
+    "scratch_body": partial(_scratch, reach=80.0, rows=(540.0, 960.0)),
     "laser_cut": _laser_cut,
-    "bump_neck": _bump_neck,
-    "bump_cap": _bump_cap,
+    "bump_neck": partial(_bump, rows=(385.0, 440.0), reach=35.0),
+    "bump_cap": partial(_bump, rows=(296.0, 338.0), reach=39.0),
     "underfill": _underfill,
     "emboss_missing": _emboss_missing,
     "emboss_smeared": _emboss_smeared,

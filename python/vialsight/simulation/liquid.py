@@ -19,6 +19,7 @@ from vialsight.simulation.product import (
     PITCH,
     PIXELS_PER_MM,
     Float,
+    disc_around,
     vial_columns,
 )
 
@@ -40,6 +41,8 @@ class Vessel:
         self._width = np.maximum(plastic.inner.left, plastic.inner.right)
         at_rest = np.zeros(PITCH)
         self.volume = self._volume(at_rest + fill_level, _CLIMB_AT_REST)
+        # Where the search for the level begins at every frame.
+        self._level_at_rest = float(np.searchsorted(-self._below.sum(axis=1), -self.volume))
 
     def water(self, state: LiquidState) -> Float:
         """Return the liquid along the line of sight, (FRAME_HEIGHT, PITCH) pixels.
@@ -65,7 +68,7 @@ class Vessel:
 
     def _level(self, shape: np.ndarray, climb: float) -> float:
         """Solve volume(level) = filled volume; a few Newton steps, the function is near linear."""
-        level = self._guess
+        level = self._level_at_rest
         for _ in range(12):
             rows = (level + shape).clip(_TOP, CAVITY_BOTTOM)
             missing = self.volume - self._volume(rows, climb)
@@ -74,11 +77,6 @@ class Vessel:
             if abs(missing) < 1e-4 * self.volume:
                 break
         return float(level)
-
-    @property
-    def _guess(self) -> float:
-        rows = self._below.sum(axis=1)
-        return float(np.searchsorted(-rows, -self.volume))
 
     def _volume(self, surface: np.ndarray, climb: float) -> float:
         """Liquid under a surface (PITCH,) in cubic pixels."""
@@ -131,35 +129,15 @@ class Vessel:
         np.maximum(region, part * cavity, out=region)
 
 
-def _window(u: float, y: float, radius: float) -> tuple[slice, slice] | None:
-    """Rows and columns of a disc's square inside the map."""
-    column = u + PITCH / 2 - 0.5
-    top, bottom = int(np.floor(y - radius)), int(np.ceil(y + radius)) + 1
-    left, right = int(np.floor(column - radius)), int(np.ceil(column + radius)) + 1
-    top, left = max(top, 0), max(left, 0)
-    bottom, right = min(bottom, FRAME_HEIGHT), min(right, PITCH)
-    if top >= bottom or left >= right:
-        return None
-    return slice(top, bottom), slice(left, right)
-
-
-def _squared_distance(
-    rows: slice, columns: slice, u: float, y: float, stretch: float = 1.0
-) -> np.ndarray:
-    down = (np.arange(rows.start, rows.stop) - y) / stretch
-    across = np.arange(columns.start, columns.stop) - (u + PITCH / 2 - 0.5)
-    return np.asarray(down[:, None] ** 2 + across[None, :] ** 2)
-
-
 def _add_droplets(water: Float, fraction: Float, cavity: Float, drops: DropletState) -> None:
     """Spherical caps on the wall, where there is no liquid already."""
     for u, y, radius, stretch, contact in zip(
         drops.u, drops.y, drops.radius, drops.stretch, drops.contact, strict=True
     ):
-        place = _window(u, y, radius * stretch)
-        if place is None:
+        disc = disc_around(u, y, radius * stretch)
+        if disc is None:
             continue
-        squared = _squared_distance(*place, u, y, stretch)
+        place, squared = disc.place, (disc.down / stretch) ** 2 + disc.across**2
         height = contact * radius
         sphere = (radius**2 + height**2) / (2 * height)
         cap = np.sqrt(np.maximum(sphere**2 - squared, 0.0)) - (sphere - height)
@@ -172,10 +150,10 @@ def _add_bubbles(water: Float, cavity: Float, bubbles: BubbleState, level: float
     for u, y, radius, floating in zip(
         bubbles.u, bubbles.y, bubbles.radius, bubbles.floating, strict=True
     ):
-        place = _window(u, y + level, radius)
-        if place is None:
+        disc = disc_around(u, y + level, radius)
+        if disc is None:
             continue
-        squared = _squared_distance(*place, u, y + level)
+        place, squared = disc.place, disc.down**2 + disc.across**2
         sphere = 2.0 * np.sqrt(np.maximum(radius**2 - squared, 0.0))
         there = water[place]
         air = np.minimum(sphere, there)

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain, repeat
-from types import TracebackType
 from typing import Final, Protocol
 
 import numpy as np
@@ -112,13 +111,8 @@ class LiveLine:
     def __enter__(self) -> "LiveLine":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._pool.__exit__(kind, error, trace)
+    def __exit__(self, *exception: object) -> None:
+        self._pool.__exit__(*exception)
 
     def __iter__(self) -> Iterator[LiveStrip]:
         return self._strips
@@ -207,5 +201,4 @@ def _wait_until(clock: LineClock, moment: float) -> None:
 
 
 def _render(task: RunTask) -> npt.NDArray[np.uint8]:
-    images, _ = render_pictures(task)
-    return np.stack(images)
+    return np.stack(render_pictures(task))

@@ -131,6 +131,30 @@ def vial_columns() -> Float:
     return np.asarray(np.arange(PITCH) - (PITCH / 2 - 0.5), np.float32)
 
 
+@dataclass(frozen=True)
+class Disc:
+    """The pixels of a vial's window around a point: where, and how far down and across, each."""
+
+    place: tuple[slice, slice]
+    down: np.ndarray  # (rows, 1)
+    across: np.ndarray  # (1, columns)
+
+
+def disc_around(u: float, y: float, radius: float) -> Disc | None:
+    """Return the square within `radius` of a point of the vial; None when it lies outside."""
+    column = u + PITCH / 2 - 0.5
+    top, bottom = max(int(np.floor(y - radius)), 0), int(np.ceil(y + radius)) + 1
+    left, right = max(int(np.floor(column - radius)), 0), int(np.ceil(column + radius)) + 1
+    bottom, right = min(bottom, FRAME_HEIGHT), min(right, PITCH)
+    if top >= bottom or left >= right:
+        return None
+    return Disc(
+        place=(slice(top, bottom), slice(left, right)),
+        down=(np.arange(top, bottom) - y)[:, None],
+        across=(np.arange(left, right) - column)[None, :],
+    )
+
+
 def bfs_layout(patch_size: int = BOX) -> Layout:
     """Return the layout of the simulated strip: 5 vials of 4 regions, boxes of 256×256 pixels.
 

@@ -73,18 +73,17 @@ def run_tasks(plan: SetPlan) -> tuple[RunTask, ...]:
     )
 
 
-def render_pictures(task: RunTask, *, with_masks: bool = False) -> tuple[list[Image8], list[Mask]]:
-    """Render the images of `task.pictures`, uint8 (H,W), and the masks of its frames, if any."""
-    rendered = render_run(task.strip, task.run, task.frames, with_masks=with_masks)
-    images = list(rendered.frames)
-    if task.rank_images:
-        images += rank_images(rendered.frames)
-    return images, [] if rendered.masks is None else list(rendered.masks)
+def render_pictures(task: RunTask) -> list[Image8]:
+    """Render the images of `task.pictures`, uint8 (H,W) each, without masks."""
+    rendered = render_run(task.strip, task.run, task.frames, with_masks=False)
+    return _pictures(task, rendered.frames)
 
 
 def encode_run(task: RunTask) -> EncodedRun:
     """Render a run and encode its images (8-bit) and masks (1-bit) as PNG."""
-    images, masks = render_pictures(task, with_masks=True)
+    rendered = render_run(task.strip, task.run, task.frames)
+    images = _pictures(task, rendered.frames)
+    masks = () if rendered.masks is None else rendered.masks
     names = [name for _, name in task.pictures]
     return EncodedRun(
         {name: _png(image, _IMAGE_OPTIONS) for name, image in zip(names, images, strict=True)},
@@ -97,6 +96,11 @@ def write_run(task: RunTask, encoded: EncodedRun, out: Path) -> None:
     if encoded.masks and not (masks := out / "masks" / task.folder).exists():
         _write_folder(masks, encoded.masks)
     _write_folder(out / "images" / task.folder, encoded.images)
+
+
+def _pictures(task: RunTask, frames: Image8) -> list[Image8]:
+    """Frames uint8 (n,H,W), and the rank images where the task has them."""
+    return [*frames, *rank_images(frames)] if task.rank_images else list(frames)
 
 
 def _write_folder(path: Path, files: Mapping[str, bytes]) -> None:

@@ -2,13 +2,11 @@
 
 import csv
 import errno
-import fcntl
 import io
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -135,23 +133,16 @@ def claimed(out: Path) -> Iterator[None]:
     if out.exists() and not out.is_dir():
         raise SimulationError(f"{out} is a file; give --out a folder")
     made = not out.exists()
-    with disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        _lock(descriptor, out)
-        yield
-    finally:
-        if made and not any(out.iterdir()):
-            out.rmdir()
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, out: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise SimulationError(f"another process is writing into {out}; wait for its end") from error
+    taken = SimulationError(f"another process is writing into {out}; wait for its end")
+    with ExitStack() as stack:
+        with disk_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(atomic.held_folder(out, taken))
+        try:
+            yield
+        finally:
+            if made and not any(out.iterdir()):
+                out.rmdir()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from vialsight.data import Group, needed_bytes, plan_shards, write_shards
+from vialsight.data import Group, needed_bytes, plan_shards, unfinished_shards, write_shards
 from vialsight.simulation.plan import SetPlan
 from vialsight.simulation.runs import RunTask, render_pictures, run_tasks
 from vialsight.simulation.setfolder import (
@@ -30,8 +30,7 @@ class RenderImages:
 
     def __call__(self) -> Sequence[npt.NDArray[np.uint8]]:
         """Return uint8 (H,W), one per picture of the run."""
-        images, _ = render_pictures(self.task)
-        return images
+        return render_pictures(self.task)
 
 
 def set_groups(plan: SetPlan) -> list[Group]:
@@ -63,7 +62,7 @@ def write_set_shards(
         folder.check()
         if folder.complete:
             return False
-        tasks = [task for task in plan_shards(out, folder.layout, groups) if not task.note.exists()]
+        tasks = unfinished_shards(plan_shards(out, folder.layout, groups))
         images = sum(task.images for task in tasks)
         announce(folder, images=images, need=needed_bytes(tasks), say=say)
         folder.begin()

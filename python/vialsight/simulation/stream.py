@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vialsight.data.pixels import Normaliser, Patches, Pixels, cut_patches
+from vialsight.data.pixels import Normaliser, Patches, Pixels, check_indices, cut_patches
 from vialsight.errors import DataError, SimulationError
 from vialsight.simulation.plan import SetPlan
 from vialsight.simulation.product import bfs_layout
@@ -43,8 +43,7 @@ class Submits(Protocol):
 def render_block(task: BlockTask) -> Pixels:
     """Return the patches of a run (n·V·R,P,P): images, then vials, then regions."""
     layout = bfs_layout(task.patch_size)
-    images, _ = render_pictures(task.run)
-    return np.concatenate([cut_patches(image, layout) for image in images])
+    return np.concatenate([cut_patches(image, layout) for image in render_pictures(task.run)])
 
 
 class RenderedPatches:
@@ -90,8 +89,7 @@ class RenderedPatches:
         Waits for blocks that are not rendered yet. Raises IndexError for an index outside
         [0, len), SimulationError when a rendering process was lost.
         """
-        if len(indices) and (indices.min() < 0 or indices.max() >= len(self)):
-            raise IndexError(f"indices must be in [0, {len(self)}); got up to {indices.max()}")
+        check_indices(indices, len(self))
         result = np.empty((len(indices), self.patch_size, self.patch_size), np.float32)
         blocks, places = np.divmod(indices, self.block_patches or 1)
         for block in np.unique(blocks):
