@@ -1,8 +1,10 @@
 """The k-of-n rule and sample sizes against exact sums, scipy, statsmodels and published values."""
 
 import math
+import re
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,16 @@ from vialsight.statistics.characteristic import (
     strips_for_halfwidth,
     strips_without_error,
 )
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "knapp.md"
+
+
+def table_under(header: str) -> list[list[str]]:
+    """Rows of the page's table with this first line."""
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    rows = lines[lines.index(header) + 2 :]
+    end = next(i for i, line in enumerate(rows) if not line.startswith("|"))
+    return [re.findall(r"[^|\s]+", row) for row in rows[:end]]
 
 
 def exact_sum(p: Fraction, agree: int, runs: int) -> float:
@@ -55,6 +67,33 @@ class TestRule:
         assert detection_for(end) == pytest.approx(end, abs=1e-9)
 
 
+class TestPage:
+    def test_characteristic(self) -> None:
+        for p, passing in table_under("| p of one run | passes 7 of 10 |"):
+            assert f"{exact_sum(Fraction(p), 7, 10):.3f}" == passing
+
+    def test_strips(self) -> None:
+        for rate, errorless, *sizes in table_under(
+            "| rate | all detected | ± 0.05 | ± 0.02 | ± 0.01 |"
+        ):
+            n = int(errorless)
+            assert float(rate) ** n <= 0.05 < float(rate) ** (n - 1)
+            for halfwidth, size in zip((0.05, 0.02, 0.01), sizes, strict=True):
+                reaches = [wilson_reach(float(rate), int(size) - less) for less in (0, 1)]
+                assert reaches[0] <= halfwidth < reaches[1]
+
+    def test_containers(self) -> None:
+        for s, *sizes in table_under("| s | margin 0.05 | margin 0.10 |"):
+            for margin, size in zip((0.05, 0.10), sizes, strict=True):
+                quantiles = norm.ppf(0.975) + norm.ppf(0.8)
+                assert math.ceil((quantiles * float(s) / margin) ** 2) == int(size)
+
+
+def wilson_reach(rate: float, strips: int) -> float:
+    low, high = proportion_confint(rate * strips, strips, method="wilson")
+    return max(rate - low, high - rate)
+
+
 class TestStripsWithoutError:
     @pytest.mark.parametrize(
         ("rate", "confidence", "strips"),
@@ -74,11 +113,7 @@ class TestStripsForHalfwidth:
     @pytest.mark.parametrize("rate", [0.0, 0.5, 0.95, 1.0])
     @pytest.mark.parametrize("halfwidth", [0.02, 0.05, 0.3])
     def test_is_the_smallest(self, rate: float, halfwidth: float) -> None:
-        def inside(n: int) -> bool:
-            low, high = proportion_confint(rate * n, n, method="wilson")
-            return max(rate - low, high - rate) <= halfwidth
-
-        expected = next(n for n in range(1, 10_000) if inside(n))
+        expected = next(n for n in range(1, 10_000) if wilson_reach(rate, n) <= halfwidth)
         assert strips_for_halfwidth(rate, halfwidth) == expected
 
 
