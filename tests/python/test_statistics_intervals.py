@@ -81,6 +81,11 @@ class TestPercentileInterval:
         assert percentile_interval(np.array([0.5, np.nan, np.nan])) is None
         assert percentile_interval(np.empty(0)) is None
 
+    def test_without_width(self) -> None:
+        assert percentile_interval(np.ones(50)) == (1.0, 1.0)
+        assert percentile_interval(np.ones(50), flat=False) is None
+        assert percentile_interval(np.arange(1001.0), flat=False) == pytest.approx((25, 975))
+
 
 class TestProportionInterval:
     def test_one_unit_per_strip_is_wilson(self) -> None:

@@ -56,18 +56,20 @@ def resampled_strips(
     return draws
 
 
-def percentile_interval(values: npt.NDArray[np.float64]) -> Interval | None:
+def percentile_interval(values: npt.NDArray[np.float64], *, flat: bool = True) -> Interval | None:
     """Percentile interval of bootstrap replicates float (B,) at CONFIDENCE.
 
     NaN marks replicates in which the figure does not exist; they are left out, and where fewer
-    than half remain there is no interval. Source: Efron 1979, Annals of Statistics 7:1-26.
+    than half remain there is no interval. Without `flat`, none either where it has no width: from
+    one strip, or without any error, all replicates are equal, which must not be read as certainty.
+    Source: Efron 1979, Annals of Statistics 7:1-26.
     """
     kept = values[~np.isnan(values)]
     if kept.size == 0 or 2 * kept.size < values.size:
         return None
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(kept, [tail, 1 - tail])
-    return float(low), float(high)
+    return (float(low), float(high)) if flat or low < high else None
 
 
 def proportion_interval(
@@ -89,10 +91,8 @@ def proportion_interval(
     count, total = int(hits.sum()), int(totals.sum())
     if total == 0 or totals.max() <= 1:
         return wilson(count, total)
-    interval = percentile_interval(_ratios(draws @ hits, draws @ totals))
-    if interval is None or interval[0] == interval[1]:
-        return wilson_at(count / total, int(np.count_nonzero(totals)))
-    return interval
+    interval = percentile_interval(_ratios(draws @ hits, draws @ totals), flat=False)
+    return interval or wilson_at(count / total, int(np.count_nonzero(totals)))
 
 
 def _ratios(

@@ -119,8 +119,7 @@ def pixel_interval(
 
     None where it does not exist, or has no width (one strip, no error): it would claim certainty.
     """
-    interval = percentile_interval(_replicates(counts, region, draws.astype(np.float64)))
-    return None if interval is None or interval[0] == interval[1] else interval
+    return percentile_interval(_replicates(counts, region, draws.astype(np.float64)), flat=False)
 
 
 def per_region_overlap(counts: PixelCounts, region: int | None, limit: float = 0.3) -> float | None:
