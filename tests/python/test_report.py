@@ -1,108 +1,325 @@
-"""Report files hold what the evaluation found, and the page needs nothing else."""
+"""The page shows what was found, needs nothing else, and says what is missing."""
 
-import csv
+import dataclasses
+import html
 import html.parser
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from report_support import REGIONS, evidence_of, findings_of
 
 from vialsight.errors import DataError
-from vialsight.measures import Evaluation, Outcomes, StripResult, measure
-from vialsight.report import write_report
+from vialsight.evidence import Evidence
+from vialsight.findings import Findings
+from vialsight.report import report_values, tables, write_page
+from vialsight.report import text as texts
+from vialsight.report.decisions import decision_tables
+from vialsight.report.figures import drift, histogram, roc
 
 
-@pytest.fixture
-def evaluation() -> Evaluation:
-    scores = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
-    defective = np.array([False, False, True, True])
-    units = [
-        Outcomes(unit=name, scores=scores, defective=defective, rejected=scores > 0.25)
-        for name in ("<cell>", "vial", "strip")
-    ]
-    units[0] = Outcomes(
-        unit="<cell>",
-        scores=np.tile(scores, 2),
-        defective=np.tile(defective, 2),
-        rejected=np.tile(scores > 0.35, 2),
-    )
-    strips = tuple(
-        StripResult(
-            product=f"<p{i}>",
-            run=1,
-            defective=bool(defective[i]),
-            accepted=i != 3,
-            reason="none" if i != 3 else "defect",
-            score=float(scores[i]),
-        )
-        for i in range(4)
-    )
-    identity = {
-        "bundle": "b & c",
-        "bundle_sha256": "f" * 64,
-        "level": "strip",
-        "thresholds": {"<cell>": 0.35},
-    }
-    measures = tuple(measure(unit) for unit in units)
-    return Evaluation(identity=identity, measures=measures, outcomes=tuple(units), strips=strips)
+@dataclasses.dataclass(frozen=True)
+class Report:
+    evidence: Evidence
+    findings: Findings
+    page: str
 
 
-class _Links(html.parser.HTMLParser):
-    def __init__(self) -> None:
+def written(evidence: Evidence, findings: Findings) -> Report:
+    write_page(evidence, findings, evidence.folder)
+    page = (evidence.folder / "report.html").read_text("utf-8")
+    return Report(evidence, findings, page)
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """24 strips in 10 runs, with names that must be escaped."""
+    evidence = evidence_of(tmp_path_factory.mktemp("kit"), names="S<{:03d}>&")
+    return written(evidence, findings_of(evidence))
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """60 products of one patch, seen once: no runs, defects, masks or manual results."""
+    folder = tmp_path_factory.mktemp("cells")
+    one_patch = {"vials": 1, "regions": ("cell",), "frames": 1, "runs": 1}
+    evidence = evidence_of(folder, strips=60, defective=20, with_defects=False, **one_patch)
+    evidence = dataclasses.replace(evidence, manual=(), margin=None, pictures=(), limitations=())
+    findings = dataclasses.replace(findings_of(evidence), run=None, pixels=(), limitations=())
+    return written(evidence, findings)
+
+
+class _Page(html.parser.HTMLParser):
+    """Tags, what they link to, ids, and the cells of every row."""
+
+    def __init__(self, page: str) -> None:
         super().__init__()
         self.tags: list[str] = []
-        self.loaded: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.rows: list[list[str]] = []
+        self._in_cell = False
+        self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        self.loaded += [v for k, v in attrs if k in ("src", "href") and v and not v.startswith("#")]
+        values = dict(attrs)
+        self.links += [values[k] or "" for k in ("src", "href", "xlink:href") if k in values]
+        self.ids += [values["id"] or ""] if "id" in values else []
+        if tag == "tr":
+            self.rows.append([])
+        self._in_cell = self._in_cell or tag in ("td", "th")
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        elif self._in_cell:
+            self.rows[-1][-1] += " "
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_cell = self._in_cell and tag not in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        if self._in_cell:
+            self.rows[-1][-1] += data
 
 
-def test_json_holds_all(evaluation: Evaluation, tmp_path: Path) -> None:
-    write_report(evaluation, tmp_path / "report")
-    report = json.loads((tmp_path / "report" / "report.json").read_text())
-    assert report["identity"]["bundle_sha256"] == "f" * 64
-    assert [row["unit"] for row in report["measures"]] == ["<cell>", "vial", "strip"]
-    assert report["measures"][2]["detected"] == 2
-    assert report["strips"][3] == {
-        "product": "<p3>", "run": 1, "defective": True, "accepted": False, "reason": "defect",
-        "score": pytest.approx(0.4),
-    }  # fmt: skip
+def test_page_needs_nothing_else(kit: Report) -> None:
+    page = _Page(kit.page)
+    assert {"script", "link", "iframe", "object", "base", "form"}.isdisjoint(page.tags)
+    assert [link[:40] for link in page.links if not link.startswith(("data:image/", "#"))] == []
+    assert not re.search(r"@import|url\((?!#)", kit.page)
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    assert f'http-equiv="Content-Security-Policy" content="{policy}"' in kit.page
 
 
-def test_csv_holds_integer_counts(evaluation: Evaluation, tmp_path: Path) -> None:
-    write_report(evaluation, tmp_path / "report")
-    with (tmp_path / "report" / "measures.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert rows[0]["nominal"] == "4"
-    assert rows[0]["detected"] == "2"
-    assert float(rows[0]["detection_rate"]) == 0.5
-    with (tmp_path / "report" / "strips.csv").open(newline="") as file:
-        assert [row["product"] for row in csv.DictReader(file)] == ["<p0>", "<p1>", "<p2>", "<p3>"]
+def test_anchors_lead_somewhere(kit: Report) -> None:
+    page = _Page(kit.page)
+    anchors = {link[1:] for link in page.links if link.startswith("#")}
+    assert anchors <= set(page.ids)
+    assert {"decisions", "knapp", "gallery", "identity", "glossary"} <= anchors
 
 
-def test_page_is_self_contained_and_escaped(evaluation: Evaluation, tmp_path: Path) -> None:
-    write_report(evaluation, tmp_path / "report")
-    page = (tmp_path / "report" / "report.html").read_text()
-    parser = _Links()
-    parser.feed(page)
-    assert parser.loaded == []
-    assert "script" not in parser.tags
-    assert parser.tags.count("svg") == 3
-    assert "<cell>" not in page
-    assert "&lt;p2&gt;" in page  # accepted though defective: among the wrong verdicts
-    assert "&lt;p3&gt;" not in page
+def test_names_are_escaped(kit: Report) -> None:
+    assert "S<0" not in kit.page
+    assert html.escape(kit.evidence.pictures[0].product) in kit.page
+    assert "<7>" not in kit.page
+    assert "line &lt;7&gt; &amp; co" in kit.page
 
 
-def test_equal_evaluations_give_equal_pages(evaluation: Evaluation, tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        write_report(evaluation, tmp_path / name)
-    one, two = (tmp_path / name / "report.html" for name in ("one", "two"))
-    assert one.read_bytes() == two.read_bytes()
+def test_same_input_gives_same_bytes(kit: Report, tmp_path: Path) -> None:
+    write_page(kit.evidence, kit.findings, tmp_path)
+    assert (tmp_path / "report.html").read_text("utf-8") == kit.page
 
 
-def test_existing_folder_is_kept(evaluation: Evaluation, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="exists; choose another name"):
-        write_report(evaluation, tmp_path)
+def test_kit_has_every_kind_of_error(kit: Report) -> None:
+    """What the other tests look at exists."""
+    purposes = [picture.purpose for picture in kit.evidence.pictures]
+    assert {"miss", "false_reject", "sample"} == set(purposes)
+    assert kit.findings.run is not None
+    assert kit.findings.knapp is not None
+
+
+def test_confusion_holds_the_counts(kit: Report) -> None:
+    rows = _Page(kit.page).rows
+    found = kit.findings
+    assert found.run is not None
+    levels = [("patch", row) for row in found.patch] + [("strip", found.strip), ("run", found.run)]
+    for level, row in levels:
+        counts = (
+            row.detected,
+            row.defective - row.detected,
+            row.false_rejects,
+            row.nominal - row.false_rejects,
+        )
+        assert [row.unit, level, *(f"{count:,}" for count in counts)] in rows
+
+
+def test_tables_hold_rates_with_intervals(kit: Report) -> None:
+    strip = kit.findings.strip
+    (ours,) = (row for row in _Page(kit.page).rows if row[0] == "strip" and len(row) == 7)
+    low, high = strip.detection_rate_interval or (0, 0)
+    assert ours[1] == f"{strip.detected} of {strip.defective}"
+    assert ours[2] == f"{strip.false_rejects} of {strip.nominal}"
+    assert ours[3] == f"{strip.detection_rate:.4f} [{low:.4f},\N{NO-BREAK SPACE}{high:.4f}]"
+
+
+def test_summary_starts_with_integers(kit: Report) -> None:
+    strip = kit.findings.strip
+    detected = (
+        f"{strip.detected} of {strip.defective} inspections of defective strips were rejected"
+    )
+    rejected = (
+        f"{strip.false_rejects} of {strip.nominal} inspections of nominal strips were rejected"
+    )
+    assert kit.page.index(detected) < kit.page.index(rejected) < kit.page.index("Table 1")
+
+
+def test_every_limitation_is_shown_once(kit: Report) -> None:
+    for sentence in (*kit.evidence.limitations, *kit.findings.limitations):
+        assert kit.page.count(sentence) == 1
+
+
+def test_every_picture_is_embedded_with_its_caption(kit: Report) -> None:
+    assert kit.page.count('<img src="data:image/webp;base64,') == len(kit.evidence.pictures)
+    for title, purpose in (("accepted", "miss"), ("rejected", "false_reject")):
+        number = sum(picture.purpose == purpose for picture in kit.evidence.pictures)
+        assert f"but {title} ({number})</h3>" in kit.page
+    picture = kit.evidence.pictures[0]
+    place = f"run {picture.run}, frame {picture.frame}, vial {picture.vial}, {picture.region}: φ "
+    assert f"{place}{picture.score:.6f}" in kit.page
+
+
+def test_many_pictures_are_grouped_and_closed(kit: Report, cells: Report) -> None:
+    rejects = [p for p in kit.evidence.pictures if p.purpose == "false_reject"]
+    many = tuple(rejects[k % len(rejects)] for k in range(25))
+    folder = kit.evidence.folder
+    evidence = dataclasses.replace(cells.evidence, pictures=many, folder=folder)
+    write_page(evidence, cells.findings, cells.evidence.folder)
+    page = (cells.evidence.folder / "report.html").read_text("utf-8")
+    assert page.count("<details>") == len({picture.product for picture in many})
+
+
+def test_picture_that_is_missing_is_named(kit: Report, tmp_path: Path) -> None:
+    evidence = dataclasses.replace(kit.evidence, folder=tmp_path)
+    with pytest.raises(DataError, match=r"_\d+\.webp: expected a picture of the evaluation"):
+        write_page(evidence, kit.findings, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_picture_that_is_broken_is_named(kit: Report, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    picture = kit.evidence.pictures[0]
+    (tmp_path / "pictures" / picture.file).write_bytes(b"RIFF\x04\x00\x00\x00WEBP")
+    evidence = dataclasses.replace(kit.evidence, folder=tmp_path, pictures=(picture,))
+    with pytest.raises(DataError, match=re.escape(picture.file)):
+        write_page(evidence, kit.findings, tmp_path)
+
+
+def test_identity_is_complete(kit: Report) -> None:
+    rows = _Page(kit.page).rows
+    assert ["machine.cpu", "Xeon E-2278GE"] in rows
+    assert ["bundle_sha256", "3f" * 32] in rows
+    assert ["config.regions", "flag, bottom"] in rows
+
+
+def test_parts_that_are_missing_are_stated(cells: Report) -> None:
+    for sentence in (
+        "There is no run level",
+        "no figures by class and severity",
+        "no pixel measures",
+        "There is no Knapp study",
+        "No nominal strip was rejected.",
+        "No samples were drawn.",
+        "this product has other regions",
+        "Each product is one patch",
+    ):
+        assert sentence in cells.page
+    assert "operating characteristic" not in cells.page.lower()
+    assert "paper</th>" not in cells.page
+
+
+def test_missing_pictures_are_not_taken_for_no_errors(cells: Report) -> None:
+    """A strip was missed but no picture of it was kept: the gallery does not say "none"."""
+    assert cells.findings.strip.detected < cells.findings.strip.defective
+    assert "No defective strip was accepted." not in cells.page
+    assert "pictures of them were not kept" in cells.page
+
+
+def test_one_patch_has_no_vial_row(cells: Report) -> None:
+    units = [row[0] for row in _Page(cells.page).rows]
+    assert "vial" not in units
+    assert units.count("cell") >= 3
+
+
+def test_region_of_one_class_has_no_roc(cells: Report) -> None:
+    nominal = dataclasses.replace(
+        cells.evidence, truth=np.zeros_like(cells.evidence.truth), defective=np.zeros(60, bool)
+    )
+    assert roc(nominal, 0) is None
+    page = written(nominal, cells.findings).page
+    assert "cell has no ROC: it needs nominal and defective patches." in page
+
+
+def test_scores_that_are_not_finite_are_counted(cells: Report) -> None:
+    scores = cells.evidence.scores.copy()
+    scores[:3] = np.nan
+    broken = dataclasses.replace(cells.evidence, scores=scores)
+    assert "3 scores were not finite and are not drawn." in written(broken, cells.findings).page
+
+
+def test_scores_that_are_all_equal_can_be_drawn(cells: Report) -> None:
+    equal = dataclasses.replace(cells.evidence, scores=np.full_like(cells.evidence.scores, 0.5))
+    for paint in (histogram, drift, roc):
+        assert "<svg" in str(paint(equal, 0))
+
+
+def test_drift_draws_one_dot_per_inspection(kit: Report) -> None:
+    """A dot is a stroke without length: its two coordinates are equal."""
+    path = re.compile(r"M ([\d.]+ [\d.]+)\s*L \1\b")
+    assert len(path.findall(drift(kit.evidence, 0))) == len(kit.evidence.products)
+
+
+def test_values_are_plain_json(kit: Report) -> None:
+    values = report_values(kit.evidence, kit.findings)
+    again = json.loads(json.dumps(values, allow_nan=False))
+    assert again["strip"]["detected"] == kit.findings.strip.detected
+    assert again["identity"] == kit.evidence.identity
+    assert again["rule"] == {"agree": 7, "runs": 10}
+    assert again["thresholds"]["run"] == list(kit.evidence.thresholds["run"])
+    assert again["inspections"] == 240
+    assert again["strips"] == 24
+
+
+def test_tables_are_flat(kit: Report) -> None:
+    found = tables(kit.findings)
+    names = ["measures", "classes", "pixels", "latency", "drift", "knapp"]
+    assert list(found) == [f"{name}.csv" for name in names]
+    for rows in found.values():
+        assert len({tuple(row) for row in rows}) == 1
+        assert all(not isinstance(v, dict | list | tuple) for row in rows for v in row.values())
+    measures = found["measures.csv"]
+    assert [row["level"] for row in measures] == ["patch"] * 5 + ["strip", "run"]
+    low, high = kit.findings.strip.accuracy_interval or (0, 0)
+    assert (measures[5]["accuracy_low"], measures[5]["accuracy_high"]) == (low, high)
+    assert "accuracy_interval" not in measures[5]
+
+
+def test_parts_that_are_missing_have_no_table(cells: Report) -> None:
+    assert list(tables(cells.findings)) == ["measures.csv", "latency.csv", "drift.csv"]
+
+
+def test_paper_stands_beside_the_right_unit(kit: Report) -> None:
+    rows = decision_tables(kit.evidence, kit.findings)
+    assert rows.compared
+    for row in rows.patch:
+        assert row.published is not None
+        assert row.published.unit == row.ours.unit
+    assert kit.page.count("not a like-for-like comparison") == 1
+
+
+def test_page_of_a_full_kit_is_small(tmp_path: Path) -> None:
+    evidence = evidence_of(tmp_path, strips=261, defective=141, picture_limit=0)
+    findings = findings_of(evidence)
+    page = written(evidence, findings).page
+    assert len(evidence.products) == 2610
+    assert evidence.regions == REGIONS
+    assert len(page.encode()) < 3e6
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0, "0.0"), (1.0, "100.0"), (0.9999, "99.99"), (0.00012, "0.01"), (0.967, "96.7")],
+)
+def test_percent_never_rounds_to_all_or_none(share: float, text: str) -> None:
+    assert texts.percent(share) == f"{text}\N{NO-BREAK SPACE}%"
+
+
+def test_small_p_value_is_a_bound() -> None:
+    assert texts.probability(3e-7) == "< 0.0001"
+    assert texts.probability(0.04567) == "0.0457"
+
+
+def test_nested_identity_is_flattened_in_order() -> None:
+    value = {"b": {"x": [1, 2], "y": None}, "a": "text", "c": []}
+    assert texts.flat(value) == [("b.x", "1, 2"), ("b.y", "–"), ("a", "text"), ("c", "–")]

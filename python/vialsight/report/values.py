@@ -1,0 +1,71 @@
+"""The figures of a report for machines: plain JSON values, and flat rows for CSV files."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from vialsight.evidence import Evidence
+from vialsight.findings import Findings, Measures
+
+Row = dict[str, Any]
+
+
+def report_values(evidence: Evidence, findings: Findings) -> dict[str, Any]:
+    """Return identity, thresholds, rule and every figure as plain JSON values."""
+    return {
+        "identity": evidence.identity,
+        "regions": list(evidence.regions),
+        "thresholds": {level: list(values) for level, values in evidence.thresholds.items()},
+        "rule": asdict(evidence.rule),
+        "inspections": len(evidence.products),
+        "strips": len(set(evidence.products)),
+        "margin": evidence.margin,
+        "limitations": limitations(evidence, findings),
+        **{key: value for key, value in asdict(findings).items() if key != "limitations"},
+    }
+
+
+def limitations(evidence: Evidence, findings: Findings) -> list[str]:
+    """Return what the data did not allow, each sentence once, in order."""
+    return list(dict.fromkeys((*evidence.limitations, *findings.limitations)))
+
+
+def tables(findings: Findings) -> dict[str, list[Row]]:
+    """Return the rows of each CSV file by its name; intervals are two columns, _low and _high.
+
+    A part that the data did not allow has no file.
+    """
+    run = () if findings.run is None else (findings.run,)
+    levels: list[tuple[str, Sequence[Measures]]] = [
+        ("patch", findings.patch),
+        ("strip", (findings.strip,)),
+        ("run", run),
+    ]
+    found: dict[str, list[Row]] = {
+        "measures.csv": [
+            {"level": level, **_flat_row(row)} for level, rows in levels for row in rows
+        ],
+        "classes.csv": [_flat_row(row) for row in findings.classes],
+        "pixels.csv": [_flat_row(row) for row in findings.pixels],
+        "latency.csv": [_flat_row(row) for row in findings.latency],
+        "drift.csv": [_flat_row(row) for row in findings.drift],
+        "knapp.csv": [] if findings.knapp is None else _containers(findings),
+    }
+    return {name: rows for name, rows in found.items() if rows}
+
+
+def _containers(findings: Findings) -> list[Row]:
+    assert findings.knapp is not None
+    return [_flat_row(row) for row in findings.knapp.containers]
+
+
+def _flat_row(row: Any) -> Row:
+    """Return the fields of a dataclass; every `…interval` becomes two columns."""
+    flat: Row = {}
+    for key, value in asdict(row).items():
+        if key.endswith("interval"):
+            name = key.removesuffix("_interval")
+            flat[f"{name}_low"], flat[f"{name}_high"] = (None, None) if value is None else value
+        else:
+            flat[key] = value
+    return flat

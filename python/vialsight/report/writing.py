@@ -1,0 +1,53 @@
+"""The files of a report, made from its evidence."""
+
+import csv
+import io
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from vialsight import atomic
+from vialsight.errors import DataError
+from vialsight.evidence import EVIDENCE_NAMES, PICTURES_FOLDER, Evidence, read_evidence
+from vialsight.findings import Findings, find
+from vialsight.report.page import write_page
+from vialsight.report.values import report_values, tables
+
+VALUES_NAME: Final = "report.json"
+
+
+def write_report(evidence: Evidence, findings: Findings, folder: Path) -> None:
+    """Write `report.html`, `report.json` and the CSV tables into an existing folder."""
+    atomic.write_json(folder / VALUES_NAME, report_values(evidence, findings))
+    for name, rows in tables(findings).items():
+        atomic.write_text(folder / name, _csv(rows))
+    write_page(evidence, findings, folder)
+
+
+def rebuild_report(folder: Path, out: Path) -> Findings:
+    """Compute a report anew from the evidence in `folder`, into a new folder `out`.
+
+    Nothing but the evidence is read, and the same evidence gives the same bytes. Raises DataError
+    when the evidence is incomplete or `out` exists.
+    """
+    evidence = read_evidence(folder)
+    findings = find(evidence)
+    try:
+        with atomic.new_folder(out) as target:
+            for name in EVIDENCE_NAMES:
+                if (folder / name).exists():
+                    shutil.copyfile(folder / name, target / name)
+            shutil.copytree(folder / PICTURES_FOLDER, target / PICTURES_FOLDER)
+            write_report(evidence, findings, target)
+    except (FileExistsError, FileNotFoundError) as error:
+        raise DataError(str(error)) from error
+    return findings
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    table = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,315 @@
+"""An evaluation made of random numbers: evidence and findings of any size, without a network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vialsight.data import DEFECTIVE, NOMINAL, UNKNOWN, KnownDefect
+from vialsight.evidence import PICTURES_FOLDER, STAGES, Evidence, Picture
+from vialsight.findings import (
+    ClassMeasures,
+    Drift,
+    Findings,
+    Latency,
+    Measures,
+    PixelMeasures,
+)
+from vialsight.statistics.drift import rank_correlation
+from vialsight.statistics.intervals import wilson
+from vialsight.statistics.knapp import KnappStudy, ManualResult, study
+from vialsight.statistics.ranking import auroc, average_precision, f1
+from vialsight.thresholds import RunRule
+
+REGIONS = ("flag", "top_body", "liquid_body", "bottom")
+THRESHOLDS = {
+    "patch": (0.0160, 0.0381, 0.0460, 0.0297),
+    "strip": (0.0172, 0.0402, 0.0478, 0.0311),
+    "run": (0.0165, 0.0390, 0.0469, 0.0304),
+}
+KINDS = ("chip_cap", "deformation_neck", "emboss_missing", "particle")
+PANEL = 96
+
+
+def evidence_of(
+    folder: Path,
+    *,
+    strips: int = 24,
+    defective: int = 10,
+    runs: int = 10,
+    frames: int = 3,
+    vials: int = 5,
+    regions: Sequence[str] = REGIONS,
+    with_defects: bool = True,
+    names: str = "S{:03d}",
+    picture_limit: int = 1000,
+    seed: int = 0,
+) -> Evidence:
+    """Strips of which the first `defective` have one defect each, of severities from 0 to 1."""
+    random = np.random.default_rng(seed)
+    products = [names.format(number) for number in range(1, strips + 1)]
+    defects = [
+        KnownDefect(
+            product=products[k],
+            kind=KINDS[k % len(KINDS)],
+            severity=round(float(random.uniform(0.05, 1.0)), 2),
+            vial=int(random.integers(vials)) + 1,
+        )
+        for k in range(defective)
+    ]
+    order = np.concatenate([random.permutation(strips) for _ in range(runs)])
+    levels = {level: values[: len(regions)] for level, values in THRESHOLDS.items()}
+    scores, truth = _scores(random, order, defects, (frames, vials, len(regions)))
+    accepted = ~(scores > np.array(levels["strip"], np.float32)).any(axis=(1, 2, 3))
+    times = {
+        "extract_s": random.gamma(40, 0.0002, len(order)),
+        "infer_s": random.gamma(60, 0.0052, len(order)),
+        "score_s": random.gamma(30, 0.0004, len(order)),
+    }
+    times["total_s"] = sum(times.values(), np.zeros(len(order)))
+    times["after_last_frame_s"] = times["total_s"] / frames
+    assert tuple(times) == STAGES
+    shares = np.where(np.arange(strips) < defective, 0.85, 0.04)
+    evidence = Evidence(
+        folder=folder,
+        identity=_identity(),
+        thresholds=levels,
+        rule=RunRule(),
+        regions=tuple(regions),
+        products=tuple(products[k] for k in order),
+        runs=np.repeat(np.arange(1, runs + 1), strips),
+        defective=order < defective,
+        accepted=accepted,
+        reasons=tuple("none" if good else "defect" for good in accepted),
+        scores=scores,
+        truth=truth,
+        times=times,
+        pixels=None,
+        defects=tuple(defects) if with_defects else (),
+        manual=tuple(
+            ManualResult(product=p, inspections=50, rejects=int(random.binomial(50, share)))
+            for p, share in zip(products, shares, strict=True)
+        ),
+        margin=0.05,
+        pictures=(),
+        limitations=("1 defective strip has no mask: its patches count in the strip tables only.",),
+    )
+    pictures = _pictures(evidence, random)[:picture_limit]
+    return Evidence(**{**vars(evidence), "pictures": pictures})
+
+
+def _scores(random, order, defects, shape):
+    vials, regions = shape[1:]
+    base = np.array(THRESHOLDS["patch"][:regions]) / 1.72
+    strip_effect = random.normal(0, 0.11, (order.max() + 1, 1, vials, regions))
+    drift = np.linspace(0, 0.12, len(order))[:, None, None, None]
+    noise = random.normal(0, 0.12, (len(order), *shape))
+    raise_by = np.zeros((len(order), *shape))
+    truth = np.full((len(order), *shape), NOMINAL, np.int8)
+    for k, defect in enumerate(defects):
+        where = (order == k, slice(None), defect.vial - 1, k % regions)
+        raise_by[where] = 0.35 + 2.6 * defect.severity
+        truth[where] = DEFECTIVE
+    if len(defects) > 1:
+        truth[order == 1] = UNKNOWN
+    scores = base * np.exp(strip_effect[order] + drift + noise + raise_by)
+    return scores.astype(np.float32), truth
+
+
+def _identity():
+    return {
+        "bundle": "line <7> & co",
+        "bundle_sha256": "3f" * 32,
+        "data_sha256": "a1" * 32,
+        "created": "2026-02-03T10:11:12Z",
+        "level": "strip",
+        "versions": {"vialsight": "0.1.0", "tensorflow": "2.21.0", "python": "3.11.2"},
+        "machine": {"cpu": "Xeon E-2278GE", "cores": 8, "memory_gib": 64},
+        "config": {"model": {"preset": "drae-64"}, "seed": 7, "regions": ["flag", "bottom"]},
+    }
+
+
+def _pictures(evidence, random):
+    """One picture of every wrong inspection, of its worst patch, and eight samples."""
+    (evidence.folder / PICTURES_FOLDER).mkdir(parents=True, exist_ok=True)
+    thresholds = np.array(evidence.thresholds["strip"])
+    pictures = []
+    for s in range(len(evidence.products)):
+        purpose = "sample" if s < 8 else ""
+        if evidence.accepted[s] == evidence.defective[s]:
+            purpose = "miss" if evidence.defective[s] else "false_reject"
+        if not purpose:
+            continue
+        ratio = evidence.scores[s] / thresholds
+        frame, vial, region = np.unravel_index(int(ratio.argmax()), ratio.shape)
+        truth = int(evidence.truth[s, frame, vial, region])
+        picture = Picture(
+            file=f"{purpose}_{s:04d}.webp",
+            purpose=purpose,
+            product=evidence.products[s],
+            run=int(evidence.runs[s]),
+            frame=int(frame) + 1,
+            vial=int(vial) + 1,
+            region=evidence.regions[region],
+            score=float(evidence.scores[s, frame, vial, region]),
+            threshold=float(thresholds[region]),
+            defective=None if truth == UNKNOWN else truth == DEFECTIVE,
+        )
+        _draw(evidence.folder / PICTURES_FOLDER / picture.file, picture, random)
+        pictures.append(picture)
+    return tuple(pictures)
+
+
+def _draw(path, picture, random):
+    y, x = np.mgrid[:PANEL, :PANEL] / PANEL
+    clean = 0.35 + 0.4 * np.exp(-(((x - 0.5) / 0.2) ** 2)) + 0.05 * np.sin(12 * y)
+    centre = random.uniform(0.25, 0.75, 2)
+    mask = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 < 0.01
+    seen = np.clip(clean + random.normal(0, 0.03, clean.shape) - 0.3 * mask, 0, 1)
+    panels = [seen, clean, np.clip(4 * np.abs(seen - clean), 0, 1)]
+    if picture.defective:
+        panels.append(mask.astype(float))
+    image = Image.fromarray((255 * np.hstack(panels)).astype(np.uint8))
+    image.save(path, format="WEBP", quality=80)
+
+
+def findings_of(evidence: Evidence) -> Findings:
+    """Figures of the evidence: counts and rates as they are, intervals of independent units."""
+    truth = evidence.truth
+    levels = {name: np.array(values) for name, values in evidence.thresholds.items()}
+    rejected = evidence.scores > levels["patch"]
+    patch = [
+        _measures(
+            name,
+            truth[..., r][truth[..., r] != UNKNOWN] == DEFECTIVE,
+            rejected[..., r][truth[..., r] != UNKNOWN],
+            evidence.scores[..., r][truth[..., r] != UNKNOWN],
+        )
+        for r, name in enumerate(evidence.regions)
+    ]
+    vial_truth = (truth == DEFECTIVE).any(axis=(1, 3))
+    known = ~(truth == UNKNOWN).any(axis=(1, 3))
+    largest = evidence.scores.max(axis=(1, 3))
+    vial = _measures("vial", vial_truth[known], rejected.any(axis=(1, 3))[known], largest[known])
+    strip = _measures(
+        "strip", evidence.defective, ~evidence.accepted, evidence.scores.max(axis=(1, 2, 3))
+    )
+    run_rejected = (evidence.scores > levels["run"]).any(axis=(1, 2, 3))
+    return Findings(
+        patch=(*patch, vial),
+        strip=strip,
+        run=_run(evidence, run_rejected),
+        pixels=tuple(
+            PixelMeasures(
+                region=name, auroc=0.97 - 0.01 * r, auroc_interval=(0.95, 0.985),
+                per_region_overlap=0.8 - 0.03 * r,
+            )
+            for r, name in enumerate(evidence.regions)
+        ),
+        classes=_classes(evidence),
+        latency=tuple(
+            Latency(
+                stage=stage,
+                mean_ms=float(1e3 * values.mean()),
+                p50_ms=float(1e3 * np.quantile(values, 0.5)),
+                p99_ms=float(1e3 * np.quantile(values, 0.99)),
+                max_ms=float(1e3 * values.max()),
+            )
+            for stage, values in evidence.times.items()
+        ),
+        drift=tuple(_drift(evidence, r) for r in range(len(evidence.regions))),
+        knapp=_knapp(evidence),
+        limitations=("Region “top_body” has 30 defective patches: its interval is wide.",),
+    )  # fmt: skip
+
+
+def _measures(unit, defective, rejected, scores):
+    positive, negative = int(defective.sum()), int((~defective).sum())
+    hits, false = int((rejected & defective).sum()), int((rejected & ~defective).sum())
+    detection = hits / positive if positive else None
+    false_reject = false / negative if negative else None
+    both = detection is not None and false_reject is not None
+    ranked = None if scores is None or not both else auroc(scores, defective)
+    return Measures(
+        unit=unit,
+        nominal=negative,
+        defective=positive,
+        false_rejects=false,
+        detected=hits,
+        accuracy=(hits + negative - false) / (positive + negative),
+        accuracy_interval=wilson(hits + negative - false, positive + negative),
+        detection_rate=detection,
+        detection_rate_interval=wilson(hits, positive),
+        false_reject_rate=false_reject,
+        false_reject_rate_interval=wilson(false, negative),
+        balanced_accuracy=(detection + 1 - false_reject) / 2 if both else None,
+        balanced_accuracy_interval=(0.9, 0.99) if both else None,
+        f1=f1(hits, false, positive),
+        auroc=ranked,
+        auroc_interval=None if ranked is None else (max(0.0, ranked - 0.01), min(1, ranked + 0.01)),
+        average_precision=None if ranked is None else average_precision(scores, defective),
+        average_precision_interval=None,
+    )
+
+
+def _run(evidence, rejected):
+    products = list(dict.fromkeys(evidence.products))
+    if len(evidence.products) != len(products) * evidence.rule.runs:
+        return None
+    names = np.array(evidence.products)
+    truth = np.array([evidence.defective[names == name][0] for name in products])
+    rejects = np.array([int(rejected[names == name].sum()) for name in products])
+    needed = np.where(truth, evidence.rule.agree, evidence.rule.runs - evidence.rule.agree + 1)
+    return _measures("run", truth, rejects >= needed, None)
+
+
+def _classes(evidence):
+    severities = {defect.product: defect for defect in evidence.defects}
+    names = np.array(evidence.products)
+    rows = []
+    for kind in dict.fromkeys(defect.kind for defect in evidence.defects):
+        for band, low, high in (
+            ("all", 0.0, 1.01), ("low", 0.0, 1 / 3), ("middle", 1 / 3, 2 / 3), ("high", 2 / 3, 1.01)
+        ):  # fmt: skip
+            chosen = [
+                name for name, defect in severities.items()
+                if defect.kind == kind and low <= defect.severity < high
+            ]  # fmt: skip
+            seen = np.isin(names, chosen)
+            hits, total = int((seen & ~evidence.accepted).sum()), int(seen.sum())
+            rows.append(
+                ClassMeasures(
+                    kind=kind,
+                    severity=band,
+                    strips=len(chosen),
+                    inspections=total,
+                    detected=hits,
+                    detection_rate=hits / total if total else None,
+                    detection_rate_interval=wilson(hits, total),
+                    confirmed=None,
+                )
+            )
+    return tuple(rows)
+
+
+def _drift(evidence, region):
+    names = np.array(evidence.products)
+    nominal = dict.fromkeys(names[~evidence.defective])
+    largest = evidence.scores[..., region].max(axis=(1, 2))
+    values = np.array([largest[names == name].mean() for name in nominal])
+    correlation = rank_correlation(values)
+    rho, p_value = correlation if correlation is not None else (None, None)
+    return Drift(region=evidence.regions[region], strips=len(values), rho=rho, p_value=p_value)
+
+
+def _knapp(evidence) -> KnappStudy | None:
+    if not evidence.manual or evidence.margin is None:
+        return None
+    names = np.array(evidence.products)
+    machine = {
+        name: (int((names == name).sum()), int((~evidence.accepted[names == name]).sum()))
+        for name in dict.fromkeys(evidence.products)
+    }
+    kinds = {defect.product: defect.kind for defect in evidence.defects}
+    return study(evidence.manual, machine, kinds, margin=evidence.margin, replicates=200, seed=0)
