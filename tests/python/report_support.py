@@ -8,18 +8,8 @@ from PIL import Image
 
 from vialsight.data import DEFECTIVE, NOMINAL, UNKNOWN, KnownDefect
 from vialsight.evidence import PICTURES_FOLDER, STAGES, Evidence, Picture
-from vialsight.findings import (
-    ClassMeasures,
-    Drift,
-    Findings,
-    Latency,
-    Measures,
-    PixelMeasures,
-)
-from vialsight.statistics.drift import rank_correlation
-from vialsight.statistics.intervals import wilson
-from vialsight.statistics.knapp import KnappStudy, ManualResult, study
-from vialsight.statistics.ranking import auroc, average_precision, f1
+from vialsight.statistics.knapp import ManualResult
+from vialsight.statistics.pixels import PixelCounts
 from vialsight.thresholds import RunRule
 
 REGIONS = ("flag", "top_body", "liquid_body", "bottom")
@@ -85,7 +75,7 @@ def evidence_of(
         scores=scores,
         truth=truth,
         times=times,
-        pixels=None,
+        pixels=_pixels(random, strips, defective, len(regions)) if with_defects else None,
         defects=tuple(defects) if with_defects else (),
         manual=tuple(
             ManualResult(product=p, inspections=50, rejects=int(random.binomial(50, share)))
@@ -115,6 +105,21 @@ def _scores(random, order, defects, shape):
         truth[order == 1] = UNKNOWN
     scores = base * np.exp(strip_effect[order] + drift + noise + raise_by)
     return scores.astype(np.float32), truth
+
+
+def _pixels(random, strips, defective, regions):
+    """One small patch of every strip and region, with a square defect where there is one."""
+    counts = PixelCounts.empty(strips, regions)
+    for strip in range(strips):
+        for region in range(regions):
+            difference = np.abs(random.normal(0, 0.05, (24, 24)))
+            mask = None
+            if strip < defective and strip % regions == region:
+                mask = np.zeros((24, 24), bool)
+                mask[6:14, 8:16] = True
+                difference += 0.12 * mask
+            counts.add(strip, region, np.clip(difference, 0, 1).astype(np.float32), mask)
+    return counts
 
 
 def _identity():
@@ -172,144 +177,3 @@ def _draw(path, picture, random):
         panels.append(mask.astype(float))
     image = Image.fromarray((255 * np.hstack(panels)).astype(np.uint8))
     image.save(path, format="WEBP", quality=80)
-
-
-def findings_of(evidence: Evidence) -> Findings:
-    """Figures of the evidence: counts and rates as they are, intervals of independent units."""
-    truth = evidence.truth
-    levels = {name: np.array(values) for name, values in evidence.thresholds.items()}
-    rejected = evidence.scores > levels["patch"]
-    patch = [
-        _measures(
-            name,
-            truth[..., r][truth[..., r] != UNKNOWN] == DEFECTIVE,
-            rejected[..., r][truth[..., r] != UNKNOWN],
-            evidence.scores[..., r][truth[..., r] != UNKNOWN],
-        )
-        for r, name in enumerate(evidence.regions)
-    ]
-    vial_truth = (truth == DEFECTIVE).any(axis=(1, 3))
-    known = ~(truth == UNKNOWN).any(axis=(1, 3))
-    largest = evidence.scores.max(axis=(1, 3))
-    vial = _measures("vial", vial_truth[known], rejected.any(axis=(1, 3))[known], largest[known])
-    strip = _measures(
-        "strip", evidence.defective, ~evidence.accepted, evidence.scores.max(axis=(1, 2, 3))
-    )
-    run_rejected = (evidence.scores > levels["run"]).any(axis=(1, 2, 3))
-    return Findings(
-        patch=(*patch, vial),
-        strip=strip,
-        run=_run(evidence, run_rejected),
-        pixels=tuple(
-            PixelMeasures(
-                region=name, auroc=0.97 - 0.01 * r, auroc_interval=(0.95, 0.985),
-                per_region_overlap=0.8 - 0.03 * r,
-            )
-            for r, name in enumerate(evidence.regions)
-        ),
-        classes=_classes(evidence),
-        latency=tuple(
-            Latency(
-                stage=stage,
-                mean_ms=float(1e3 * values.mean()),
-                p50_ms=float(1e3 * np.quantile(values, 0.5)),
-                p99_ms=float(1e3 * np.quantile(values, 0.99)),
-                max_ms=float(1e3 * values.max()),
-            )
-            for stage, values in evidence.times.items()
-        ),
-        drift=tuple(_drift(evidence, r) for r in range(len(evidence.regions))),
-        knapp=_knapp(evidence),
-        limitations=("Region “top_body” has 30 defective patches: its interval is wide.",),
-    )  # fmt: skip
-
-
-def _measures(unit, defective, rejected, scores):
-    positive, negative = int(defective.sum()), int((~defective).sum())
-    hits, false = int((rejected & defective).sum()), int((rejected & ~defective).sum())
-    detection = hits / positive if positive else None
-    false_reject = false / negative if negative else None
-    both = detection is not None and false_reject is not None
-    ranked = None if scores is None or not both else auroc(scores, defective)
-    return Measures(
-        unit=unit,
-        nominal=negative,
-        defective=positive,
-        false_rejects=false,
-        detected=hits,
-        accuracy=(hits + negative - false) / (positive + negative),
-        accuracy_interval=wilson(hits + negative - false, positive + negative),
-        detection_rate=detection,
-        detection_rate_interval=wilson(hits, positive),
-        false_reject_rate=false_reject,
-        false_reject_rate_interval=wilson(false, negative),
-        balanced_accuracy=(detection + 1 - false_reject) / 2 if both else None,
-        balanced_accuracy_interval=(0.9, 0.99) if both else None,
-        f1=f1(hits, false, positive),
-        auroc=ranked,
-        auroc_interval=None if ranked is None else (max(0.0, ranked - 0.01), min(1, ranked + 0.01)),
-        average_precision=None if ranked is None else average_precision(scores, defective),
-        average_precision_interval=None,
-    )
-
-
-def _run(evidence, rejected):
-    products = list(dict.fromkeys(evidence.products))
-    if len(evidence.products) != len(products) * evidence.rule.runs:
-        return None
-    names = np.array(evidence.products)
-    truth = np.array([evidence.defective[names == name][0] for name in products])
-    rejects = np.array([int(rejected[names == name].sum()) for name in products])
-    needed = np.where(truth, evidence.rule.agree, evidence.rule.runs - evidence.rule.agree + 1)
-    return _measures("run", truth, rejects >= needed, None)
-
-
-def _classes(evidence):
-    severities = {defect.product: defect for defect in evidence.defects}
-    names = np.array(evidence.products)
-    rows = []
-    for kind in dict.fromkeys(defect.kind for defect in evidence.defects):
-        for band, low, high in (
-            ("all", 0.0, 1.01), ("low", 0.0, 1 / 3), ("middle", 1 / 3, 2 / 3), ("high", 2 / 3, 1.01)
-        ):  # fmt: skip
-            chosen = [
-                name for name, defect in severities.items()
-                if defect.kind == kind and low <= defect.severity < high
-            ]  # fmt: skip
-            seen = np.isin(names, chosen)
-            hits, total = int((seen & ~evidence.accepted).sum()), int(seen.sum())
-            rows.append(
-                ClassMeasures(
-                    kind=kind,
-                    severity=band,
-                    strips=len(chosen),
-                    inspections=total,
-                    detected=hits,
-                    detection_rate=hits / total if total else None,
-                    detection_rate_interval=wilson(hits, total),
-                    confirmed=None,
-                )
-            )
-    return tuple(rows)
-
-
-def _drift(evidence, region):
-    names = np.array(evidence.products)
-    nominal = dict.fromkeys(names[~evidence.defective])
-    largest = evidence.scores[..., region].max(axis=(1, 2))
-    values = np.array([largest[names == name].mean() for name in nominal])
-    correlation = rank_correlation(values)
-    rho, p_value = correlation if correlation is not None else (None, None)
-    return Drift(region=evidence.regions[region], strips=len(values), rho=rho, p_value=p_value)
-
-
-def _knapp(evidence) -> KnappStudy | None:
-    if not evidence.manual or evidence.margin is None:
-        return None
-    names = np.array(evidence.products)
-    machine = {
-        name: (int((names == name).sum()), int((~evidence.accepted[names == name]).sum()))
-        for name in dict.fromkeys(evidence.products)
-    }
-    kinds = {defect.product: defect.kind for defect in evidence.defects}
-    return study(evidence.manual, machine, kinds, margin=evidence.margin, replicates=200, seed=0)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_support import REGIONS, evidence_of, findings_of
+from report_support import REGIONS, evidence_of
 
 from vialsight.errors import DataError
 from vialsight.evidence import Evidence
-from vialsight.findings import Findings
+from vialsight.findings import Findings, find
 from vialsight.report import report_values, tables, write_page
 from vialsight.report import text as texts
 from vialsight.report.decisions import decision_tables
@@ -37,7 +37,7 @@ def written(evidence: Evidence, findings: Findings) -> Report:
 def kit(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """24 strips in 10 runs, with names that must be escaped."""
     evidence = evidence_of(tmp_path_factory.mktemp("kit"), names="S<{:03d}>&")
-    return written(evidence, findings_of(evidence))
+    return written(evidence, find(evidence))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Report:
     one_patch = {"vials": 1, "regions": ("cell",), "frames": 1, "runs": 1}
     evidence = evidence_of(folder, strips=60, defective=20, with_defects=False, **one_patch)
     evidence = dataclasses.replace(evidence, manual=(), margin=None, pictures=(), limitations=())
-    findings = dataclasses.replace(findings_of(evidence), run=None, pixels=(), limitations=())
+    findings = find(evidence)
     return written(evidence, findings)
 
 
@@ -298,10 +298,10 @@ def test_paper_stands_beside_the_right_unit(kit: Report) -> None:
     assert kit.page.count("not a like-for-like comparison") == 1
 
 
-def test_page_of_a_full_kit_is_small(tmp_path: Path) -> None:
+def test_page_of_a_full_kit_is_small(kit: Report, tmp_path: Path) -> None:
+    """2,610 inspections; what is written of them, pictures aside, does not depend on findings."""
     evidence = evidence_of(tmp_path, strips=261, defective=141, picture_limit=0)
-    findings = findings_of(evidence)
-    page = written(evidence, findings).page
+    page = written(evidence, kit.findings).page
     assert len(evidence.products) == 2610
     assert evidence.regions == REGIONS
     assert len(page.encode()) < 3e6

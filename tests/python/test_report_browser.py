@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from browser import Browser, find_browser, open_browser
-from report_support import evidence_of, findings_of
+from report_support import evidence_of
 
+from vialsight.findings import find
 from vialsight.report import write_page
 
 pytestmark = pytest.mark.skipif(
@@ -46,7 +47,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def page_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("report")
     evidence = evidence_of(folder)
-    write_page(evidence, findings_of(evidence), folder)
+    write_page(evidence, find(evidence), folder)
     return (folder / "report.html").as_uri()
 
 
@@ -55,7 +56,7 @@ def one_patch_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("cells")
     one_patch = {"vials": 1, "regions": ("cell",), "frames": 1, "runs": 1}
     evidence = evidence_of(folder, strips=60, defective=20, with_defects=False, **one_patch)
-    write_page(evidence, findings_of(evidence), folder)
+    write_page(evidence, find(evidence), folder)
     return (folder / "report.html").as_uri()
 
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from vialsight.evidence import Evidence
-from vialsight.findings import Findings, Measures
+from vialsight.findings import Findings
+from vialsight.measures import Measures
 from vialsight.report import paper
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from vialsight.data import DEFECTIVE as TRUTH_DEFECTIVE
 from vialsight.data import UNKNOWN
 from vialsight.evidence import Evidence
-from vialsight.findings import ClassMeasures
+from vialsight.findings import ALL, ClassMeasures
 from vialsight.report import svg
 from vialsight.report.text import count, words
 from vialsight.statistics.drift import running_median
@@ -21,7 +21,6 @@ _BINS: Final = 48
 _LOG_FROM: Final = 8.0
 LEVEL_STYLES: Final = {"patch": "-", "strip": "--", "run": ":"}
 _LEVEL_MARKERS: Final = {"patch": "o", "strip": "s", "run": "^"}
-_SEVERITIES: Final = {"low": "#f4b183", "middle": svg.DEFECTIVE, "high": "#7f3300"}
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -139,41 +138,34 @@ def drift(evidence: Evidence, region: int) -> str:
 
 def class_rates(classes: Sequence[ClassMeasures]) -> str | None:
     """Draw detection rate and interval of each defect class over all severities."""
-    rows = [row for row in classes if row.severity == "all" and row.detection_rate is not None]
+    rows = [row for row in classes if row.severity == ALL]
+    return _rates(rows, [words(row.kind) for row in rows], "Detection rate by defect class")
+
+
+def severity_rates(classes: Sequence[ClassMeasures]) -> str | None:
+    """Draw detection rate and interval of each band of severity over all defect classes."""
+    rows = [row for row in classes if row.severity != ALL]
+    return _rates(rows, [row.severity for row in rows], "Detection rate by severity")
+
+
+def _rates(rows: Sequence[ClassMeasures], names: Sequence[str], label: str) -> str | None:
+    """Draw one dot and its interval per row; rows without samples stay empty."""
     if not rows:
         return None
 
     def paint(axes: Any) -> None:
         for place, row in enumerate(rows):
-            _dot_with_interval(axes, row, place, svg.DEFECTIVE, None)
-        _class_axes(axes, [words(row.kind) for row in rows])
+            if row.detection_rate_interval is not None:
+                ends = row.detection_rate_interval
+                axes.plot(ends, [place, place], color=svg.DEFECTIVE, linewidth=1.4)
+            if row.detection_rate is not None:
+                axes.plot(row.detection_rate, place, "o", color=svg.DEFECTIVE, markersize=4.5)
+        axes.set_yticks(range(len(rows)), names)
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set(xlim=(-0.02, 1.02), xlabel="detection rate")
+        axes.grid(visible=False, axis="y")
 
-    return svg.draw("Detection rate by defect class", paint, height=0.22 + 0.07 * len(rows))
-
-
-def severity_rates(classes: Sequence[ClassMeasures]) -> str | None:
-    """Draw detection rate and interval of each defect class by band of severity."""
-    rows = [
-        row for row in classes if row.severity in _SEVERITIES and row.detection_rate is not None
-    ]
-    if not rows:
-        return None
-    kinds = list(dict.fromkeys(row.kind for row in rows))
-    rows.sort(key=lambda row: list(_SEVERITIES).index(row.severity))  # the order of the legend
-
-    def paint(axes: Any) -> None:
-        labelled: set[str] = set()
-        for row in rows:
-            offset = 0.26 * (list(_SEVERITIES).index(row.severity) - 1)
-            label = None if row.severity in labelled else row.severity
-            labelled.add(row.severity)
-            place = kinds.index(row.kind) + offset
-            _dot_with_interval(axes, row, place, _SEVERITIES[row.severity], label)
-        _class_axes(axes, [words(kind) for kind in kinds])
-        _legend_below(axes, columns=3)
-
-    height = 0.32 + 0.11 * len(kinds)
-    return svg.draw("Detection rate by defect class and severity", paint, height=height)
+    return svg.draw(label, paint, height=0.22 + 0.07 * len(rows))
 
 
 def latency_histogram(evidence: Evidence) -> str:
@@ -237,22 +229,6 @@ def _legend_below(axes: Any, *, columns: int) -> None:
 def _odd_width(size: int) -> int:
     # A tenth of the values: wide enough to be calm, narrow enough to follow a slow drift.
     return max(5, size // 10) | 1
-
-
-def _dot_with_interval(
-    axes: Any, row: ClassMeasures, place: float, colour: str, label: str | None
-) -> None:
-    if row.detection_rate_interval is not None:
-        axes.plot(row.detection_rate_interval, [place, place], color=colour, linewidth=1.4)
-    style = {"marker": "o", "markersize": 4.5, "linestyle": "none"}
-    axes.plot(row.detection_rate, place, color=colour, label=label, **style)
-
-
-def _class_axes(axes: Any, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set(xlim=(-0.02, 1.02), xlabel="detection rate")
-    axes.grid(visible=False, axis="y")
 
 
 def _slot(axes: Any, *, inside: bool) -> None:

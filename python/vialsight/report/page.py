@@ -9,7 +9,8 @@ import numpy as np
 
 from vialsight import atomic
 from vialsight.evidence import Evidence
-from vialsight.findings import Drift, Findings, Measures
+from vialsight.findings import Drift, Findings
+from vialsight.measures import Measures
 from vialsight.report import figures, knapp, paper, summary, text
 from vialsight.report.decisions import decision_tables, threshold_rows
 from vialsight.report.gallery import galleries
@@ -76,19 +77,12 @@ def _context(evidence: Evidence, findings: Findings) -> dict[str, Any]:
         "thresholds": threshold_rows(evidence),
         "paper": paper,
         "regions": _region_figures(evidence, findings),
-        "class_figures": _drawn(
-            figures.class_rates(findings.classes), figures.severity_rates(findings.classes)
-        ),
-        "latency_figures": _drawn(
-            figures.latency_histogram(evidence), figures.latency_tail(evidence)
-        ),
+        "class_figure": figures.class_rates(findings.classes),
+        "severity_figure": figures.severity_rates(findings.classes),
+        "latency_figures": (figures.latency_histogram(evidence), figures.latency_tail(evidence)),
         "knapp": knapp.knapp_part(evidence, findings),
         "identity": text.flat(evidence.identity),
     }
-
-
-def _drawn(*drawings: str | None) -> list[str]:
-    return [drawing for drawing in drawings if drawing is not None]
 
 
 def _region_figures(evidence: Evidence, findings: Findings) -> list[RegionFigures]:

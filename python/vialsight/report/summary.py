@@ -6,7 +6,8 @@ from typing import Final
 import numpy as np
 
 from vialsight.evidence import Evidence
-from vialsight.findings import Findings, Measures
+from vialsight.findings import Findings
+from vialsight.measures import Measures
 from vialsight.report.figures import SLOT_MS
 from vialsight.report.text import count, milliseconds, percent, percent_interval
 

@@ -5,7 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from vialsight.evidence import Evidence
-from vialsight.findings import Findings, Measures
+from vialsight.findings import Findings
+from vialsight.measures import Measures
 
 Row = dict[str, Any]
 
