@@ -126,7 +126,7 @@ def _identity():
     return {
         "bundle": "line <7> & co",
         "bundle_sha256": "3f" * 32,
-        "data_sha256": "a1" * 32,
+        "test_data_sha256": "a1" * 32,
         "created": "2026-02-03T10:11:12Z",
         "level": "strip",
         "versions": {"vialsight": "0.1.0", "tensorflow": "2.21.0", "python": "3.11.2"},
