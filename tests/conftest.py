@@ -150,6 +150,7 @@ def write_tiny_bundle(out: Path, dataset: Dataset) -> Path:
     network = deployed_part(generator)
     with training_data(DataConfig(path=dataset.folder)) as data:
         inputs = data.golden_patches(count=8)
+        fingerprints = data.fingerprints().to_bytes()
     batch = inputs.reshape(-1, PATCH, PATCH, 1)
     outputs = network([batch], training=False).numpy()
     scores = reference_scores(batch[..., 0], outputs[..., 0])
@@ -169,6 +170,7 @@ def write_tiny_bundle(out: Path, dataset: Dataset) -> Path:
             seed=3,
             training_products=training,
         ),
+        fingerprints=fingerprints,
     )
     return out
 

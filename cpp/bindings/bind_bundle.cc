@@ -64,6 +64,11 @@ void register_bundle(py::module_& module) {
                                return py::bytes(reinterpret_cast<const char*>(bundle.model().data()),
                                                 bundle.model().size());
                              })
+      .def_property_readonly("fingerprints",
+                             [](const Bundle& bundle) {
+                               return py::bytes(reinterpret_cast<const char*>(bundle.fingerprints().data()),
+                                                bundle.fingerprints().size());
+                             })
       .def_property_readonly("golden_inputs",
                              [](const Bundle& bundle) { return golden_array(bundle, bundle.golden().inputs, true); })
       .def_property_readonly(

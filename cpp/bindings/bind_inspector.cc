@@ -78,12 +78,18 @@ class PythonInspector {
   }
 
   py::array_t<float> reconstruct(const py::array& patches, std::size_t batch_size) {
+    return score_and_reconstruct(patches, batch_size).second;
+  }
+
+  std::pair<py::array_t<float>, py::array_t<float>> score_and_reconstruct(const py::array& patches,
+                                                                          std::size_t batch_size) {
     const std::span<const float> values = patch_values(patches);
-    std::vector<float> scores(static_cast<std::size_t>(patches.shape(0)));
+    py::array_t<float> scores(patches.shape(0));
     py::array_t<float> reconstructions({patches.shape(0), patches.shape(1), patches.shape(2)});
-    const std::span<float> result = writable_values(reconstructions);
-    raise_unless_ok(without_gil([&] { return inspector_.score_patches(values, batch_size, scores, result); }));
-    return reconstructions;
+    const std::span<float> score_values = writable_values(scores);
+    const std::span<float> pixels = writable_values(reconstructions);
+    raise_unless_ok(without_gil([&] { return inspector_.score_patches(values, batch_size, score_values, pixels); }));
+    return {scores, reconstructions};
   }
 
   py::object images(int frame, int vial, int region) {
@@ -252,6 +258,8 @@ void register_inspector(py::module_& module) {
       .def("score_patches", &PythonInspector::score_patches, py::arg("patches"), py::kw_only(),
            py::arg("batch_size") = 0)
       .def("reconstruct", &PythonInspector::reconstruct, py::arg("patches"), py::kw_only(), py::arg("batch_size") = 0)
+      .def("score_and_reconstruct", &PythonInspector::score_and_reconstruct, py::arg("patches"), py::kw_only(),
+           py::arg("batch_size") = 0)
       .def("images", &PythonInspector::images, py::arg("frame"), py::arg("vial"), py::arg("region"))
       .def_property_readonly("bundle", &PythonInspector::bundle)
       .def_property_readonly("statistics", &PythonInspector::statistics);

@@ -21,6 +21,7 @@ struct Bundle::Contents {
   std::string manifest_json;
   std::string sha256;
   std::vector<std::byte> model;
+  std::vector<std::byte> fingerprints;
   std::vector<float> golden_inputs;
   std::vector<float> golden_reconstructions;
   std::vector<float> golden_scores;
@@ -123,7 +124,7 @@ Status take(Result<T> result, T& target) {
 
 // Reads what the manifest names into a Contents.
 struct BundleAccess::Loader {
-  static Status read_arrays(const std::array<std::vector<std::byte>, 4>& bytes, Bundle::Contents& contents) {
+  static Status read_arrays(const std::array<std::vector<std::byte>, 5>& bytes, Bundle::Contents& contents) {
     const Manifest& manifest = contents.manifest;
     const auto edge = static_cast<std::size_t>(manifest.layout.patch_size);
     const std::vector<std::size_t> flat = {manifest.layout.region_count(), manifest.golden_per_region};
@@ -141,12 +142,13 @@ struct BundleAccess::Loader {
   static Status read_files(const BundleFolder& folder, Bundle::Contents& contents) {
     const Result<std::vector<OpenFile>> files = open_all(folder, contents.manifest);
     if (!files.ok()) return files.status();
-    std::array<std::vector<std::byte>, 4> bytes;
+    std::array<std::vector<std::byte>, 5> bytes;
     for (std::size_t i = 0; i < bytes.size(); ++i) {
       Status status = take(read_verified(files.value()[i], contents.manifest.files[i]), bytes[i]);
       if (!status.ok()) return status;
     }
     contents.model = std::move(bytes[0]);
+    contents.fingerprints = std::move(bytes[4]);
     return read_arrays(bytes, contents);
   }
 
@@ -191,6 +193,7 @@ const std::string& Bundle::sha256() const noexcept { return contents_->sha256; }
 const std::string& Bundle::input_name() const noexcept { return contents_->manifest.input_name; }
 const std::string& Bundle::output_name() const noexcept { return contents_->manifest.output_name; }
 std::span<const std::byte> Bundle::model() const noexcept { return contents_->model; }
+std::span<const std::byte> Bundle::fingerprints() const noexcept { return contents_->fingerprints; }
 const GoldenPatches& Bundle::golden() const noexcept { return contents_->golden; }
 
 std::span<const double> Bundle::thresholds(Level level) const noexcept {

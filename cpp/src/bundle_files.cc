@@ -82,8 +82,8 @@ Status check_entries(const FileDescriptor& folder, const std::string& prefix,
 }
 
 Status check_root(const FileDescriptor& root) {
-  static constexpr std::array<std::string_view, 4> kExpected = {kManifestName, kManifestDigestName, kModelName,
-                                                                kGoldenFolder};
+  static constexpr std::array<std::string_view, 5> kExpected = {kManifestName, kManifestDigestName, kModelName,
+                                                                kFingerprintsName, kGoldenFolder};
   return check_entries(root, "", kExpected);
 }
 

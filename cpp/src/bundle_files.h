@@ -18,6 +18,7 @@ namespace vialsight {
 inline constexpr const char* kManifestName = "manifest.json";
 inline constexpr const char* kManifestDigestName = "manifest.json.sha256";
 inline constexpr const char* kModelName = "model.pb";
+inline constexpr const char* kFingerprintsName = "fingerprints.npz";
 inline constexpr const char* kGoldenInputsName = "golden/inputs.npy";
 inline constexpr const char* kGoldenReconstructionsName = "golden/reconstructions.npy";
 inline constexpr const char* kGoldenScoresName = "golden/scores.npy";

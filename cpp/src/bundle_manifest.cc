@@ -21,6 +21,7 @@ constexpr int kMaxGoldenPerRegion = 4096;  // keeps the arrays' sizes far from o
 constexpr double kMaxTolerance = 1e-3;
 // Protocol buffers hold at most 2 GiB; nothing in a bundle may be larger.
 constexpr std::int64_t kMaxFileSize = std::numeric_limits<std::int32_t>::max();
+constexpr int kMaxRuns = 1'000'000;
 constexpr std::int64_t kMaxInteger = std::numeric_limits<std::int64_t>::max();
 
 std::string in_quotes(const std::string& text) { return std::string(1, '"').append(printable(text)).append(1, '"'); }
@@ -155,24 +156,46 @@ Status read_heatmap(const json& value, const std::string& path, Manifest& manife
   return reader.finish();
 }
 
+// What a fit does on the units it was fitted to.
+void require_fit(ObjectReader& reader) {
+  (void)reader.require_integer("nominal", 0, kMaxInteger);
+  (void)reader.require_integer("defective", 0, kMaxInteger);
+  require_rate(reader, "detection_rate", true);
+  require_rate(reader, "false_reject_rate", false);
+  require_rate(reader, "balanced_accuracy", true);
+  require_rate(reader, "false_reject_bound", true);
+}
+
+Status check_level(const json& value, const std::string& path) {
+  ObjectReader reader(value, path);
+  const std::string origin = reader.require_string("origin");
+  const bool known = origin == "fitted" || origin == "copied_from_patch" || origin == "copied_from_strip";
+  if (!known) reader.fail("origin", R"("fitted", "copied_from_patch" or "copied_from_strip")", in_quotes(origin));
+  require_fit(reader);
+  require_rate(reader, "optimality_gap", false);
+  return reader.finish();
+}
+
 Status check_levels(const json& value, const std::string& path) {
   ObjectReader reader(value, path);
   for (const std::string_view level : {"patch", "strip", "run"}) {
-    const std::string origin = reader.require_string(level);
-    const bool known = origin == "fitted" || origin == "copied_from_patch";
-    if (!known) reader.fail(level, "\"fitted\" or \"copied_from_patch\"", in_quotes(origin));
+    reader.merge(check_level(reader.require_object(level), reader.path_of(level)));
   }
+  return reader.finish();
+}
+
+Status check_run_rule(const json& value, const std::string& path) {
+  ObjectReader reader(value, path);
+  const int agree = reader.require_int("agree", 1, kMaxRuns);
+  const int runs = reader.require_int("runs", 1, kMaxRuns);
+  if (agree > runs) reader.fail("agree", "at most \"runs\"", std::to_string(agree));
   return reader.finish();
 }
 
 Status check_region_record(const json& value, const std::string& path, const std::string& region) {
   ObjectReader reader(value, path);
   reader.require_constant("region", region);
-  (void)reader.require_integer("nominal", 0, kMaxInteger);
-  (void)reader.require_integer("defective", 0, kMaxInteger);
-  require_rate(reader, "detection_rate", true);
-  require_rate(reader, "false_reject_rate", false);
-  require_rate(reader, "balanced_accuracy", true);
+  require_fit(reader);
   return reader.finish();
 }
 
@@ -196,6 +219,7 @@ Status check_calibration(const json& value, const std::string& path, const Layou
   (void)require_sha256(reader, "data_sha256");
   (void)require_sha256(reader, "parent_sha256");
   reader.merge(check_levels(reader.require_object("levels"), reader.path_of("levels")));
+  reader.merge(check_run_rule(reader.require_object("run_rule"), reader.path_of("run_rule")));
   reader.merge(check_region_records(reader.require_array("regions"), reader.path_of("regions"), layout));
   (void)reader.require_strings("products");
   return reader.finish();
@@ -233,8 +257,8 @@ FileEntry read_file_entry(ObjectReader& files, const char* name) {
 
 Status read_files(const json& value, const std::string& path, Manifest& manifest) {
   ObjectReader reader(value, path);
-  constexpr std::array<const char*, 4> kNames = {kModelName, kGoldenInputsName, kGoldenReconstructionsName,
-                                                 kGoldenScoresName};
+  constexpr std::array<const char*, 5> kNames = {kModelName, kGoldenInputsName, kGoldenReconstructionsName,
+                                                 kGoldenScoresName, kFingerprintsName};
   for (std::size_t i = 0; i < kNames.size(); ++i) manifest.files[i] = read_file_entry(reader, kNames[i]);
   return reader.finish();
 }

@@ -31,7 +31,7 @@ struct Manifest {
   std::vector<HeatmapScale> heatmap;              // R scales, or empty
   std::size_t golden_per_region = 0;
   double tolerance = 0.0;
-  std::array<FileEntry, 4> files;  // model, golden inputs, reconstructions, scores
+  std::array<FileEntry, 5> files;  // model, golden inputs, reconstructions, scores, fingerprints
 };
 
 // kDataCorrupt with the field, what was expected and what came; kUnsupported for another format version.

@@ -138,6 +138,9 @@ class Bundle:
     @property
     def model(self) -> bytes: ...
     @property
+    def fingerprints(self) -> bytes:
+        """Contents of `fingerprints.npz`, see `vialsight.data.fingerprints`."""
+    @property
     def golden_inputs(self) -> _Float32: ...
     @property
     def golden_reconstructions(self) -> _Float32: ...
@@ -233,6 +236,10 @@ class Inspector:
         """φ (n,) of patches (n, P, P), uint8 or float32 in [0, 1]; 0 means one frame's batch."""
     def reconstruct(self, patches: _Float32, *, batch_size: int = 0) -> _Float32:
         """Reconstructions (n, P, P) of patches (n, P, P) in [0, 1]."""
+    def score_and_reconstruct(
+        self, patches: _Float32, *, batch_size: int = 0
+    ) -> tuple[_Float32, _Float32]:
+        """Scores (n,) and reconstructions (n, P, P) of patches (n, P, P), from one inference."""
     def images(self, frame: int, vial: int, region: int) -> tuple[_Float32, _Float32] | None:
         """Input and reconstruction (P, P) of a patch of the last strip; None if not scored."""
     @property

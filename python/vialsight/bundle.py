@@ -25,6 +25,7 @@ FORMAT_VERSION: Final = 1
 MANIFEST_NAME: Final = "manifest.json"
 DIGEST_NAME: Final = "manifest.json.sha256"
 MODEL_NAME: Final = "model.pb"
+FINGERPRINTS_NAME: Final = "fingerprints.npz"
 GOLDEN_NAMES: Final = ("golden/inputs.npy", "golden/reconstructions.npy", "golden/scores.npy")
 GOLDEN_MINIMUM: Final = 8
 GOLDEN_TOLERANCE: Final = 1e-5
@@ -117,14 +118,16 @@ def write_bundle(
     model: bytes,
     golden: GoldenPatches,
     provenance: Provenance,
+    fingerprints: bytes,
     input_name: str = "patches",
     output_name: str = "reconstructions",
     created: datetime | None = None,
 ) -> None:
     """Write an uncalibrated bundle folder; it appears complete and checked, or not at all.
 
-    `model` is a serialised frozen GraphDef from float32 (n,P,P,1) to the same; equal arguments
-    (`created` included) give equal bytes. Raises BundleError when `out` exists, when golden
+    `model` is a serialised frozen GraphDef from float32 (n,P,P,1) to the same; `fingerprints` is
+    `data.fingerprints.Fingerprints.to_bytes` of the training images. Equal arguments (`created`
+    included) give equal bytes. Raises BundleError when `out` exists, when golden
     arrays do not fit the layout, or when the C++ loader refuses the result.
     """
     _check_golden(golden, layout)
@@ -145,7 +148,7 @@ def write_bundle(
         "golden": {"patches_per_region": golden.scores.shape[1], "tolerance": GOLDEN_TOLERANCE},
         "provenance": provenance.to_manifest(),
     }
-    _write_folder(out, manifest, {MODEL_NAME: model, **contents})
+    _write_folder(out, manifest, {MODEL_NAME: model, FINGERPRINTS_NAME: fingerprints, **contents})
 
 
 def with_calibration(
@@ -155,12 +158,14 @@ def with_calibration(
     thresholds: Mapping[str, Sequence[float]],
     heatmap: HeatmapScales,
     calibration: Mapping[str, Any],
+    fingerprints: bytes,
     created: datetime | None = None,
 ) -> None:
     """Write a new bundle: `bundle` with these threshold sets, heatmap scales and record.
 
     `thresholds` has one list per level of LEVELS, one number per region; `calibration` is the
-    manifest's object of that name without `created` and `parent_sha256`, which are set here.
+    manifest's object of that name without `created` and `parent_sha256`, which are set here;
+    `fingerprints` are those of training and calibration.
     Raises BundleError as `write_bundle` does.
     """
     when = timestamp(created)
@@ -175,7 +180,8 @@ def with_calibration(
     }
     golden = (bundle.golden_inputs, bundle.golden_reconstructions, bundle.golden_scores)
     contents = dict(zip(GOLDEN_NAMES, map(_npy_bytes, golden), strict=True))
-    _write_folder(out, manifest, {MODEL_NAME: bundle.model, **contents})
+    files = {MODEL_NAME: bundle.model, FINGERPRINTS_NAME: fingerprints, **contents}
+    _write_folder(out, manifest, files)
 
 
 def _write_folder(out: Path, manifest: dict[str, Any], contents: Mapping[str, bytes]) -> None:

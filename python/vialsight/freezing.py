@@ -71,12 +71,14 @@ def run_frozen(graph: FrozenGraph, patches: Patches) -> Patches:
     return np.concatenate(parts) if parts else np.empty_like(patches)
 
 
-def freeze(run_dir: Path, out: Path, *, layout: Layout, golden_patches: Patches) -> None:
+def freeze(
+    run_dir: Path, out: Path, *, layout: Layout, golden_patches: Patches, fingerprints: bytes
+) -> None:
     """Write the generator of a run as an uncalibrated bundle `out`.
 
     `golden_patches` is float32 (R,K,P,P) in [0,1]: K >= 8 patches per region, re-scored by every
-    loader. Raises TrainingError when the run holds no checkpoint or was trained for other patches,
-    BundleError when the bundle cannot be written.
+    loader; `fingerprints` are those of the training images. Raises TrainingError when the run holds
+    no checkpoint or was trained for other patches, BundleError when the bundle cannot be written.
     """
     model = load_generator(run_dir)
     folder = RunFolder(run_dir)
@@ -97,6 +99,7 @@ def freeze(run_dir: Path, out: Path, *, layout: Layout, golden_patches: Patches)
             seed=record["seed"],
             training_products=identity["training_products"],
         ),
+        fingerprints=fingerprints,
         input_name=graph.input_name,
         output_name=graph.output_name,
     )

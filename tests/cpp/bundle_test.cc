@@ -61,6 +61,7 @@ TEST_F(BundleTest, LoadsWhatWasWritten) {
   EXPECT_EQ(bundle.heatmap_scale(1)->vmax, 0.5F);
   EXPECT_FALSE(bundle.heatmap_scale(2).has_value());
   EXPECT_THAT(bundle.model(), SizeIs(writer.files["model.pb"].size()));
+  EXPECT_THAT(bundle.fingerprints(), SizeIs(writer.files["fingerprints.npz"].size()));
   EXPECT_EQ(bundle.golden().count_per_region, kGoldenPerRegion);
   EXPECT_EQ(bundle.golden().tolerance, 1e-5);
   ASSERT_THAT(bundle.golden().inputs, SizeIs(2 * 8 * 12 * 12));
@@ -104,7 +105,7 @@ TEST_F(BundleTest, RefusesAnEmptyFolder) {
 }
 
 TEST_F(BundleTest, RefusesAMissingFile) {
-  for (const char* name : {"manifest.json", "manifest.json.sha256", "model.pb", "golden/inputs.npy",
+  for (const char* name : {"manifest.json", "manifest.json.sha256", "model.pb", "fingerprints.npz", "golden/inputs.npy",
                            "golden/reconstructions.npy", "golden/scores.npy"}) {
     writer.write(path);
     std::filesystem::remove(path / name);
@@ -191,7 +192,7 @@ TEST_F(BundleTest, RefusesATruncatedFile) {
 TEST_F(BundleTest, FindsAFlippedBitAnywhere) {
   writer.write(path);
   ASSERT_TRUE(Bundle::load(path).ok());
-  for (const char* name : {"manifest.json", "manifest.json.sha256", "model.pb", "golden/inputs.npy",
+  for (const char* name : {"manifest.json", "manifest.json.sha256", "model.pb", "fingerprints.npz", "golden/inputs.npy",
                            "golden/reconstructions.npy", "golden/scores.npy"}) {
     const std::string good = read(path / name);
     const std::size_t step = good.size() > 5000 ? 61 : 1;

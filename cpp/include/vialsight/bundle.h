@@ -51,6 +51,8 @@ class VIALSIGHT_API Bundle {
   // The fixed heatmap scale of a region; nothing before calibration.
   [[nodiscard]] std::optional<HeatmapScale> heatmap_scale(std::size_t region) const noexcept;
   [[nodiscard]] std::span<const std::byte> model() const noexcept;  // serialised GraphDef
+  // What Python recognises the images of training and calibration by; not used for inspection.
+  [[nodiscard]] std::span<const std::byte> fingerprints() const noexcept;
   [[nodiscard]] const GoldenPatches& golden() const noexcept;
 
   // Copied, never moved from: every Bundle stays a whole one.

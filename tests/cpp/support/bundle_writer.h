@@ -56,21 +56,38 @@ inline std::string npy(const std::vector<std::size_t>& shape, const std::vector<
 
 inline std::string digest_of(const std::string& bytes) { return sha256_hex(std::as_bytes(std::span(bytes))); }
 
+inline nlohmann::json fit_record() {
+  return {{"nominal", 20},
+          {"defective", 10},
+          {"detection_rate", 0.9},
+          {"false_reject_rate", 0.1},
+          {"balanced_accuracy", 0.9},
+          {"false_reject_bound", nullptr}};
+}
+
+inline nlohmann::json level_record(const std::string& origin) {
+  nlohmann::json record = fit_record();
+  record["origin"] = origin;
+  record["optimality_gap"] = 0.0;
+  return record;
+}
+
 inline nlohmann::json calibration(const Layout& layout) {
   nlohmann::json regions = nlohmann::json::array();
   for (const std::string& region : layout.regions) {
-    regions.push_back({{"region", region},
-                       {"nominal", 20},
-                       {"defective", 10},
-                       {"detection_rate", 0.9},
-                       {"false_reject_rate", 0.1},
-                       {"balanced_accuracy", 0.9}});
+    nlohmann::json record = fit_record();
+    record["region"] = region;
+    regions.push_back(record);
   }
   return {{"objective", "balanced_accuracy"},
           {"created", "2026-11-22T02:30:00Z"},
           {"data_sha256", kDigestA},
           {"parent_sha256", kDigestA},
-          {"levels", {{"patch", "fitted"}, {"strip", "copied_from_patch"}, {"run", "copied_from_patch"}}},
+          {"levels",
+           {{"patch", level_record("fitted")},
+            {"strip", level_record("fitted")},
+            {"run", level_record("copied_from_strip")}}},
+          {"run_rule", {{"agree", 7}, {"runs", 10}}},
           {"regions", regions},
           {"products", {"p4", "p5"}}};
 }
@@ -86,6 +103,7 @@ class BundleWriter {
     // A pattern that no two patches share and that stays below the markers of fake_backend.h.
     for (std::size_t i = 0; i < inputs.size(); ++i) inputs[i] = static_cast<float>(i % 97) / 128.0F;
     files["model.pb"] = "any bytes: the backends of these tests do not read them";
+    files["fingerprints.npz"] = "any bytes: only Python reads them";
     files["golden/inputs.npy"] = npy({regions, kGoldenPerRegion, edge, edge}, inputs);
     files["golden/reconstructions.npy"] = files["golden/inputs.npy"];
     files["golden/scores.npy"] = npy({regions, kGoldenPerRegion}, std::vector<float>(patches, 0.0F));
