@@ -16,17 +16,20 @@ PYTHON_LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli"},
     {"freezing", "calibration", "evaluation", "report", "bench", "inspection"},
+    {"calibration_scores", "patch_pictures", "findings"},
+    {"scoring", "evidence", "measures", "pictures", "machine"},
     {"training"},
     {"steps", "runlog", "runfolder", "checkpoints", "sources"},
-    {"pipeline", "measures", "optimization"},
+    {"pipeline", "optimization"},
     {"simulation"},
-    {"model", "losses", "perturbation", "data"},
+    {"model", "losses", "perturbation", "statistics", "thresholds"},
+    {"data"},
     {"bundle"},
     {"layout"},
     {"config"},
     {"__init__"},
     {"_core"},
-    {"errors", "atomic"},
+    {"errors", "atomic", "npz"},
 ]
 PYTHON_ALLOWED: set[tuple[str, str]] = set()
 

@@ -1,17 +1,14 @@
 """Latency of inspection, described well enough to be repeated."""
 
-import os
-import platform
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from vialsight import _core
-from vialsight.bundle import read_manifest, tensorflow_version
+from vialsight.bundle import read_manifest
 from vialsight.errors import BundleError
 from vialsight.layout import Layout
 
@@ -90,20 +87,6 @@ def compare_with_python(
     }
 
 
-def machine(threads: int) -> dict[str, Any]:
-    """Describe the machine and the software a measurement was made with."""
-    return {
-        "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)),
-        "threads": threads or len(os.sched_getaffinity(0)),
-        "load_1min": round(os.getloadavg()[0], 2),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "vialsight": _core.__version__,
-        "tensorflow": tensorflow_version(),
-    }
-
-
 def summary(values: Sequence[float]) -> dict[str, float]:
     """Return p50, p90, p99, min and max."""
     percentiles = np.percentile(values, PERCENTILES)
@@ -168,12 +151,3 @@ def _python_scorer(bundle: _core.Bundle, threads: int) -> Callable[[Patches], Pa
 def _tensor_names(bundle: _core.Bundle) -> tuple[str, str]:
     manifest = read_manifest(bundle)
     return f"{manifest['input']['name']}:0", f"{manifest['output']['name']}:0"
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or "unknown"
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

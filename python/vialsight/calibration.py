@@ -1,11 +1,12 @@
-"""Calibration: thresholds per region and the heatmap's fixed scale, into a new bundle.
+"""Calibration: thresholds per region for three levels and the heatmap's scale, into a new bundle.
 
 Positive = defective; a patch is accepted when φ <= t. Fitting is exact and deterministic: no
 sampling, integer counts, ties resolved by rule.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,97 +15,76 @@ import numpy.typing as npt
 
 from vialsight import _core
 from vialsight.bundle import LEVELS, HeatmapScales, read_manifest, with_calibration
-from vialsight.data import DEFECTIVE, NOMINAL, Dataset, DatasetPatches
+from vialsight.calibration_scores import CalibrationScores, score_split
+from vialsight.data import DEFECTIVE, NOMINAL, Dataset
+from vialsight.data.fingerprints import Fingerprints
+from vialsight.data.independence import describe_images, refuse_seen_images
 from vialsight.data.records import raise_listed, refuse_overlap
 from vialsight.errors import DataError
+from vialsight.thresholds import (
+    Objective,
+    RunRule,
+    Runs,
+    best_threshold,
+    count_right,
+    fit_joint,
+    fit_joint_quantile,
+    goal_of,
+    quantile_bound,
+    quantile_threshold,
+    tail_threshold,
+)
+from vialsight.thresholds.objectives import BALANCED_ACCURACY, NOMINAL_QUANTILE, NOMINAL_TAIL
 
 Scores = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
 
-DEFAULT_QUANTILE: Final = 0.995
-HEATMAP_QUANTILE: Final = 0.999
-OBJECTIVE: Final = "balanced_accuracy"
-# Resolution of the heatmap's upper end: 1/65536 of the pixel range, in constant memory.
-_DIFFERENCE_BINS: Final = 2**16
-_CHUNK_PATCHES: Final = 64
+DEFAULT_OBJECTIVE: Final = Objective(BALANCED_ACCURACY)
+DEFAULT_QUANTILE: Final = Fraction("0.995")
+FITTED: Final = "fitted"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ThresholdFit:
-    """A threshold and what it does on the scores it was fitted to.
+class Fit:
+    """What thresholds do on the units they were fitted to; rates are None without such units.
 
-    Rates are null where no defective sample was given.
+    `false_reject_bound` is the upper 95 % confidence bound of the false reject rate where the fit
+    saw nominal units only; it counts physical strips as the independent units.
     """
 
-    threshold: float
     nominal: int
     defective: int
     detection_rate: float | None
     false_reject_rate: float
     balanced_accuracy: float | None
+    false_reject_bound: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelFit:
+    """Thresholds (R,) of a level, where they come from, what they do on the level's units.
+
+    `optimality_gap` is 0 where no other combination serves the objective better.
+    """
+
+    origin: str
+    thresholds: tuple[float, ...]
+    fit: Fit
+    optimality_gap: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationResult:
-    """Fits in the order of the layout's regions, and the upper ends of the heatmap scale."""
+    """Fits per level and, for the patch level, per region; the upper ends of the heatmap scale.
+
+    `warnings` say in sentences what the data did not allow.
+    """
 
     regions: tuple[str, ...]
-    fits: tuple[ThresholdFit, ...]
+    region_fits: tuple[Fit, ...]
+    levels: dict[str, LevelFit]
     heatmap_vmax: tuple[float, ...]
-
-
-def fit_threshold(
-    nominal: Scores, defective: Scores, *, quantile: float = DEFAULT_QUANTILE
-) -> ThresholdFit:
-    """Choose the threshold of one region from φ of nominal (n,) and defective (m,) patches.
-
-    With defective samples: the largest balanced accuracy (see `best_threshold`). Without: the
-    smallest nominal score that accepts a share `quantile` of the nominal patches.
-    Raises DataError when there is no nominal score or one of all is not finite.
-    """
-    _check_scores(nominal, defective)
-    if not 0.0 < quantile <= 1.0:
-        raise DataError(f"quantile must be above 0 and at most 1; got {quantile}")
-    if len(defective) == 0:
-        threshold = float(np.quantile(nominal.astype(np.float64), quantile, method="higher"))
-    else:
-        threshold = best_threshold(nominal, defective)
-    return _describe(threshold, nominal, defective)
-
-
-def best_threshold(nominal: Scores, defective: Scores) -> float:
-    """Return the threshold with the largest balanced accuracy, for φ of (n,) and (m,) patches.
-
-    Candidates are the midpoints between neighbouring distinct scores and one value outside each
-    end. Among equals the middle of the widest gap is taken, which leaves the largest margin to
-    the nearest score on either side; among equally wide gaps the lowest, which rejects more.
-    """
-    scores = np.unique(np.concatenate([nominal, defective])).astype(np.float64)
-    candidates, gaps = _candidates(scores)
-    accepted_nominal = np.searchsorted(np.sort(nominal), candidates, side="right")
-    accepted_defective = np.searchsorted(np.sort(defective), candidates, side="right")
-    rejected_defective = len(defective) - accepted_defective
-    # Twice n·m times the balanced accuracy, in integers: equal is equal.
-    merit = rejected_defective * len(nominal) + accepted_nominal * len(defective)
-    best = np.flatnonzero(merit == merit.max())
-    return float(candidates[best[np.argmax(gaps[best])]])
-
-
-def difference_quantile(
-    differences: Iterator[npt.NDArray[np.float32]], quantile: float = HEATMAP_QUANTILE
-) -> float:
-    """Return the `quantile` of |X - X̂| over all pixels of all arrays, values in [0,1].
-
-    Rounded up to a multiple of 2^-16; never 0, so that a heatmap scale always has a width.
-    """
-    counts = np.zeros(_DIFFERENCE_BINS, np.int64)
-    for array in differences:
-        bins = np.minimum((array * np.float32(_DIFFERENCE_BINS)).astype(np.int64), counts.size - 1)
-        counts += np.bincount(bins.ravel(), minlength=counts.size)
-    if not counts.any():
-        raise DataError("the heatmap scale needs nominal patches; none were given")
-    below = np.cumsum(counts)
-    return float(np.searchsorted(below, quantile * below[-1]) + 1) / _DIFFERENCE_BINS
+    warnings: tuple[str, ...]
 
 
 def calibrate(
@@ -112,66 +92,239 @@ def calibrate(
     dataset: Dataset,
     out: Path,
     *,
-    quantile: float = DEFAULT_QUANTILE,
+    objective: Objective = DEFAULT_OBJECTIVE,
+    rule: RunRule | None = None,
+    quantile: Fraction = DEFAULT_QUANTILE,
+    accept_lookalikes: bool = False,
     threads: int = 0,
     progress: Progress | None = None,
 ) -> CalibrationResult:
     """Fit thresholds on the calibration split of `dataset` and write them into a new bundle.
 
-    The strip and run sets get the patch set's values, marked `copied_from_patch`. `progress` is
-    called with scored and total patches. Raises DataError when the layout differs from the
-    bundle's, the split is empty, products were trained on, or patches cannot be labelled;
-    BundleError when `out` exists.
+    `quantile` is the share of nominal units to accept where no defective ones are given. Scoring
+    can be interrupted: the same call goes on. `progress` is called with scored and total strips.
+    Raises DataError when the layout differs from the bundle's, the split is empty or incomplete,
+    its products or images were trained on, or patches cannot be labelled; BundleError when `out`
+    exists.
     """
+    rule = rule or RunRule()
     part = dataset.select(split="calibration")
     part.require_layout(bundle.layout)
-    manifest = read_manifest(bundle)
-    refuse_overlap(part.products, manifest["provenance"]["training_products"], "training")
+    if out.exists():
+        raise DataError(f"{out} exists; choose another name or remove it first")
+    provenance = read_manifest(bundle)["provenance"]
+    refuse_overlap(part.products, provenance["training_products"], "training")
     _check_labelled(part)
-    data_sha256 = dataset.sha256()
-    result = _fit_regions(bundle, part, quantile, threads, progress)
+    data_sha256, described = part.sha256(), describe_images(part)
+    fingerprints = Fingerprints.from_bytes(bundle.fingerprints)
+    notes = refuse_seen_images(part, described, fingerprints, accept_lookalikes=accept_lookalikes)
+    scored = score_split(
+        bundle, part, out, identity=data_sha256, threads=threads, progress=progress
+    )
+    result = fit_levels(scored, part.layout.regions, objective, rule, quantile)
     with_calibration(
         bundle,
         out,
-        thresholds={level: [fit.threshold for fit in result.fits] for level in LEVELS},
-        heatmap=HeatmapScales(vmin=[0.0] * len(result.fits), vmax=result.heatmap_vmax),
-        calibration=_record(result, part, data_sha256, quantile),
+        thresholds={level: result.levels[level].thresholds for level in LEVELS},
+        heatmap=HeatmapScales(vmin=[0.0] * len(result.regions), vmax=result.heatmap_vmax),
+        calibration=_record(result, part, data_sha256, objective, rule),
+        fingerprints=fingerprints.with_calibration(described).to_bytes(),
     )
-    return result
+    scored.forget()
+    return replace(result, warnings=(*result.warnings, *notes))
 
 
-def _candidates(
-    scores: npt.NDArray[np.float64],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return thresholds between and outside distinct sorted scores, and the width of their gaps.
+def fit_levels(
+    scored: CalibrationScores,
+    regions: list[str],
+    objective: Objective,
+    rule: RunRule,
+    quantile: Fraction = DEFAULT_QUANTILE,
+) -> CalibrationResult:
+    """Fit all three levels to scores; raises DataError when they cannot be fitted."""
+    if not np.isfinite(scored.scores).all():
+        raise DataError("scores must be finite to fit a threshold; the model is not usable")
+    if not (~scored.defective).any():
+        raise DataError("thresholds need nominal strips in the calibration split; none were given")
+    warnings: list[str] = []
+    whole = objective
+    if not objective.nominal_only and not scored.defective.any():
+        whole = Objective(NOMINAL_QUANTILE, quantile)
+        share = f"{float(quantile):g}"
+        warnings.append(f"no defective strips: thresholds accept a share of {share} instead")
+    patch, region_fits = _fit_patch_level(scored, regions, whole, quantile, warnings)
+    strip = _fit_whole(_strip_runs(scored), whole, scored)
+    run = _fit_run_level(scored, whole, rule, strip, warnings)
+    return CalibrationResult(
+        regions=tuple(regions),
+        region_fits=region_fits,
+        levels={"patch": patch, "strip": strip, "run": run},
+        heatmap_vmax=scored.heatmap_vmax(),
+        warnings=tuple(warnings),
+    )
 
-    The outer two have no second neighbour: width 0 makes them the last choice among equals.
+
+def fit_region(
+    nominal: Scores, defective: Scores, objective: Objective, *, strips: int
+) -> tuple[float, Fit]:
+    """Return the threshold of φ of nominal (n,) and defective (m,) patches, and what it does.
+
+    `strips` is how many physical nominal strips the patches come from: patches of one strip are
+    not independent, so the confidence bound counts strips.
     """
-    lowest = np.nextafter(np.float32(scores[0]), np.float32(-np.inf)).astype(np.float64)
-    middles = scores[:-1] + np.diff(scores) / 2.0
-    candidates = np.concatenate([[lowest], middles, [scores[-1]]])
-    return candidates, np.concatenate([[0.0], np.diff(scores), [0.0]])
-
-
-def _check_scores(nominal: Scores, defective: Scores) -> None:
     if len(nominal) == 0:
         raise DataError("a threshold needs nominal patches of its region; none were given")
-    if not (np.isfinite(nominal).all() and np.isfinite(defective).all()):
-        raise DataError("scores must be finite to fit a threshold; the model is not usable")
-
-
-def _describe(threshold: float, nominal: Scores, defective: Scores) -> ThresholdFit:
+    if objective.kind == NOMINAL_QUANTILE and objective.value is not None:
+        threshold = quantile_threshold(nominal, objective.value)
+    elif objective.kind == NOMINAL_TAIL and objective.value is not None:
+        threshold = tail_threshold(nominal, objective.value)
+    else:
+        goal = goal_of(objective, len(nominal), len(defective))
+        threshold = best_threshold(nominal, defective, goal)
     false_rejects = int(np.count_nonzero(nominal.astype(np.float64) > threshold))
     detected = int(np.count_nonzero(defective.astype(np.float64) > threshold))
-    n, m = len(nominal), len(defective)
-    return ThresholdFit(
-        threshold=threshold,
-        nominal=n,
-        defective=m,
-        detection_rate=detected / m if m else None,
-        false_reject_rate=false_rejects / n,
-        balanced_accuracy=(detected * n + (n - false_rejects) * m) / (2 * n * m) if m else None,
+    fit = _fit(false_rejects, len(nominal), detected, len(defective))
+    if objective.nominal_only:
+        fit = _with_bound(fit, strips)
+    return threshold, fit
+
+
+def _fit_patch_level(
+    scored: CalibrationScores,
+    regions: list[str],
+    objective: Objective,
+    quantile: Fraction,
+    warnings: list[str],
+) -> tuple[LevelFit, tuple[Fit, ...]]:
+    fits, strips = [], scored.nominal_strips
+    for region, name in enumerate(regions):
+        scores, truth = scored.scores[..., region], scored.truth[..., region]
+        nominal, defective = scores[truth == NOMINAL], scores[truth == DEFECTIVE]
+        chosen = objective
+        if not objective.nominal_only and not len(defective):
+            chosen = Objective(NOMINAL_QUANTILE, quantile)
+            warnings.append(
+                f"region {name!r}: no defective patches; its patch threshold accepts a share of "
+                f"{float(quantile):g} of the nominal ones"
+            )
+        try:
+            fits.append(fit_region(nominal, defective, chosen, strips=strips))
+        except DataError as error:
+            raise DataError(f"region {name!r}: {error}") from error
+    thresholds, region_fits = zip(*fits, strict=True)
+    total = _sum_of(region_fits)
+    if objective.nominal_only:
+        total = _with_bound(total, strips)
+    return LevelFit(origin=FITTED, thresholds=thresholds, fit=total), region_fits
+
+
+def _fit_run_level(
+    scored: CalibrationScores,
+    objective: Objective,
+    rule: RunRule,
+    strip: LevelFit,
+    warnings: list[str],
+) -> LevelFit:
+    counts = np.bincount(scored.unit)
+    copied = LevelFit(
+        origin="copied_from_strip",
+        thresholds=strip.thresholds,
+        fit=strip.fit,
+        optimality_gap=strip.optimality_gap,
     )
+    if (counts != rule.runs).any():
+        seen = (
+            f"{counts.min()}"
+            if counts.min() == counts.max()
+            else f"{counts.min()} to {counts.max()}"
+        )
+        warnings.append(
+            f"the run level needs strips with {rule.runs} runs each, these have {seen}: "
+            "its thresholds are copies of the strip level's"
+        )
+        return copied
+    if objective.kind == NOMINAL_TAIL:
+        return copied
+    runs = Runs(
+        scores=_largest(scored),
+        unit=scored.unit,
+        defective=scored.defective_units,
+        agree=rule.agree,
+    )
+    return _fit_whole(runs, objective, scored)
+
+
+def _fit_whole(runs: Runs, objective: Objective, scored: CalibrationScores) -> LevelFit:
+    """Fit all regions at once to whole runs or strips."""
+    gap = 0.0
+    if objective.nominal_only:
+        thresholds = _nominal_thresholds(runs, objective)
+    else:
+        joint = fit_joint(runs, objective)
+        thresholds, gap = joint.thresholds, joint.gap
+    nominal, defective = int((~runs.defective).sum()), int(runs.defective.sum())
+    accepted, rejected = count_right(runs, np.array(thresholds))
+    fit = _fit(nominal - accepted, nominal, rejected, defective)
+    if objective.nominal_only:
+        fit = _with_bound(fit, scored.nominal_strips)
+    return LevelFit(origin=FITTED, thresholds=thresholds, fit=fit, optimality_gap=gap)
+
+
+def _nominal_thresholds(runs: Runs, objective: Objective) -> tuple[float, ...]:
+    nominal = ~runs.defective
+    kept = nominal[runs.unit]
+    number = np.cumsum(nominal) - 1
+    good = Runs(
+        scores=runs.scores[kept],
+        unit=number[runs.unit[kept]],
+        defective=np.zeros(int(nominal.sum()), bool),
+        agree=runs.agree,
+    )
+    share = objective.value or Fraction(0)
+    if objective.kind == NOMINAL_QUANTILE:
+        return tuple(map(float, fit_joint_quantile(good, share)))
+    # Any region rejects, so each may take its part of the share only (Bonferroni).
+    part = share / good.scores.shape[1]
+    return tuple(tail_threshold(column, part) for column in good.scores.T)
+
+
+def _strip_runs(scored: CalibrationScores) -> Runs:
+    return Runs(
+        scores=_largest(scored),
+        unit=np.arange(len(scored.scores)),
+        defective=scored.defective,
+    )
+
+
+def _largest(scored: CalibrationScores) -> npt.NDArray[np.float64]:
+    """Return the largest score of each region in each run, (S,R)."""
+    return np.asarray(scored.scores.max(axis=(1, 2)), np.float64)
+
+
+def _fit(false_rejects: int, nominal: int, detected: int, defective: int) -> Fit:
+    both = nominal and defective
+    right = detected * nominal + (nominal - false_rejects) * defective
+    return Fit(
+        nominal=nominal,
+        defective=defective,
+        detection_rate=detected / defective if defective else None,
+        false_reject_rate=false_rejects / nominal,
+        balanced_accuracy=right / (2 * nominal * defective) if both else None,
+        false_reject_bound=None,
+    )
+
+
+def _sum_of(fits: tuple[Fit, ...]) -> Fit:
+    """Return the counts of all regions' patches together."""
+    nominal, defective = sum(f.nominal for f in fits), sum(f.defective for f in fits)
+    false_rejects = round(sum(f.false_reject_rate * f.nominal for f in fits))
+    detected = round(sum((f.detection_rate or 0.0) * f.defective for f in fits))
+    return _fit(false_rejects, nominal, detected, defective)
+
+
+def _with_bound(fit: Fit, strips: int) -> Fit:
+    above = int(np.ceil(fit.false_reject_rate * strips - 1e-9))
+    return Fit(**{**asdict(fit), "false_reject_bound": quantile_bound(above, strips)})
 
 
 def _check_labelled(part: Dataset) -> None:
@@ -185,78 +338,28 @@ def _check_labelled(part: Dataset) -> None:
     )
 
 
-def _fit_regions(
-    bundle: _core.Bundle, part: Dataset, quantile: float, threads: int, progress: Progress | None
-) -> CalibrationResult:
-    inspector = _core.Inspector(bundle, threads=threads, require_thresholds=False)
-    patches = DatasetPatches(part)
-    scores = _score(inspector, patches, progress)
-    truth, regions = patches.truth, patches.regions
-    fits, vmax = [], []
-    for region, name in enumerate(part.layout.regions):
-        nominal = np.flatnonzero((regions == region) & (truth == NOMINAL))
-        defective = np.flatnonzero((regions == region) & (truth == DEFECTIVE))
-        fits.append(_fit_named(name, scores[nominal], scores[defective], quantile))
-        vmax.append(difference_quantile(_differences(inspector, patches, nominal)))
-    return CalibrationResult(
-        regions=tuple(part.layout.regions), fits=tuple(fits), heatmap_vmax=tuple(vmax)
-    )
-
-
-def _fit_named(name: str, nominal: Scores, defective: Scores, quantile: float) -> ThresholdFit:
-    try:
-        return fit_threshold(nominal, defective, quantile=quantile)
-    except DataError as error:
-        raise DataError(f"region {name!r}: {error}") from error
-
-
-def _score(
-    inspector: _core.Inspector, patches: DatasetPatches, progress: Progress | None
-) -> Scores:
-    scores = np.empty(len(patches), np.float32)
-    for indices in _chunks(np.arange(len(patches))):
-        scores[indices] = inspector.score_patches(patches.read(indices))
-        if progress is not None:
-            progress(int(indices[-1]) + 1, len(patches))
-    return scores
-
-
-def _differences(
-    inspector: _core.Inspector, patches: DatasetPatches, indices: npt.NDArray[np.int64]
-) -> Iterator[npt.NDArray[np.float32]]:
-    for chunk in _chunks(indices):
-        inputs = patches.read(chunk)
-        yield np.abs(inputs - inspector.reconstruct(inputs))
-
-
-def _chunks(indices: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
-    for start in range(0, len(indices), _CHUNK_PATCHES):
-        yield indices[start : start + _CHUNK_PATCHES]
-
-
 def _record(
-    result: CalibrationResult, part: Dataset, data_sha256: str, quantile: float
+    result: CalibrationResult,
+    part: Dataset,
+    data_sha256: str,
+    objective: Objective,
+    rule: RunRule,
 ) -> dict[str, Any]:
     """Return the manifest's `calibration` object."""
-    copied = dict.fromkeys(LEVELS[1:], "copied_from_patch")
-    without = any(fit.defective == 0 for fit in result.fits)
-    return {
-        "objective": f"{OBJECTIVE}_or_nominal_quantile_{quantile:g}" if without else OBJECTIVE,
-        "data_sha256": data_sha256,
-        "levels": {"patch": "fitted", **copied},
-        "regions": [
-            _region_record(name, fit) for name, fit in zip(result.regions, result.fits, strict=True)
-        ],
-        "products": list(part.products),
+    levels = {
+        level: {
+            "origin": fitted.origin,
+            **asdict(fitted.fit),
+            "optimality_gap": fitted.optimality_gap,
+        }
+        for level, fitted in result.levels.items()
     }
-
-
-def _region_record(name: str, fit: ThresholdFit) -> dict[str, Any]:
+    regions = zip(result.regions, result.region_fits, strict=True)
     return {
-        "region": name,
-        "nominal": fit.nominal,
-        "defective": fit.defective,
-        "detection_rate": fit.detection_rate,
-        "false_reject_rate": fit.false_reject_rate,
-        "balanced_accuracy": fit.balanced_accuracy,
+        "objective": str(objective),
+        "data_sha256": data_sha256,
+        "levels": levels,
+        "run_rule": asdict(rule),
+        "regions": [{"region": name, **asdict(fit)} for name, fit in regions],
+        "products": list(part.products),
     }

@@ -1,164 +1,327 @@
-"""Evaluation: what a calibrated bundle does on held-out strips, through the C++ core."""
+"""Evaluation: what a calibrated bundle does on held-out strips, through the C++ core.
 
+Every strip is inspected as the line does it. What was seen is written as evidence; the report is
+computed from that evidence alone.
+"""
+
+import hashlib
+import json
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from vialsight import _core
-from vialsight.bundle import read_manifest, tensorflow_version, timestamp
-from vialsight.data import DEFECTIVE, NOMINAL, UNKNOWN, Dataset, Strip, load_strip, patch_truth
+from vialsight import _core, atomic
+from vialsight.bundle import LEVELS, read_manifest, tensorflow_version, timestamp
+from vialsight.data import (
+    DEFECTIVE,
+    DEFECTS_NAME,
+    UNKNOWN,
+    Dataset,
+    KnownDefect,
+    Strip,
+    check_defects,
+    load_strip,
+    patch_truth,
+    read_defects,
+)
+from vialsight.data.fingerprints import Fingerprints
+from vialsight.data.independence import (
+    describe_images,
+    independence_limits,
+    refuse_seen_images,
+)
 from vialsight.data.records import refuse_overlap
 from vialsight.errors import BundleError, DataError
-from vialsight.measures import Evaluation, Outcomes, StripResult, measure
+from vialsight.evidence import (
+    PICTURES_FOLDER,
+    STAGES,
+    Evidence,
+    Picture,
+    read_evidence,
+    write_evidence,
+)
+from vialsight.findings import Findings, find, rejected_runs
+from vialsight.machine import machine
+from vialsight.patch_pictures import PictureTaker, patch_mask
+from vialsight.scoring import Checkpoint
+from vialsight.statistics.manual import ManualResult
+from vialsight.statistics.pixels import PixelCounts
+from vialsight.thresholds import RunRule
 
 Progress = Callable[[int, int], None]
+WriteReport = Callable[[Evidence, Findings, Path], None]
 
-STRIP_LEVEL: Final = "strip"
-VIAL_LEVEL: Final = "vial"
+_CHECKPOINT_NAME: Final = "checkpoint.npz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManualStudy:
+    """The human inspectors' results per product, and the margin of the Knapp study."""
+
+    results: tuple[ManualResult, ...]
+    margin: float
 
 
 def evaluate(
     bundle: _core.Bundle,
     dataset: Dataset,
+    out: Path,
     *,
-    level: str = STRIP_LEVEL,
+    write_report: WriteReport,
+    rule: RunRule | None = None,
+    manual: ManualStudy | None = None,
+    accept_lookalikes: bool = False,
     threads: int = 0,
     progress: Progress | None = None,
-) -> Evaluation:
-    """Inspect every strip of the test split and measure regions, vials and strips.
+) -> tuple[Evidence, Findings]:
+    """Inspect every run of the test split; write the evidence to `out` and compute its figures.
 
-    `level` names the threshold set that decides. Patches and vials whose truth is unknown
-    (defective, no mask) are left out of their tables, never out of the strip's. Raises DataError
-    when the test split is empty, incomplete, or shares products with training or calibration;
-    BundleError when the bundle is not calibrated or a strip could not be scored.
+    `write_report` adds to the folder what is made of them, before it gets its name. `rule` is the
+    calibration's where None. An interrupted evaluation goes on when called again.
+    Raises DataError when the test split is empty, incomplete, or was used for training or
+    calibration, or when `out` exists; BundleError when the bundle is not calibrated, a strip could
+    not be scored, or its verdict is not what its scores say.
     """
-    part = dataset.select(split="test")
-    part.require_layout(bundle.layout)
+    if out.exists():
+        raise DataError(f"{out} exists; choose another name or remove it first")
     manifest = read_manifest(bundle)
-    _refuse_used_products(part, manifest)
-    strips, data_sha256 = part.strips(), dataset.sha256()
-    inspector = _core.Inspector(bundle, threads=threads, level=_checked_level(level))
-    collected = _Collected(part)
-    for number, strip in enumerate(strips, start=1):
-        collected.add(strip, inspector.inspect(load_strip(strip, part.layout)))
-        if progress is not None:
-            progress(number, len(strips))
-    outcomes = collected.outcomes()
-    return Evaluation(
-        identity=_identity(bundle, manifest, data_sha256, level),
-        measures=tuple(measure(outcome) for outcome in outcomes),
-        outcomes=outcomes,
-        strips=tuple(collected.strips),
+    part = _independent_part(bundle, dataset, manifest)
+    defects = _defects_of(part)
+    _check_manual(manual, part)
+    described = describe_images(part)
+    fingerprints = Fingerprints.from_bytes(bundle.fingerprints)
+    notes = refuse_seen_images(part, described, fingerprints, accept_lookalikes=accept_lookalikes)
+    work = _Work(bundle, part, out, defects, threads)
+    seen = work.inspect_all(progress)
+    evidence = Evidence(
+        folder=work.folder,
+        identity=_identity(bundle, manifest, work.data_sha256, threads),
+        thresholds={level: tuple(bundle.thresholds[level] or ()) for level in LEVELS},
+        rule=rule or RunRule(**manifest["calibration"]["run_rule"]),
+        regions=tuple(part.layout.regions),
+        products=tuple(strip.product for strip in work.strips),
+        runs=np.array([strip.run for strip in work.strips]),
+        defective=np.array([strip.defective for strip in work.strips]),
+        accepted=seen["accepted"],
+        reasons=tuple(map(str, seen["reasons"])),
+        scores=seen["scores"],
+        truth=work.truth,
+        times={stage: seen["times"][:, i] for i, stage in enumerate(STAGES)},
+        pixels=work.pixels_of(seen),
+        defects=defects,
+        manual=() if manual is None else manual.results,
+        margin=None if manual is None else manual.margin,
+        pictures=work.pictures_of(seen),
+        limitations=(*independence_limits(fingerprints), *notes),
     )
+    _check_verdicts(evidence)
+    return _finish(evidence, work, out, write_report)
 
 
-@dataclass
-class _Collected:
-    """Per-unit rows gathered strip by strip."""
+class _Work:
+    """The inspection of all strips, kept in a folder beside the result until it is done."""
 
-    part: Dataset
-    strips: list[StripResult] = field(default_factory=list)
-    _scores: list[npt.NDArray[np.float32]] = field(default_factory=list)
-    _truths: list[npt.NDArray[np.int8]] = field(default_factory=list)
-    _patch_rejects: list[npt.NDArray[np.bool_]] = field(default_factory=list)
-    _vial_rejects: list[list[bool]] = field(default_factory=list)
+    def __init__(
+        self,
+        bundle: _core.Bundle,
+        part: Dataset,
+        out: Path,
+        defects: tuple[KnownDefect, ...],
+        threads: int,
+    ) -> None:
+        self.part, self.strips = part, _in_time_order(part)
+        self.truth = np.stack([_truth(strip, part) for strip in self.strips])
+        names = dict.fromkeys(strip.product for strip in self.strips)
+        self._number = {name: number for number, name in enumerate(names)}
+        self.data_sha256 = part.sha256()
+        self.folder = out.with_name(f".{out.name}.partial")
+        self._inspector = _core.Inspector(bundle, threads=threads)
+        self._masks = any(record.mask is not None for record in part.records)
+        self._kinds = {defect.product: defect.kind for defect in defects}
+        self._identity = hashlib.sha256(
+            f"evaluation {bundle.sha256} {self.data_sha256} {self._kinds}".encode()
+        ).hexdigest()
 
-    def add(self, strip: Strip, verdict: _core.StripVerdict) -> None:
+    def inspect_all(self, progress: Progress | None) -> dict[str, npt.NDArray[Any]]:
+        """Inspect what is left to inspect; returns the arrays of all strips."""
+        (self.folder / PICTURES_FOLDER).mkdir(parents=True, exist_ok=True)
+        refusal = DataError(f"another process evaluates into {self.folder}; wait for it")
+        with atomic.held_folder(self.folder, refusal):
+            checkpoint = Checkpoint(self.folder / _CHECKPOINT_NAME, self._identity)
+            done, seen = checkpoint.load() or (0, self._nothing_seen())
+            pixels = self.pixels_of(seen)
+            taker = PictureTaker(self._inspector, self.folder / PICTURES_FOLDER, self._kinds)
+            taker.pictures = list(self.pictures_of(seen))
+
+            def arrays() -> dict[str, npt.NDArray[Any]]:
+                seen["pictures"] = np.array(json.dumps([asdict(p) for p in taker.pictures]))
+                return seen
+
+            try:
+                for number in range(done, len(self.strips)):
+                    self._inspect(number, seen, pixels, taker)
+                    done = number + 1
+                    checkpoint.save_now_and_then(done, arrays)
+                    if progress is not None:
+                        progress(done, len(self.strips))
+            except KeyboardInterrupt:
+                checkpoint.save(done, arrays())
+                raise
+            return arrays()
+
+    def pixels_of(self, seen: dict[str, npt.NDArray[Any]]) -> PixelCounts | None:
+        """Return the counts of pixels, which share memory with `seen`; None without masks."""
+        names = {name.removeprefix("pixels_"): a for name, a in seen.items() if "pixels_" in name}
+        return PixelCounts.from_arrays(names) if names else None
+
+    def pictures_of(self, seen: dict[str, npt.NDArray[Any]]) -> tuple[Picture, ...]:
+        """Return the pictures taken so far."""
+        return tuple(Picture(**values) for values in json.loads(str(seen["pictures"])))
+
+    def _nothing_seen(self) -> dict[str, npt.NDArray[Any]]:
+        strips, shape = len(self.strips), self.truth.shape
+        seen: dict[str, npt.NDArray[Any]] = {
+            "scores": np.full(shape, np.nan, np.float32),
+            "accepted": np.zeros(strips, bool),
+            "reasons": np.full(strips, "", "U32"),
+            "times": np.zeros((strips, len(STAGES))),
+            "pictures": np.array("[]"),
+        }
+        if self._masks:
+            counts = PixelCounts.empty(len(self._number), shape[-1])
+            seen |= {f"pixels_{name}": array for name, array in counts.arrays().items()}
+        return seen
+
+    def _inspect(
+        self,
+        number: int,
+        seen: dict[str, npt.NDArray[Any]],
+        pixels: PixelCounts | None,
+        taker: PictureTaker,
+    ) -> None:
+        strip, truth = self.strips[number], self.truth[number]
+        verdict = self._inspector.inspect(load_strip(strip, self.part.layout))
         if not np.isfinite(verdict.scores).all():
             raise BundleError(
                 f"{strip.name}: expected a score for every patch, but inspection ended with "
                 f"{verdict.reason!r}; run `vialsight verify` on the bundle"
             )
-        layout = self.part.layout
-        self._scores.append(verdict.scores)
-        self._truths.append(np.stack([patch_truth(r, layout) for r in strip.records]))
-        thresholds = np.asarray(verdict.thresholds, np.float64)
-        self._patch_rejects.append(verdict.scores.astype(np.float64) > thresholds)
-        self._vial_rejects.append([not accepted for accepted in verdict.vials])
-        self.strips.append(_strip_result(strip, verdict))
+        seen["scores"][number], seen["accepted"][number] = verdict.scores, verdict.accepted
+        seen["reasons"][number] = verdict.reason
+        seen["times"][number] = [verdict.times[stage] for stage in STAGES]
+        taker.take(strip, verdict, truth)
+        if pixels is not None:
+            self._count_pixels(number, strip, truth, pixels)
 
-    def outcomes(self) -> tuple[Outcomes, ...]:
-        scores, truths = np.stack(self._scores), np.stack(self._truths)
-        rejects = np.stack(self._patch_rejects)
-        regions = [
-            _known(name, scores[..., r], truths[..., r], rejects[..., r])
-            for r, name in enumerate(self.part.layout.regions)
-        ]
-        return (*regions, self._vials(scores, truths), self._strips())
-
-    def _vials(self, scores: npt.NDArray[np.float32], truths: npt.NDArray[np.int8]) -> Outcomes:
-        """θ_v = max φ of a vial (paper eq. 14); one defective patch makes it defective."""
-        unknown = np.where((truths == UNKNOWN).any(axis=(1, 3)), UNKNOWN, NOMINAL)
-        truth = np.where((truths == DEFECTIVE).any(axis=(1, 3)), DEFECTIVE, unknown)
-        return _known(VIAL_LEVEL, scores.max(axis=(1, 3)), truth, np.array(self._vial_rejects))
-
-    def _strips(self) -> Outcomes:
-        return Outcomes(
-            unit=STRIP_LEVEL,
-            scores=np.array([strip.score for strip in self.strips], np.float32),
-            defective=np.array([strip.defective for strip in self.strips], bool),
-            rejected=np.array([not strip.accepted for strip in self.strips], bool),
-        )
+    def _count_pixels(
+        self, number: int, strip: Strip, truth: npt.NDArray[np.int8], pixels: PixelCounts
+    ) -> None:
+        for frame, vial, region in np.argwhere(truth != UNKNOWN).tolist():
+            record = strip.records[frame]
+            if truth[frame, vial, region] == DEFECTIVE and record.mask is None:
+                continue
+            images = self._inspector.images(frame, vial, region)
+            if images is None:
+                raise BundleError(f"{strip.name}: the core kept no images of frame {frame + 1}")
+            mask = patch_mask(record, self.part.layout, vial, region)
+            difference = np.abs(images[0] - images[1])
+            pixels.add(self._number[strip.product], region, difference, mask)
 
 
-def _known(
-    unit: str,
-    scores: npt.NDArray[np.float32],
-    truths: npt.NDArray[Any],
-    rejected: npt.NDArray[np.bool_],
-) -> Outcomes:
-    known = truths != UNKNOWN
-    return Outcomes(
-        unit=unit,
-        scores=scores[known],
-        defective=truths[known] == DEFECTIVE,
-        rejected=rejected[known],
-    )
-
-
-def _strip_result(strip: Strip, verdict: _core.StripVerdict) -> StripResult:
-    return StripResult(
-        product=strip.product,
-        run=strip.run,
-        defective=strip.defective,
-        accepted=verdict.accepted,
-        reason=verdict.reason,
-        score=float(verdict.scores.max()),
-    )
-
-
-def _refuse_used_products(part: Dataset, manifest: dict[str, Any]) -> None:
+def _independent_part(bundle: _core.Bundle, dataset: Dataset, manifest: dict[str, Any]) -> Dataset:
+    part = dataset.select(split="test")
+    part.require_layout(bundle.layout)
     if manifest["calibration"] is None:
         raise BundleError(
             f"bundle {manifest['name']!r} is not calibrated; run `vialsight calibrate` first"
         )
     refuse_overlap(part.products, manifest["provenance"]["training_products"], "training")
     refuse_overlap(part.products, manifest["calibration"]["products"], "calibration")
+    return part
 
 
-def _checked_level(level: str) -> Any:
-    if level not in ("patch", "strip", "run"):
-        raise DataError(f"level must be patch, strip or run; got {level!r}")
-    return level
+def _in_time_order(part: Dataset) -> tuple[Strip, ...]:
+    """Return strips as their first frames come in the table, which is the order in time."""
+    place = {record.image: number for number, record in enumerate(part.records)}
+    return tuple(sorted(part.strips(), key=lambda s: min(place[r.image] for r in s.records)))
+
+
+def _truth(strip: Strip, part: Dataset) -> npt.NDArray[np.int8]:
+    return np.stack([patch_truth(record, part.layout) for record in strip.records])
+
+
+def _defects_of(part: Dataset) -> tuple[KnownDefect, ...]:
+    path = part.folder / DEFECTS_NAME
+    if not path.exists():
+        return ()
+    defects = read_defects(path)
+    products = {record.product: record.defective for record in part.records}
+    chosen = tuple(defect for defect in defects if defect.product in products)
+    check_defects(path, chosen, products)
+    return chosen
+
+
+def _check_manual(manual: ManualStudy | None, part: Dataset) -> None:
+    """Fail before the work where the study could only fail after it."""
+    from vialsight.statistics.knapp import study
+
+    if manual is not None:
+        machine_results = dict.fromkeys(part.products, (1, 0))
+        study(manual.results, machine_results, {}, margin=manual.margin, replicates=2)
+
+
+def _check_verdicts(evidence: Evidence) -> None:
+    """Raise BundleError unless every verdict of the core is what its scores and thresholds say."""
+    wrong = np.flatnonzero(rejected_runs(evidence, "strip") == evidence.accepted)
+    if len(wrong):
+        first = f"{evidence.products[wrong[0]]}/run {evidence.runs[wrong[0]]}"
+        raise BundleError(
+            f"{len(wrong)} verdicts of the core differ from what their scores say, the first on "
+            f"{first}; do not use this installation"
+        )
+
+
+def _finish(
+    evidence: Evidence, work: _Work, out: Path, write_report: WriteReport
+) -> tuple[Evidence, Findings]:
+    with atomic.new_folder(out) as folder:
+        write_evidence(evidence, folder)
+        used = folder / PICTURES_FOLDER
+        used.mkdir()
+        for picture in evidence.pictures:
+            shutil.copyfile(work.folder / PICTURES_FOLDER / picture.file, used / picture.file)
+        # From the files, as whoever rebuilds the report will do.
+        written = read_evidence(folder)
+        findings = find(written)
+        write_report(written, findings, folder)
+    shutil.rmtree(work.folder)
+    return written, findings
 
 
 def _identity(
-    bundle: _core.Bundle, manifest: dict[str, Any], data_sha256: str, level: str
+    bundle: _core.Bundle, manifest: dict[str, Any], data_sha256: str, threads: int
 ) -> dict[str, Any]:
+    calibration, provenance = manifest["calibration"], manifest["provenance"]
     return {
         "bundle": bundle.name,
         "bundle_sha256": bundle.sha256,
-        "data_sha256": data_sha256,
-        "level": level,
-        "thresholds": dict(zip(bundle.layout.regions, manifest["thresholds"][level], strict=True)),
+        "layout": bundle.layout.name,
+        "test_data_sha256": data_sha256,
+        "calibration_data_sha256": calibration["data_sha256"],
+        "calibration_objective": calibration["objective"],
+        "calibration_created": calibration["created"],
+        "training_data_sha256": provenance["data_sha256"],
+        "training_config_sha256": provenance["config_sha256"],
+        "training_seed": provenance["seed"],
+        "trained_by": f"vialsight {provenance['vialsight']}, tensorflow {provenance['tensorflow']}",
+        "evaluated_by": f"vialsight {_core.__version__}, tensorflow {tensorflow_version()}",
+        "git": _core.git_revision or None,
         "created": timestamp(datetime.now(timezone.utc)),
-        "vialsight": _core.__version__,
-        "tensorflow": tensorflow_version(),
-        "trained_by": manifest["provenance"]["vialsight"],
-        "training_data_sha256": manifest["provenance"]["data_sha256"],
-        "calibration_data_sha256": manifest["calibration"]["data_sha256"],
+        "machine": machine(threads),
     }

@@ -1,6 +1,5 @@
 """Inspection of products from image files, and pictures of what was rejected."""
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from vialsight import _core, atomic
 from vialsight.data import Dataset, load_frame
 from vialsight.errors import DataError
-
-Picture = npt.NDArray[np.uint8]
-Float32Image = npt.NDArray[np.float32]
+from vialsight.pictures import Float32Image, encoded, fixed_heatmap, picture_of
 
 UNREADABLE_REASON = "frame_invalid"
 
@@ -142,18 +138,8 @@ def rejected_patches(inspector: _core.Inspector, inspected: Inspected) -> Iterat
             score=float(inspected.scores[frame, vial, region]),
             image=images[0],
             reconstruction=images[1],
-            heatmap=_fixed_heatmap(inspector.bundle, region, *images),
+            heatmap=fixed_heatmap(inspector.bundle, region, *images),
         )
-
-
-def picture_of(image: Float32Image, reconstruction: Float32Image, heatmap: Float32Image) -> Picture:
-    """Return uint8 (P,3P,3): input, reconstruction, and the input with the heatmap in red."""
-    gray = [np.repeat(panel[..., np.newaxis], 3, axis=2) for panel in (image, reconstruction)]
-    heat = heatmap[..., np.newaxis]
-    overlay = (1.0 - heat) * gray[0] + heat * np.array([1.0, 0.1, 0.0], np.float32)
-    panels = np.concatenate([*gray, overlay], axis=1)
-    picture: Picture = np.rint(np.clip(panels, 0.0, 1.0) * 255.0).astype(np.uint8)
-    return picture
 
 
 def write_heatmaps(
@@ -168,7 +154,8 @@ def write_heatmaps(
     for patch in rejected_patches(inspector, inspected):
         place = f"frame{patch.frame + 1}-vial{patch.vial + 1}-{regions[patch.region]}"
         path = folder / f"{stem}-{_safe(place)}.png"
-        _write_png(path, picture_of(patch.image, patch.reconstruction, patch.heatmap))
+        picture = picture_of(patch.image, patch.reconstruction, patch.heatmap)
+        atomic.write_bytes(path, encoded(picture, "PNG"))
         paths.append(path)
     return paths
 
@@ -209,15 +196,6 @@ def _nulls_for_nan(scores: Float32Image) -> Any:
     return values.tolist()
 
 
-def _fixed_heatmap(
-    bundle: _core.Bundle, region: int, image: Float32Image, reconstruction: Float32Image
-) -> Float32Image:
-    vmin, vmax = bundle.heatmap_scale(region) or (0.0, 1.0)
-    x, y = image[np.newaxis], reconstruction[np.newaxis]
-    heat: Float32Image = _core.heatmap(x, y, vmin=vmin, vmax=vmax)[0]
-    return heat
-
-
 def _file_stem(product: Product) -> str:
     if product.run is not None:
         return _safe(f"{product.name}-run{product.run}")
@@ -226,9 +204,3 @@ def _file_stem(product: Product) -> str:
 
 def _safe(text: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in text)
-
-
-def _write_png(path: Path, picture: Picture) -> None:
-    content = io.BytesIO()
-    Image.fromarray(picture).save(content, format="PNG")
-    atomic.write_bytes(path, content.getvalue())

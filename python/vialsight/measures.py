@@ -1,132 +1,118 @@
-"""Counts, rates and intervals of verdicts: what an evaluation finds and a report shows.
+"""Counts, rates and intervals of verdicts on units that may share physical strips.
 
-Positive = defective: detection rate = TPR, false reject rate = 1 - TNR. Counts are integers;
-intervals are Wilson's at 95 %.
+Positive = defective: detection rate = TPR, false reject rate = 1 - TNR. Counts are integers.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-Interval = tuple[float, float]
-
-CONFIDENCE: Final = 0.95
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcomes:
-    """Scores, truths and verdicts of one kind of unit (a region's patches, vials or strips).
-
-    scores float32 (n,), defective and rejected bool (n,), parallel.
-    """
-
-    unit: str
-    scores: npt.NDArray[np.float32]
-    defective: npt.NDArray[np.bool_]
-    rejected: npt.NDArray[np.bool_]
+from vialsight.statistics.intervals import Interval, percentile_interval, proportion_interval
+from vialsight.statistics.ranking import (
+    Replicates,
+    auroc,
+    average_precision,
+    f1,
+    ranking_replicates,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measures:
-    """Counts and rates of one unit; a rate without samples is None."""
+    """Counts and rates of one kind of unit; a rate without samples is None.
+
+    `unit` is a region's name, "vial", "strip" (one inspection of a strip) or "run" (a physical
+    strip over all its runs). Score-based figures (AUROC and average precision) are None for "run".
+    Intervals are at 95 %.
+    """
 
     unit: str
     nominal: int
     defective: int
     false_rejects: int
     detected: int
+    accuracy: float | None
+    accuracy_interval: Interval | None
     detection_rate: float | None
     detection_rate_interval: Interval | None
     false_reject_rate: float | None
     false_reject_rate_interval: Interval | None
     balanced_accuracy: float | None
+    balanced_accuracy_interval: Interval | None
+    f1: float | None
     auroc: float | None
+    auroc_interval: Interval | None
+    average_precision: float | None
+    average_precision_interval: Interval | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class StripResult:
-    """One inspected strip: its truth, verdict and worst score."""
+class Units:
+    """n units of one kind: int strip in [0, K), score, truth and verdict of each, (n,)."""
 
-    product: str
-    run: int
-    defective: bool
-    accepted: bool
-    reason: str
-    score: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """Everything a report shows; `measures` are regions, then vial, then strip."""
-
-    identity: dict[str, Any]
-    measures: tuple[Measures, ...]
-    outcomes: tuple[Outcomes, ...]
-    strips: tuple[StripResult, ...]
+    name: str
+    strip: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float64]
+    defective: npt.NDArray[np.bool_]
+    rejected: npt.NDArray[np.bool_]
 
 
-def measure(outcomes: Outcomes) -> Measures:
-    """Count and rate one unit's outcomes."""
-    defective, rejected = outcomes.defective, outcomes.rejected
-    nominal_count, defective_count = int((~defective).sum()), int(defective.sum())
-    false_rejects, detected = int((rejected & ~defective).sum()), int((rejected & defective).sum())
-    detection, false_reject = _rate(detected, defective_count), _rate(false_rejects, nominal_count)
-    both = detection is not None and false_reject is not None
+def measure(units: Units, draws: npt.NDArray[np.int32], *, ranked: bool = True) -> Measures:
+    """Count and rate units; `draws` (B,K) are `resampled_strips` of their physical strips.
+
+    Without `ranked` the scores mean nothing and no figure is made of them.
+    """
+    count = draws.shape[1]
+
+    def per_strip(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        return np.bincount(units.strip[chosen], minlength=count)
+
+    defective, rejected = units.defective, units.rejected
+    n, m = per_strip(~defective), per_strip(defective)
+    false, hit = per_strip(~defective & rejected), per_strip(defective & rejected)
+    false_rejects, detected = int(false.sum()), int(hit.sum())
+    right = n - false + hit
+    ranking = _ranking(units, draws) if ranked else None
+    auc = auroc(units.scores, defective) if ranked else None
+    precision = average_precision(units.scores, defective) if ranked else None
+    detection, false_rate = rate(detected, int(m.sum())), rate(false_rejects, int(n.sum()))
     return Measures(
-        unit=outcomes.unit,
-        nominal=nominal_count,
-        defective=defective_count,
+        unit=units.name,
+        nominal=int(n.sum()),
+        defective=int(m.sum()),
         false_rejects=false_rejects,
         detected=detected,
+        accuracy=rate(int(right.sum()), len(defective)),
+        accuracy_interval=proportion_interval(right, n + m, draws),
         detection_rate=detection,
-        detection_rate_interval=_interval(detected, defective_count),
-        false_reject_rate=false_reject,
-        false_reject_rate_interval=_interval(false_rejects, nominal_count),
-        balanced_accuracy=_balanced(detection, false_reject),
-        auroc=_auroc(outcomes) if both else None,
+        detection_rate_interval=proportion_interval(hit, m, draws),
+        false_reject_rate=false_rate,
+        false_reject_rate_interval=proportion_interval(false, n, draws),
+        balanced_accuracy=_balanced(detection, false_rate),
+        balanced_accuracy_interval=_balanced_interval(hit, m, false, n, draws),
+        f1=f1(detected, false_rejects, int(m.sum())),
+        auroc=auc,
+        auroc_interval=None if ranking is None else _spread(ranking.auroc),
+        average_precision=precision,
+        average_precision_interval=None if ranking is None else _spread(ranking.average_precision),
     )
 
 
-def table_rows(measures: Sequence[Measures]) -> list[dict[str, Any]]:
-    """Return one flat row per unit, intervals as two columns, for CSV and HTML."""
-    return [_table_row(row) for row in measures]
-
-
-def _table_row(row: Measures) -> dict[str, Any]:
-    low_high = (None, None)
-    detection = row.detection_rate_interval or low_high
-    false_reject = row.false_reject_rate_interval or low_high
-    return {
-        "unit": row.unit,
-        "nominal": row.nominal,
-        "defective": row.defective,
-        "detected": row.detected,
-        "false_rejects": row.false_rejects,
-        "detection_rate": row.detection_rate,
-        "detection_rate_low": detection[0],
-        "detection_rate_high": detection[1],
-        "false_reject_rate": row.false_reject_rate,
-        "false_reject_rate_low": false_reject[0],
-        "false_reject_rate_high": false_reject[1],
-        "balanced_accuracy": row.balanced_accuracy,
-        "auroc": row.auroc,
-    }
-
-
-def _rate(count: int, total: int) -> float | None:
-    return count / total if total else None
-
-
-def _interval(count: int, total: int) -> Interval | None:
-    from scipy.stats import binomtest
-
-    if total == 0:
+def _ranking(units: Units, draws: npt.NDArray[np.int32]) -> Replicates | None:
+    if units.defective.all() or not units.defective.any():
         return None
-    interval = binomtest(count, total).proportion_ci(CONFIDENCE, method="wilson")
-    return float(interval.low), float(interval.high)
+    return ranking_replicates(units.scores, units.defective, units.strip, draws)
+
+
+def _spread(values: npt.NDArray[np.float64]) -> Interval | None:
+    """Return the percentile interval, or None where it has no width and would claim certainty."""
+    return percentile_interval(values, flat=False)
+
+
+def rate(count: int, total: int) -> float | None:
+    """Return count / total, or None of nothing."""
+    return count / total if total else None
 
 
 def _balanced(detection: float | None, false_reject: float | None) -> float | None:
@@ -135,7 +121,22 @@ def _balanced(detection: float | None, false_reject: float | None) -> float | No
     return (detection + 1.0 - false_reject) / 2.0
 
 
-def _auroc(outcomes: Outcomes) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(outcomes.defective, outcomes.scores))
+def _balanced_interval(
+    hit: npt.NDArray[np.int64],
+    m: npt.NDArray[np.int64],
+    false: npt.NDArray[np.int64],
+    n: npt.NDArray[np.int64],
+    draws: npt.NDArray[np.int32],
+) -> Interval | None:
+    """Bootstrap interval; where it has no width, the mean of the two rates' limits, cautious."""
+    if not m.sum() or not n.sum():
+        return None
+    with np.errstate(invalid="ignore"):
+        values = ((draws @ hit) / (draws @ m) + 1.0 - (draws @ false) / (draws @ n)) / 2.0
+    interval = _spread(values)
+    detection = proportion_interval(hit, m, draws)
+    false_reject = proportion_interval(false, n, draws)
+    if interval is not None or detection is None or false_reject is None:
+        return interval
+    low = (detection[0] + 1.0 - false_reject[1]) / 2.0
+    return low, (detection[1] + 1.0 - false_reject[0]) / 2.0

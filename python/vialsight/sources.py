@@ -1,7 +1,7 @@
 """What a training learns from, wherever it lies: a dataset folder, shards, or a simulated line."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vialsight.config import DataConfig, SimulateConfig
 from vialsight.data import Dataset, DatasetPatches, open_shards, read_dataset
+from vialsight.data.fingerprints import Fingerprints, describe_all, joined
 from vialsight.data.patches import first_of_each_region
 from vialsight.data.pixels import Patches
 from vialsight.data.records import raise_listed
@@ -55,6 +56,18 @@ class TrainingData:
         """
         sources = [self.validation, self.training]
         return first_of_each_region(sources, self.layout, count=count, name=self.name)
+
+    def fingerprints(self, progress: Callable[[int, int], None] | None = None) -> Fingerprints:
+        """Return what the images trained on are recognised by; `progress` as `describe_all`.
+
+        Images that are rendered while training are counted only.
+        """
+        per_image = self.layout.patches_per_frame
+        sources = (self.training, self.validation)
+        if self.folder is None:
+            return Fingerprints.unknown(sum(len(source) for source in sources) // per_image)
+        described = [describe_all(source, per_image, progress) for source in sources]
+        return Fingerprints.of_training(joined(described))
 
 
 @contextmanager

@@ -95,9 +95,7 @@ def test_order_of_runs_and_units_does_not_matter() -> None:
 def test_thresholds_lie_in_the_middle_of_the_gap_that_matters() -> None:
     # By hand: region 0 tells apart 0.25 and 0.75, region 1 tells apart 0.125 and 0.875.
     scores = np.array([[0.25, 0.125], [0.0, 0.125], [0.75, 0.0], [0.25, 0.875]])
-    runs = Runs(
-        scores=scores, unit=np.arange(4), defective=np.array([False, False, True, True])
-    )
+    runs = Runs(scores=scores, unit=np.arange(4), defective=np.array([False, False, True, True]))
     assert fit_joint(runs, parse_objective("accuracy")).thresholds == (0.5, 0.5)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import vialsight
-from vialsight.cli import console, line, model, prepare, shards, simulate
+from vialsight.cli import assess, console, line, model, prepare, shards, simulate
 from vialsight.errors import CheckFailed, VialSightError
 
 EXIT_CHECK_FAILED = 1
@@ -26,8 +26,9 @@ app.add_typer(shards.app, name="shards")
 app.command()(simulate.simulate)
 app.command()(model.train)
 app.command()(model.freeze)
-app.command()(model.calibrate)
-app.command()(model.evaluate)
+app.command()(assess.calibrate)
+app.command()(assess.evaluate)
+app.command()(assess.report)
 app.command()(line.inspect)
 app.command()(line.verify)
 app.command()(line.bench)

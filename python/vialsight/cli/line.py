@@ -22,6 +22,7 @@ from vialsight.inspection import (
     products_of_images,
     write_heatmaps,
 )
+from vialsight.machine import machine
 
 Images = Annotated[list[Path] | None, typer.Argument(metavar="[IMAGES]...")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -115,7 +116,7 @@ def bench(
     result: dict[str, Any] = {
         "bundle": loaded.name,
         "bundle_sha256": loaded.sha256,
-        "machine": benchmark.machine(threads),
+        "machine": machine(threads),
         **benchmark.measure_latency(
             loaded, frames, count=strips, budget_ms=budget_ms, threads=threads
         ),

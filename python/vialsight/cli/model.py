@@ -1,4 +1,4 @@
-"""Verbs from images to a calibrated, evaluated bundle: train, freeze, calibrate, evaluate."""
+"""Verbs from images to a bundle: train, freeze."""
 
 import json
 from pathlib import Path
@@ -6,16 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from vialsight import _core
-from vialsight.calibration import DEFAULT_QUANTILE
-from vialsight.calibration import calibrate as fit_bundle
 from vialsight.cli import console
 from vialsight.config import DataConfig, load_config
-from vialsight.data import read_dataset
 from vialsight.errors import DataError, TrainingError
-from vialsight.evaluation import evaluate as evaluate_bundle
-from vialsight.measures import table_rows
-from vialsight.report import write_report
 from vialsight.runfolder import RunFolder
 from vialsight.sources import training_data
 
@@ -66,54 +59,13 @@ def freeze(
                 "its content differs; give the folder that was trained on with --data"
             )
         layout, golden = found.layout, found.golden_patches(count=GOLDEN_PER_REGION)
+        with console.progress("fingerprinting") as progress:
+            fingerprints = found.fingerprints(progress).to_bytes()
 
     from vialsight import freezing
 
-    freezing.freeze(run, out, layout=layout, golden_patches=golden)
+    freezing.freeze(run, out, layout=layout, golden_patches=golden, fingerprints=fingerprints)
     console.log(f"next: vialsight calibrate {out} --data DATASET --out CALIBRATED.vsb")
-
-
-def calibrate(
-    bundle: BundlePath,
-    data: Data,
-    out: Annotated[Path, typer.Option(help="NEW.vsb to write; must not exist.")],
-    quantile: Annotated[
-        float,
-        typer.Option(help="Share of nominal patches to accept where no defective ones are given."),
-    ] = DEFAULT_QUANTILE,
-    threads: Threads = 0,
-) -> None:
-    """Fit thresholds on the calibration split and write them into a new bundle."""
-    loaded, dataset = _core.Bundle.load(bundle), read_dataset(data)
-    with console.progress("calibrating") as progress:
-        result = fit_bundle(
-            loaded, dataset, out, quantile=quantile, threads=threads, progress=progress
-        )
-    rows = [
-        {"region": name, **vars(fit)} for name, fit in zip(result.regions, result.fits, strict=True)
-    ]
-    console.print_table(rows)
-    for row in rows:
-        if row["balanced_accuracy"] is not None and row["balanced_accuracy"] <= 0.5:
-            console.log(f"warning: {row['region']}: scores do not tell defective from nominal")
-
-
-def evaluate(
-    bundle: BundlePath,
-    data: Data,
-    out: Annotated[Path, typer.Option(help="Report folder to write; must not exist.")],
-    level: Annotated[str, typer.Option(help="Threshold set: patch, strip or run.")] = "strip",
-    threads: Threads = 0,
-) -> None:
-    """Inspect the test split through the C++ core; write report.html, report.json and CSV."""
-    if out.exists():
-        raise DataError(f"{out} exists; choose another name or remove it first")
-    loaded, dataset = _core.Bundle.load(bundle), read_dataset(data)
-    with console.progress("evaluating") as progress:
-        result = evaluate_bundle(loaded, dataset, level=level, threads=threads, progress=progress)
-    write_report(result, out)
-    console.print_table(_without_intervals(table_rows(result.measures)))
-    console.log(f"report with intervals: {out / 'report.html'}")
 
 
 def _data_config(run: Path, identity: dict[str, Any], data: Path | None) -> DataConfig:
@@ -133,10 +85,3 @@ def _read_identity(run: Path) -> dict[str, Any]:
             "give the --out of `vialsight train`"
         ) from error
     return identity
-
-
-def _without_intervals(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        {key: value for key, value in row.items() if not key.endswith(("_low", "_high"))}
-        for row in rows
-    ]

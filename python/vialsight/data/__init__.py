@@ -12,6 +12,13 @@ from vialsight.data.dataset import (
     read_dataset,
     write_dataset,
 )
+from vialsight.data.defects import (
+    DEFECTS_NAME,
+    KnownDefect,
+    check_defects,
+    read_defects,
+    write_defects,
+)
 from vialsight.data.images import load_frame, load_mask
 from vialsight.data.packing import dataset_groups, dataset_source
 from vialsight.data.patches import DatasetPatches
@@ -24,18 +31,21 @@ from vialsight.data.splits import Fractions, assign_splits
 
 __all__ = [
     "DEFECTIVE",
+    "DEFECTS_NAME",
     "NOMINAL",
     "UNKNOWN",
     "Dataset",
     "DatasetPatches",
     "Fractions",
     "Group",
+    "KnownDefect",
     "Record",
     "ShardFolder",
     "ShardIndex",
     "ShardPatches",
     "Strip",
     "assign_splits",
+    "check_defects",
     "check_shards",
     "dataset_groups",
     "dataset_source",
@@ -50,9 +60,11 @@ __all__ = [
     "prepare_mvtec",
     "prepare_split",
     "read_dataset",
+    "read_defects",
     "read_index",
     "require_space",
     "unfinished_shards",
     "write_dataset",
+    "write_defects",
     "write_shards",
 ]

@@ -8,7 +8,9 @@ from typing import Final
 
 from vialsight import atomic
 from vialsight.data.dataset import Dataset, read_dataset, write_dataset
+from vialsight.data.defects import DEFECTS_NAME, KnownDefect, write_defects
 from vialsight.data.images import image_size
+from vialsight.data.independence import without_lookalikes
 from vialsight.data.records import Record, check_files
 from vialsight.data.splits import Fractions, assign_splits
 from vialsight.errors import DataError
@@ -32,14 +34,15 @@ def prepare_elpv(
     """Write a dataset folder of the monocrystalline cells of the package `elpv-dataset`.
 
     Defect probability 0 is nominal, 1 is defective, cells in between are left out; a product is
-    one cell: one frame, one vial, one region. Raises DataError when the package is missing or
-    `out` exists. Source: Deitsch et al., doi:10.1016/j.solener.2019.02.067.
+    one cell: one frame, one vial, one region. Cells that look like one of an earlier split are in
+    no split (see `independence.without_lookalikes`). Raises DataError when the package is missing
+    or `out` exists. Source: Deitsch et al., doi:10.1016/j.solener.2019.02.067.
     """
     records = tuple(_elpv_records(_elpv_folder()))
     check_files(records)
     layout = _whole_image_layout("elpv-mono", "cell", records[0].image, patch_size)
     split = assign_splits(records, nominal=nominal, defective=defective, seed=seed)
-    return _write(out, layout, split)
+    return _write(out, layout, without_lookalikes(Dataset(out, layout, split)))
 
 
 def prepare_mvtec(
@@ -62,7 +65,8 @@ def prepare_mvtec(
     check_files((*train, *good, *bad))
     layout = _whole_image_layout(category.resolve().name, "image", train[0].image, patch_size)
     split = assign_splits((*train, *bad), nominal=nominal, defective=defective, seed=seed)
-    return _write(out, layout, (*split, *good))
+    records = (*split, *good)
+    return _write(out, layout, records, _mvtec_kinds(records))
 
 
 def prepare_split(
@@ -77,10 +81,17 @@ def prepare_split(
     return _write(out, source.layout, split)
 
 
-def _write(out: Path, layout: Layout, records: tuple[Record, ...]) -> Dataset:
+def _write(
+    out: Path,
+    layout: Layout,
+    records: tuple[Record, ...],
+    defects: tuple[KnownDefect, ...] = (),
+) -> Dataset:
     try:
         with atomic.new_folder(out) as folder:
             write_dataset(folder, layout, records)
+            if defects:
+                write_defects(folder / DEFECTS_NAME, defects)
             read_dataset(folder)
     except FileExistsError as error:
         raise DataError(str(error)) from error
@@ -142,6 +153,15 @@ def _mvtec_records(
     defects = sorted(p.name for p in (category / "test").iterdir() if p.is_dir())
     bad = [r for name in defects if name != "good" for r in _defective(category, name)]
     return train, good, tuple(bad)
+
+
+def _mvtec_kinds(records: tuple[Record, ...]) -> tuple[KnownDefect, ...]:
+    """Return the class of each defective product: the folder below `test` that it came from."""
+    return tuple(
+        KnownDefect(product=record.product, kind=record.product.split("/")[1])
+        for record in records
+        if record.defective
+    )
 
 
 def _nominal(category: Path, folder: str, split: str) -> Iterator[Record]:

@@ -71,6 +71,10 @@ class Dataset:
             chosen = tuple(record for record in chosen if record.label == label)
         return replace(self, records=chosen)
 
+    def in_splits(self, *splits: str) -> "Dataset":
+        """Return the part in any of these splits, which may be nothing."""
+        return replace(self, records=tuple(r for r in self.records if r.split in splits))
+
     def strips(self) -> tuple[Strip, ...]:
         """Group the records by product and run, frames in order.
 

@@ -1,8 +1,6 @@
 """The folder a simulated set is written into: whose it is, what it says of itself."""
 
-import csv
 import errno
-import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,6 +10,7 @@ from typing import Any, Final
 
 import vialsight
 from vialsight import atomic
+from vialsight.data.defects import DEFECTS_NAME, KnownDefect, write_defects
 from vialsight.data.records import TABLE_NAME
 from vialsight.data.shardindex import INDEX_NAME
 from vialsight.errors import SimulationError
@@ -19,8 +18,6 @@ from vialsight.simulation.plan import RENDERER_VERSION, SetPlan
 from vialsight.simulation.product import bfs_layout
 
 DESCRIPTION_NAME: Final = "simulation.json"
-DEFECTS_NAME: Final = "defects.csv"
-DEFECT_COLUMNS: Final = ("product", "kind", "severity", "vial")
 IMAGES: Final = "images"
 SHARDS: Final = "shards"
 FORMAT_VERSION: Final = 1
@@ -77,7 +74,7 @@ class SetFolder:
         if not (self.out / DESCRIPTION_NAME).exists():
             atomic.write_json(self.out / DESCRIPTION_NAME, self._description)
         if not (self.out / DEFECTS_NAME).exists():
-            atomic.write_text(self.out / DEFECTS_NAME, _defect_table(self.plan))
+            write_defects(self.out / DEFECTS_NAME, _known_defects(self.plan))
 
     def remove_leftovers(self) -> None:
         """Remove what an interrupted call left half written."""
@@ -162,14 +159,12 @@ def _is_leftover(entry: Path) -> bool:
     return entry.name.startswith(f".{DESCRIPTION_NAME}.") and entry.suffix == ".tmp"
 
 
-def _defect_table(plan: SetPlan) -> str:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(DEFECT_COLUMNS)
-    for strip in plan.strips:
-        rows = [(strip.product, d.kind, f"{d.severity:g}", d.vial) for d in strip.defects]
-        table.writerows(rows)
-    return text.getvalue()
+def _known_defects(plan: SetPlan) -> list[KnownDefect]:
+    return [
+        KnownDefect(product=strip.product, kind=d.kind, severity=d.severity, vial=d.vial + 1)
+        for strip in plan.strips
+        for d in strip.defects
+    ]
 
 
 def size_text(count: float) -> str:

@@ -1,17 +1,30 @@
 """Fitting thresholds to scores: exact, deterministic, in integers where anything is counted."""
 
-from vialsight.thresholds.joint import JointFit, fit_joint
+from vialsight.thresholds.joint import JointFit, Runs, count_right, fit_joint, fit_joint_quantile
 from vialsight.thresholds.nominal import quantile_bound, quantile_threshold, tail_threshold
-from vialsight.thresholds.objectives import Goal, Objective, parse_objective
+from vialsight.thresholds.objectives import (
+    Goal,
+    Objective,
+    RunRule,
+    goal_of,
+    parse_objective,
+    parse_run_rule,
+)
 from vialsight.thresholds.single import best_threshold
 
 __all__ = [
     "Goal",
     "JointFit",
     "Objective",
+    "RunRule",
+    "Runs",
     "best_threshold",
+    "count_right",
     "fit_joint",
+    "fit_joint_quantile",
+    "goal_of",
     "parse_objective",
+    "parse_run_rule",
     "quantile_bound",
     "quantile_threshold",
     "tail_threshold",

@@ -90,7 +90,8 @@ def fit_joint_quantile(runs: Runs, share: Fraction) -> npt.NDArray[np.float64]:
     rejects" then costs what the share says, not the share once per region.
     """
     ordered = np.sort(runs.scores, axis=0)
-    ranks = [np.searchsorted(o, s, side="right") for o, s in zip(ordered.T, runs.scores.T, strict=True)]
+    columns = zip(ordered.T, runs.scores.T, strict=True)
+    ranks = [np.searchsorted(column, scores, side="right") for column, scores in columns]
     worst = Runs(
         scores=np.max(ranks, axis=0).astype(np.float64)[:, np.newaxis],
         unit=runs.unit,
@@ -150,7 +151,7 @@ def _centre(
         for region in range(len(thresholds)):
             within = runs.scores <= thresholds
             within[:, region] = True
-            scores = unit_scores(runs, within.all(axis=1), region)
+            scores = unit_scores(runs, np.asarray(within.all(axis=1)), region)
             nominal, defective = scores[~runs.defective], scores[runs.defective]
             if not np.isfinite(scores).any() or not _reachable(goal, nominal, defective):
                 continue
@@ -178,7 +179,10 @@ class _SingleRuns:
         defective = runs.defective[runs.unit]
         self._defective = int(defective.sum())
         self._sets = [
-            [_packed(runs.scores[chosen, region] <= column[:, np.newaxis]) for chosen in (~defective, defective)]
+            [
+                _packed(runs.scores[chosen, region] <= column[:, np.newaxis])
+                for chosen in (~defective, defective)
+            ]
             for region, column in enumerate(values)
         ]
 

@@ -16,6 +16,17 @@ _PLAIN: Final = (BALANCED_ACCURACY, ACCURACY)
 _VALUED: Final = (MAX_DETECTION, MAX_ACCURACY, NOMINAL_QUANTILE, NOMINAL_TAIL)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunRule:
+    """A strip is classified right over `runs` runs when at least `agree` get its label."""
+
+    agree: int = 7
+    runs: int = 10
+
+    def __str__(self) -> str:
+        return f"{self.agree} of {self.runs}"
+
+
 @dataclass(frozen=True)
 class Objective:
     """A kind of objective and its value in [0, 1], exact; None for the kinds without one."""
@@ -56,6 +67,15 @@ def parse_objective(text: str) -> Objective:
         names = ", ".join([*_PLAIN, *(f"{name}=X" for name in _VALUED)])
         raise DataError(f"objective must be one of {names}; got {text!r}")
     return Objective(kind, _share(kind, value))
+
+
+def parse_run_rule(text: str) -> RunRule:
+    """Read `AGREE/RUNS`, for instance 7/10; raises DataError for anything else."""
+    agree, _, runs = text.partition("/")
+    numbers = [int(part) for part in (agree, runs) if part.isascii() and part.isdigit()]
+    if len(numbers) != 2 or not 1 <= numbers[0] <= numbers[1]:
+        raise DataError(f"run rule: expected AGREE/RUNS, for instance 7/10; got {text!r}")
+    return RunRule(agree=numbers[0], runs=numbers[1])
 
 
 def goal_of(objective: Objective, nominal: int, defective: int) -> Goal:

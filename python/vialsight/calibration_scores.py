@@ -1,0 +1,164 @@
+"""Scores, truths and differences of a calibration split, through the C++ core."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from vialsight import _core
+from vialsight.data import NOMINAL, Dataset, Strip, load_frame, patch_truth
+from vialsight.errors import DataError
+from vialsight.scoring import Arrays, Checkpoint, partial_path
+
+Progress = Callable[[int, int], None]
+Patches = npt.NDArray[np.float32]
+
+HEATMAP_QUANTILE: Final = 0.999
+# Resolution of the heatmap's upper end: 1/65536 of the pixel range, in constant memory.
+_DIFFERENCE_BINS: Final = 2**16
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationScores:
+    """Scores float32 (S,F,V,R) and truth int8 (S,F,V,R) of S runs; unit int (S,) in [0, K).
+
+    `defective` bool (S,). `differences` int64 (R,65536) counts |X - X̂| of nominal patches' pixels.
+    """
+
+    scores: npt.NDArray[np.float32]
+    truth: npt.NDArray[np.int8]
+    unit: npt.NDArray[np.int64]
+    defective: npt.NDArray[np.bool_]
+    differences: npt.NDArray[np.int64]
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def defective_units(self) -> npt.NDArray[np.bool_]:
+        """Labels of the K physical strips."""
+        result = np.zeros(int(self.unit.max()) + 1, bool)
+        result[self.unit] = self.defective
+        return result
+
+    @property
+    def nominal_strips(self) -> int:
+        """Count physical nominal strips."""
+        return int((~self.defective_units).sum())
+
+    def heatmap_vmax(self) -> tuple[float, ...]:
+        """Return what almost no pixel of a nominal patch exceeds, per region."""
+        return tuple(difference_quantile(counts) for counts in self.differences)
+
+    def forget(self) -> None:
+        """Remove what was kept for an interruption."""
+        if self.checkpoint is not None:
+            self.checkpoint.remove()
+
+
+def score_split(
+    bundle: _core.Bundle,
+    part: Dataset,
+    out: Path,
+    *,
+    identity: str,
+    threads: int = 0,
+    progress: Progress | None = None,
+) -> CalibrationScores:
+    """Score every run of every strip of `part`; `identity` stands for its content.
+
+    Raises DataError for strips that are not whole or images that cannot be used.
+    """
+    strips = part.strips()
+    products = {product: number for number, product in enumerate(part.products)}
+    text = hashlib.sha256(f"calibration {bundle.sha256} {identity}".encode()).hexdigest()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint = Checkpoint(partial_path(out), text)
+    inspector = _core.Inspector(bundle, threads=threads, require_thresholds=False)
+    arrays = _score_all(inspector, part, strips, checkpoint, progress)
+    return CalibrationScores(
+        scores=arrays["scores"],
+        truth=np.stack([_truth(strip, part) for strip in strips]),
+        unit=np.array([products[strip.product] for strip in strips]),
+        defective=np.array([strip.defective for strip in strips]),
+        differences=arrays["differences"],
+        checkpoint=checkpoint,
+    )
+
+
+def difference_quantile(counts: npt.NDArray[np.int64], quantile: float = HEATMAP_QUANTILE) -> float:
+    """Return the `quantile` of |X - X̂| from its counts in equal bins over [0,1].
+
+    Rounded up to a bin's end; never 0, so that a heatmap scale always has a width.
+    """
+    if not counts.any():
+        raise DataError("the heatmap scale needs nominal patches; none were given")
+    below = np.cumsum(counts)
+    return float(np.searchsorted(below, quantile * below[-1]) + 1) / len(counts)
+
+
+def count_differences(differences: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Return how many values of [0,1] fall into each of the equal bins, int64 (65536,)."""
+    bins = (differences * np.float32(_DIFFERENCE_BINS)).astype(np.int64)
+    return np.bincount(np.minimum(bins, _DIFFERENCE_BINS - 1).ravel(), minlength=_DIFFERENCE_BINS)
+
+
+def _score_all(
+    inspector: _core.Inspector,
+    part: Dataset,
+    strips: tuple[Strip, ...],
+    checkpoint: Checkpoint,
+    progress: Progress | None,
+) -> Arrays:
+    """Score what the checkpoint has not; returns the arrays of all strips."""
+    done, arrays = checkpoint.load() or (0, _nothing_scored(part, len(strips)))
+    try:
+        for number in range(done, len(strips)):
+            _score_strip(inspector, part, strips[number], arrays, number)
+            done = number + 1
+            checkpoint.save_now_and_then(done, lambda: arrays)
+            if progress is not None:
+                progress(done, len(strips))
+    except KeyboardInterrupt:
+        checkpoint.save(done, arrays)
+        raise
+    return arrays
+
+
+def _nothing_scored(part: Dataset, strips: int) -> Arrays:
+    layout = part.layout
+    shape = (strips, layout.frames, layout.vials, len(layout.regions))
+    return {
+        "scores": np.full(shape, np.nan, np.float32),
+        "differences": np.zeros((len(layout.regions), _DIFFERENCE_BINS), np.int64),
+    }
+
+
+def _score_strip(
+    inspector: _core.Inspector, part: Dataset, strip: Strip, arrays: Arrays, number: int
+) -> None:
+    """Score a strip frame by frame, in the batches of the line; count its nominal differences."""
+    scores, nominal = arrays["scores"][number], _truth(strip, part) == NOMINAL
+    found = []
+    for frame, record in enumerate(strip.records):
+        patches = _patches(load_frame(record.image, part.layout.bit_depth), part)
+        phi, reconstructions = inspector.score_and_reconstruct(patches)
+        scores[frame] = phi.reshape(scores[frame].shape)
+        found.append(np.abs(patches - reconstructions).reshape(*scores[frame].shape, -1))
+    differences = np.stack(found)
+    regions = range(len(arrays["differences"]))
+    # Added at once: an interruption finds a strip counted as a whole or not at all.
+    arrays["differences"] += np.stack(
+        [count_differences(differences[..., r, :][nominal[..., r]]) for r in regions]
+    )
+
+
+def _patches(frame: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], part: Dataset) -> Patches:
+    size = part.layout.patch_size
+    return _core.extract_patches(frame, part.layout).reshape(-1, size, size)
+
+
+def _truth(strip: Strip, part: Dataset) -> npt.NDArray[np.int8]:
+    return np.stack([patch_truth(record, part.layout) for record in strip.records])

@@ -1,0 +1,196 @@
+"""Verbs that decide what a bundle is worth: calibrate, evaluate, report."""
+
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vialsight import _core
+from vialsight.calibration import DEFAULT_QUANTILE, CalibrationResult
+from vialsight.calibration import calibrate as fit_bundle
+from vialsight.cli import console
+from vialsight.cli.model import BundlePath, Data, Threads
+from vialsight.data import read_dataset
+from vialsight.errors import DataError
+from vialsight.evaluation import ManualStudy
+from vialsight.evaluation import evaluate as evaluate_bundle
+from vialsight.findings import Findings
+from vialsight.report import rebuild_report, write_report
+from vialsight.statistics.manual import read_manual
+from vialsight.thresholds import parse_objective, parse_run_rule
+
+RunRuleText = Annotated[
+    str | None,
+    typer.Option(
+        "--run-rule", help="AGREE/RUNS: runs that must agree, of so many. [default: 7/10]"
+    ),
+]
+
+Lookalikes = Annotated[
+    bool,
+    typer.Option(
+        "--accept-lookalikes",
+        help="Accept images that look like ones already used; the report will say so.",
+    ),
+]
+
+
+def calibrate(
+    bundle: BundlePath,
+    *,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="NEW.vsb to write; must not exist.")],
+    objective: Annotated[
+        str,
+        typer.Option(
+            help="balanced_accuracy, accuracy, max_detection_at_false_reject=X, "
+            "max_accuracy_at_detection=X; from nominal samples alone: nominal_quantile=X (share "
+            "to accept), nominal_tail=X (share to reject, by a fit of the tail)."
+        ),
+    ] = "balanced_accuracy",
+    run_rule: RunRuleText = None,
+    quantile: Annotated[
+        str, typer.Option(help="Share of nominal samples to accept where no defective are given.")
+    ] = str(float(DEFAULT_QUANTILE)),
+    accept_lookalikes: Lookalikes = False,
+    threads: Threads = 0,
+) -> None:
+    """Fit thresholds for patch, strip and run on the calibration split; write a new bundle.
+
+    The calibration strips must be others than those trained on: by product, pixels and looks.
+    Interrupt it whenever you like; the same command goes on where it was.
+    """
+    chosen, rule = parse_objective(objective), parse_run_rule(run_rule or "7/10")
+    loaded, dataset = _core.Bundle.load(bundle), read_dataset(data)
+    with console.progress("calibrating") as progress:
+        result = fit_bundle(
+            loaded,
+            dataset,
+            out,
+            objective=chosen,
+            rule=rule,
+            quantile=_share(quantile),
+            accept_lookalikes=accept_lookalikes,
+            threads=threads,
+            progress=progress,
+        )
+    _print_calibration(result)
+
+
+def evaluate(
+    bundle: BundlePath,
+    *,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Report folder to write; must not exist.")],
+    knapp: Annotated[
+        Path | None,
+        typer.Option(help="CSV of manual inspection per product: adds a Knapp study."),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="With --knapp: by how much the machine may be worse, stated before the study.",
+        ),
+    ] = None,
+    run_rule: RunRuleText = None,
+    accept_lookalikes: Lookalikes = False,
+    threads: Threads = 0,
+) -> None:
+    """Inspect the test split through the C++ core; write report.html, report.json and CSV.
+
+    The test strips must be others than those of training and calibration. Interrupt it whenever
+    you like; the same command goes on where it was.
+    """
+    if (knapp is None) != (margin is None):
+        raise DataError("--knapp and --margin belong together: the margin is stated beforehand")
+    loaded, dataset = _core.Bundle.load(bundle), read_dataset(data)
+    manual = None
+    if knapp is not None and margin is not None:
+        manual = ManualStudy(results=read_manual(knapp), margin=margin)
+    with console.progress("evaluating") as progress:
+        _, findings = evaluate_bundle(
+            loaded,
+            dataset,
+            out,
+            write_report=write_report,
+            rule=None if run_rule is None else parse_run_rule(run_rule),
+            manual=manual,
+            accept_lookalikes=accept_lookalikes,
+            threads=threads,
+            progress=progress,
+        )
+    _print_findings(findings)
+    console.log(f"report with intervals: {out / 'report.html'}")
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="REPORT", help="Folder `evaluate` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; must not exist.")],
+) -> None:
+    """Compute a report anew from its evidence: scores, verdicts, times. The same bytes come out."""
+    _print_findings(rebuild_report(folder, out))
+
+
+def _share(text: str) -> Fraction:
+    try:
+        share = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        share = Fraction(0)
+    if not 0 < share <= 1:
+        raise DataError(f"quantile: expected a number above 0 and at most 1, got {text!r}")
+    return share
+
+
+def _print_calibration(result: CalibrationResult) -> None:
+    levels = result.levels
+    console.print_table(
+        [
+            {"region": name, **{f"t_{level}": fit.thresholds[i] for level, fit in levels.items()}}
+            for i, name in enumerate(result.regions)
+        ]
+    )
+    print()
+    regions = zip(result.regions, result.region_fits, strict=True)
+    console.print_table(
+        [
+            *({"fitted on": f"patches of {name}", **asdict(fit)} for name, fit in regions),
+            *(
+                {"fitted on": level, **asdict(levels[level].fit)}
+                for level in ("strip", "run")
+                if levels[level].origin == "fitted"
+            ),
+        ]
+    )
+    for text in _warnings(result):
+        console.log(f"warning: {text}")
+
+
+def _warnings(result: CalibrationResult) -> list[str]:
+    blind = [
+        f"{name}: scores do not tell defective from nominal"
+        for name, fit in zip(result.regions, result.region_fits, strict=True)
+        if fit.balanced_accuracy is not None and fit.balanced_accuracy <= 0.5
+    ]
+    unproven = [
+        f"{level}: better thresholds may exist, by at most {fit.optimality_gap:.4f} of the merit"
+        for level, fit in result.levels.items()
+        if fit.optimality_gap > 0.0
+    ]
+    return [*result.warnings, *blind, *unproven]
+
+
+def _print_findings(findings: Findings) -> None:
+    rows = [*findings.patch, findings.strip, *([findings.run] if findings.run else [])]
+    console.print_table([_figures(asdict(row)) for row in rows])
+    for text in findings.limitations:
+        console.log(f"note: {text}")
+    if findings.knapp is not None:
+        console.log(f"Knapp study: {findings.knapp.verdict.replace('_', ' ')}")
+
+
+def _figures(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if not key.endswith("_interval")}

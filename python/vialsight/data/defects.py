@@ -1,0 +1,98 @@
+"""`defects.csv`: what is known of the defects of a dataset's products, beside `dataset.csv`."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from vialsight import atomic
+from vialsight.data.records import raise_listed
+from vialsight.errors import DataError
+
+DEFECTS_NAME: Final = "defects.csv"
+DEFECT_COLUMNS: Final = ("product", "kind", "severity", "vial")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownDefect:
+    """A defect of a product: its class, severity from 0 to 1 and vial from 1, where known."""
+
+    product: str
+    kind: str
+    severity: float | None = None
+    vial: int | None = None
+
+
+def read_defects(path: Path) -> tuple[KnownDefect, ...]:
+    """Read a table of defects; a product may have several, severity and vial may be empty.
+
+    Raises DataError naming lines and values that are wrong.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = tuple(next(reader, []))
+            rows = [(reader.line_num, cells) for cells in reader if cells]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: expected a UTF-8 CSV table, cannot read it ({error})") from error
+    if header != DEFECT_COLUMNS:
+        expected, got = ",".join(DEFECT_COLUMNS), ",".join(header)
+        raise DataError(f"{path}: expected the columns {expected}, got {got or 'none'}")
+    problems = [f"line {line}: {text}" for line, cells in rows for text in _problems(cells)]
+    raise_listed(f"{path}: wrong values", problems)
+    return tuple(_defect(cells) for _, cells in rows)
+
+
+def write_defects(path: Path, defects: Iterable[KnownDefect]) -> None:
+    """Write a table of defects atomically."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(DEFECT_COLUMNS)
+    for defect in defects:
+        values = (defect.product, defect.kind, defect.severity, defect.vial)
+        table.writerow(["" if value is None else value for value in values])
+    atomic.write_text(path, text.getvalue())
+
+
+def check_defects(path: Path, defects: Sequence[KnownDefect], labels: dict[str, bool]) -> None:
+    """Raise DataError unless every product is known and defective; `labels` says which are."""
+    problems = [
+        f"product {product!r}: " + ("labelled nominal" if product in labels else "not in the data")
+        for product in dict.fromkeys(defect.product for defect in defects)
+        if not labels.get(product, False)
+    ]
+    raise_listed(f"{path}: expected defective products of the data", problems)
+
+
+def _problems(cells: Sequence[str]) -> list[str]:
+    if len(cells) != len(DEFECT_COLUMNS):
+        return [f"expected {len(DEFECT_COLUMNS)} cells, got {len(cells)}"]
+    product, kind, severity, vial = cells
+    texts = {"product": product, "kind": kind}
+    problems = [f"{name} is empty" for name, text in texts.items() if not text]
+    if severity and not _is_share(severity):
+        problems.append(f"severity must be a number from 0 to 1 or empty, got {severity!r}")
+    if vial and not (vial.isascii() and vial.isdigit() and len(vial) < 7 and int(vial) > 0):
+        problems.append(f"vial must be an integer from 1 or empty, got {vial!r}")
+    return problems
+
+
+def _is_share(text: str) -> bool:
+    try:
+        value = float(text)
+    except ValueError:
+        return False
+    return math.isfinite(value) and 0.0 <= value <= 1.0
+
+
+def _defect(cells: Sequence[str]) -> KnownDefect:
+    product, kind, severity, vial = cells
+    return KnownDefect(
+        product=product,
+        kind=kind,
+        severity=float(severity) if severity else None,
+        vial=int(vial) if vial else None,
+    )

@@ -1,0 +1,87 @@
+"""Refusing data that was used before: by product, by pixels, by looks."""
+
+from dataclasses import replace
+
+from vialsight import _core
+from vialsight.data.dataset import Dataset
+from vialsight.data.fingerprints import LOOKS_ALIKE, Described, Fingerprints, describe, stack
+from vialsight.data.images import load_frame
+from vialsight.data.records import Record, raise_listed
+
+
+def refuse_seen_images(
+    part: Dataset, described: Described, seen: Fingerprints, *, accept_lookalikes: bool
+) -> list[str]:
+    """Raise DataError listing the images of `part` that training or calibration has used.
+
+    `described` are the images in the order of `part.records`. With `accept_lookalikes` images that
+    only look alike are not refused but returned, as a sentence for the record.
+    """
+    found = {
+        how: [str(part.records[index].image) for index in indices.tolist()]
+        for how, indices in seen.seen(described).items()
+    }
+    alike = {how: images for how, images in found.items() if how.endswith(LOOKS_ALIKE)}
+    refused = {h: i for h, i in found.items() if not (accept_lookalikes and h in alike)}
+    raise_listed(
+        "images the bundle has seen before, or that cannot be told from those; results on them "
+        "prove nothing: take other strips, clear their split in dataset.csv, or, if you know them "
+        "to be other products, pass --accept-lookalikes (same pixels are always refused)",
+        [f"{image} ({how})" for how, images in refused.items() for image in images],
+    )
+    return [
+        f"{len(images)} images look like images of {how.partition(',')[0]} and were accepted as "
+        f"other products, the first {images[0]}."
+        for how, images in alike.items()
+        if images
+    ]
+
+
+def independence_limits(seen: Fingerprints) -> list[str]:
+    """Return, in sentences, what the test of independence could not see."""
+    if seen.training_known:
+        return []
+    return [
+        "The training images were rendered while training and are not on record: training and "
+        "test strips are known to be different by product only, not by image."
+    ]
+
+
+def without_lookalikes(dataset: Dataset) -> tuple[Record, ...]:
+    """Return the records, products that look like one of an earlier split taken out of theirs.
+
+    What calibration and evaluation would refuse is left out of calibration, when it looks like a
+    product trained on, and out of test, when it looks like one of those or of calibration. Raises
+    DataError for images that cannot be used.
+    """
+    trained = dataset.in_splits("train", "validation")
+    if not trained.records:
+        return dataset.records
+    seen = Fingerprints.of_training(describe_images(trained))
+    left_out: set[str] = set()
+    for split in ("calibration", "test"):
+        part = dataset.in_splits(split)
+        if not part.records:
+            continue
+        described = describe_images(part)
+        found = {int(i) for indices in seen.seen(described).values() for i in indices}
+        alike = {part.records[index].product for index in found}
+        left_out |= alike
+        kept = [n for n, record in enumerate(part.records) if record.product not in alike]
+        if split == "calibration" and kept:
+            seen = seen.with_calibration(described.rows(kept))
+    return tuple(replace(r, split="") if r.product in left_out else r for r in dataset.records)
+
+
+def describe_images(part: Dataset) -> Described:
+    """Describe every image of a dataset; raises DataError for those that cannot be used."""
+    size = part.layout.patch_size
+    rows = (
+        describe(
+            _core.extract_patches(
+                load_frame(record.image, part.layout.bit_depth), part.layout
+            ).reshape(-1, size, size)
+        )
+        for record in part.records
+    )
+    return stack(rows)

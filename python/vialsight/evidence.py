@@ -1,0 +1,252 @@
+"""What an evaluation saw, in files: every score, truth, verdict and time of every strip.
+
+All figures of a report are computed from these files and nothing else, so a report can be rebuilt,
+and checked by other means, without images or network.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from vialsight import atomic
+from vialsight.data import (
+    DEFECTIVE,
+    DEFECTS_NAME,
+    NOMINAL,
+    UNKNOWN,
+    KnownDefect,
+    read_defects,
+    write_defects,
+)
+from vialsight.errors import DataError
+from vialsight.npz import npz_arrays, npz_bytes
+from vialsight.statistics.manual import ManualResult, read_manual
+from vialsight.statistics.pixels import PixelCounts
+from vialsight.thresholds import RunRule
+
+IDENTITY_NAME: Final = "identity.json"
+STRIPS_NAME: Final = "strips.csv"
+SCORES_NAME: Final = "scores.csv"
+PICTURES_NAME: Final = "pictures.csv"
+PIXELS_NAME: Final = "pixels.npz"
+MANUAL_NAME: Final = "manual.csv"
+PICTURES_FOLDER: Final = "pictures"
+EVIDENCE_NAMES: Final = (
+    IDENTITY_NAME,
+    STRIPS_NAME,
+    SCORES_NAME,
+    PICTURES_NAME,
+    PIXELS_NAME,
+    DEFECTS_NAME,
+    MANUAL_NAME,
+)
+TRUTH_NAMES: Final = {NOMINAL: "nominal", DEFECTIVE: "defective", UNKNOWN: "unknown"}
+STAGES: Final = ("extract_s", "infer_s", "score_s", "total_s", "after_last_frame_s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One patch as a picture under `pictures/`: input, reconstruction, heatmap and mask, in a row.
+
+    `purpose` is miss, false_reject or sample; frame and vial count from 1; `defective` is the
+    patch's truth, None where it is unknown. The mask panel is there for defective patches only.
+    """
+
+    file: str
+    purpose: str
+    product: str
+    run: int
+    frame: int
+    vial: int
+    region: str
+    score: float
+    threshold: float
+    defective: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """S inspected runs of K physical strips, in order of acquisition.
+
+    scores φ float32 (S,F,V,R); truth int8 (S,F,V,R) of NOMINAL, DEFECTIVE, UNKNOWN; defective and
+    accepted (the line's verdict with the strip set) bool (S,); runs int64 (S,); times float64 (S,)
+    seconds per stage. `thresholds` has one value per region for each level.
+    """
+
+    folder: Path
+    identity: dict[str, Any]
+    thresholds: dict[str, tuple[float, ...]]
+    rule: RunRule
+    regions: tuple[str, ...]
+    products: tuple[str, ...]
+    runs: npt.NDArray[np.int64]
+    defective: npt.NDArray[np.bool_]
+    accepted: npt.NDArray[np.bool_]
+    reasons: tuple[str, ...]
+    scores: npt.NDArray[np.float32]
+    truth: npt.NDArray[np.int8]
+    times: dict[str, npt.NDArray[np.float64]]
+    pixels: PixelCounts | None
+    defects: tuple[KnownDefect, ...]
+    manual: tuple[ManualResult, ...]
+    margin: float | None  # of the Knapp study, stated before it
+    pictures: tuple[Picture, ...]
+    limitations: tuple[str, ...]  # what the data did not allow, in sentences
+
+    @property
+    def strip_of(self) -> npt.NDArray[np.int64]:
+        """Number of the physical strip of each run, (S,), counted as they first appear."""
+        numbers: dict[str, int] = {}
+        return np.array([numbers.setdefault(name, len(numbers)) for name in self.products])
+
+
+def write_evidence(evidence: Evidence, folder: Path) -> None:
+    """Write all files of the evidence into an existing folder, `pictures/` excepted."""
+    description = {
+        "identity": evidence.identity,
+        "thresholds": evidence.thresholds,
+        "rule": asdict(evidence.rule),
+        "regions": evidence.regions,
+        "shape": evidence.scores.shape[1:],
+        "margin": evidence.margin,
+        "limitations": evidence.limitations,
+    }
+    atomic.write_json(folder / IDENTITY_NAME, description)
+    atomic.write_text(folder / STRIPS_NAME, _csv(_strip_rows(evidence)))
+    atomic.write_text(folder / SCORES_NAME, _csv(_score_rows(evidence)))
+    pictures = [["" if v is None else v for v in vars(p).values()] for p in evidence.pictures]
+    header = [field.name for field in fields(Picture)]
+    atomic.write_text(folder / PICTURES_NAME, _csv([header, *pictures]))
+    if evidence.pixels is not None:
+        atomic.write_bytes(folder / PIXELS_NAME, npz_bytes(evidence.pixels.arrays()))
+    if evidence.defects:
+        write_defects(folder / DEFECTS_NAME, evidence.defects)
+    if evidence.manual:
+        rows = [[m.product, m.inspections, m.rejects] for m in evidence.manual]
+        header = ["product", "inspections", "rejects"]
+        atomic.write_text(folder / MANUAL_NAME, _csv([header, *rows]))
+
+
+def read_evidence(folder: Path) -> Evidence:
+    """Read what `write_evidence` wrote; raises DataError when it is incomplete or altered."""
+    try:
+        description = json.loads((folder / IDENTITY_NAME).read_text("utf-8"))
+        strips, scores = _rows(folder / STRIPS_NAME), _rows(folder / SCORES_NAME)
+        return _evidence(folder, description, strips, scores)
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise DataError(
+            f"{folder}: expected the report folder that `vialsight evaluate` wrote, cannot read "
+            f"it ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _evidence(
+    folder: Path,
+    description: dict[str, Any],
+    strips: Sequence[Mapping[str, str]],
+    scores: Sequence[Mapping[str, str]],
+) -> Evidence:
+    shape = (len(strips), *description["shape"])
+    values = np.array([row["score"] for row in scores], np.float32).reshape(shape)
+    numbers = {name: number for number, name in TRUTH_NAMES.items()}
+    truth = np.array([numbers[row["truth"]] for row in scores], np.int8).reshape(shape)
+    _check_order(strips, scores, description)
+    return Evidence(
+        folder=folder,
+        identity=description["identity"],
+        thresholds={level: tuple(t) for level, t in description["thresholds"].items()},
+        rule=RunRule(**description["rule"]),
+        regions=tuple(description["regions"]),
+        products=tuple(row["product"] for row in strips),
+        runs=np.array([row["run"] for row in strips], np.int64),
+        defective=np.array([row["label"] == "defective" for row in strips]),
+        accepted=np.array([row["verdict"] == "accept" for row in strips]),
+        reasons=tuple(row["reason"] for row in strips),
+        scores=values,
+        truth=truth,
+        times={stage: np.array([row[stage] for row in strips], np.float64) for stage in STAGES},
+        pixels=_pixels(folder / PIXELS_NAME),
+        defects=read_defects(folder / DEFECTS_NAME) if (folder / DEFECTS_NAME).exists() else (),
+        manual=read_manual(folder / MANUAL_NAME) if (folder / MANUAL_NAME).exists() else (),
+        margin=description["margin"],
+        pictures=tuple(_picture(row) for row in _rows(folder / PICTURES_NAME)),
+        limitations=tuple(description["limitations"]),
+    )
+
+
+def _check_order(
+    strips: Sequence[Mapping[str, str]],
+    scores: Sequence[Mapping[str, str]],
+    description: dict[str, Any],
+) -> None:
+    """Raise ValueError unless the rows of scores are those of the strips, in the same order."""
+    each = int(np.prod(description["shape"]))
+    expected = [(row["product"], row["run"]) for row in strips for _ in range(each)]
+    if expected != [(row["product"], row["run"]) for row in scores]:
+        raise ValueError(f"{SCORES_NAME} does not hold the strips of {STRIPS_NAME} in their order")
+
+
+def _strip_rows(evidence: Evidence) -> Iterable[Sequence[Any]]:
+    yield ("product", "run", "label", "verdict", "reason", *STAGES)
+    for number, product in enumerate(evidence.products):
+        yield (
+            product,
+            int(evidence.runs[number]),
+            "defective" if evidence.defective[number] else "nominal",
+            "accept" if evidence.accepted[number] else "reject",
+            evidence.reasons[number],
+            *(repr(float(evidence.times[stage][number])) for stage in STAGES),
+        )
+
+
+def _score_rows(evidence: Evidence) -> Iterable[Sequence[Any]]:
+    yield ("product", "run", "frame", "vial", "region", "truth", "score")
+    places = list(np.ndindex(evidence.scores.shape[1:]))
+    for number, product in enumerate(evidence.products):
+        run = int(evidence.runs[number])
+        scores, truth = evidence.scores[number], evidence.truth[number]
+        for place in places:
+            frame, vial, region = place
+            name = TRUTH_NAMES[int(truth[place])]
+            # Nine digits give the same float32 back.
+            score = f"{scores[place]:.9g}"
+            yield (product, run, frame + 1, vial + 1, evidence.regions[region], name, score)
+
+
+def _picture(row: Mapping[str, str]) -> Picture:
+    return Picture(
+        file=row["file"],
+        purpose=row["purpose"],
+        product=row["product"],
+        run=int(row["run"]),
+        frame=int(row["frame"]),
+        vial=int(row["vial"]),
+        region=row["region"],
+        score=float(row["score"]),
+        threshold=float(row["threshold"]),
+        defective={"True": True, "False": False, "": None}[row["defective"]],
+    )
+
+
+def _pixels(path: Path) -> PixelCounts | None:
+    if not path.exists():
+        return None
+    return PixelCounts.from_arrays(npz_arrays(path.read_bytes()))
+
+
+def _csv(rows: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, strict=True))
