@@ -7,7 +7,6 @@ it, whatever the surface looks like.
 from typing import Final
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from vialsight.simulation.motion import BubbleState, DropletState, LiquidState
 from vialsight.simulation.plastic import Plastic
@@ -102,6 +101,8 @@ class Vessel:
         Liquid climbs the wall by climb·exp(−s/λ) at the distance s from it (λ: capillary length),
         so that above the surface only the ends of the chord are filled.
         """
+        from scipy.ndimage import gaussian_filter1d
+
         rows = np.arange(first, last, dtype=np.float32)[:, None]
         half = self._cavity[first:last] / 2.0
         side = np.maximum(self._width[first:last, None] - np.abs(vial_columns())[None, :], 0.0)

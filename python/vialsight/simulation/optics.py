@@ -10,7 +10,6 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from vialsight.simulation.product import FRAME_HEIGHT, FRAME_WIDTH, PIXELS_PER_MM, Float
 from vialsight.simulation.traits import RunTraits
@@ -67,6 +66,8 @@ class Camera:
         `shake` moves the whole strip (x, y pixels); `progress` in [0, 1] is the frame's place in
         the run.
         """
+        from scipy.ndimage import gaussian_filter
+
         seen = self.project(transmission, shake, outside=1.0)
         drift = self._traits.exposure * (1.0 + self._traits.exposure_drift * progress)
         seen *= self._illumination

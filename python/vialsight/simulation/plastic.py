@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from vialsight.simulation.flaws import Flaw
 from vialsight.simulation.plan import VIALS, StripPlan
@@ -55,6 +54,8 @@ class Plastic:
 
 def mould(plan: StripPlan, vial: int, traits: VialTraits, flaws: Sequence[Flaw] = ()) -> Plastic:
     """Make the plastic of one vial with its flaws."""
+    from scipy.ndimage import gaussian_filter
+
     outer, inner = _profiles(traits, flaws)
     u = vial_columns()
     cavity = inner.chord(u)
@@ -176,6 +177,8 @@ def _spline_basis(length: int, cell: int) -> Float:
 
 def _die_lines(plan: StripPlan, vial: int) -> Float:
     """Streaks along the extruded parison."""
+    from scipy.ndimage import gaussian_filter1d
+
     random = plan.random("die", vial)
     fine = gaussian_filter1d(random.standard_normal(PITCH), 1.6) * 0.55
     broad = gaussian_filter1d(random.standard_normal(PITCH), 5.0) * 1.6
@@ -184,6 +187,8 @@ def _die_lines(plan: StripPlan, vial: int) -> Float:
 
 
 def _emboss(vial: int, flaws: Sequence[Flaw]) -> Float:
+    from scipy.ndimage import gaussian_filter
+
     relief = _emboss_of(vial)
     for flaw in flaws:
         if flaw.emboss_smear is not None:
@@ -197,6 +202,8 @@ def _emboss(vial: int, flaws: Sequence[Flaw]) -> Float:
 @lru_cache(maxsize=VIALS)
 def _emboss_of(vial: int) -> Float:
     """Relief of the flag's mark and of the mould cavity's number."""
+    from scipy.ndimage import gaussian_filter
+
     scale = 4
     canvas = Image.new("L", (PITCH * scale, FRAME_HEIGHT * scale), 0)
     draw = ImageDraw.Draw(canvas)

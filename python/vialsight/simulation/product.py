@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import PchipInterpolator
 
 from vialsight.layout import Layout
 from vialsight.simulation.plan import INSPECTED_FRAMES, VIALS
@@ -178,6 +177,8 @@ def bfs_layout(patch_size: int = BOX) -> Layout:
 
 
 def _over_rows(points: tuple[tuple[float, float], ...]) -> Float:
+    from scipy.interpolate import PchipInterpolator
+
     rows = np.arange(FRAME_HEIGHT, dtype=np.float64)
     ys, values = zip(*points, strict=True)
     curve = PchipInterpolator(ys, values)

@@ -12,7 +12,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import binary_closing, gaussian_filter
 
 from vialsight.errors import DataError
 from vialsight.simulation.flaws import Flaw, Foam, flaws_of
@@ -66,6 +65,8 @@ def render_run(
     Without masks a defective strip takes as long as a nominal one; the frames are the same.
     Raises DataError for a run or frame that does not exist.
     """
+    from scipy.ndimage import gaussian_filter
+
     _check(run, frames)
     traits = run_traits(plan, run)
     states = liquid_states(plan, run, traits)
@@ -217,6 +218,8 @@ def _frothy(state: LiquidState, foam: Foam, random: np.random.Generator) -> Bubb
 
 def _mask(change: Float) -> npt.NDArray[np.bool_]:
     """Mark the fewest pixels that hold MASK_ENERGY of the squared change, and what they enclose."""
+    from scipy.ndimage import binary_closing
+
     size = np.abs(change).astype(np.float64)
     part = size % 1.0
     # Expected squared difference of the 8-bit pictures: rounding adds the variance part (1 - part).
