@@ -33,7 +33,7 @@ def evidence_of(
     regions: Sequence[str] = REGIONS,
     with_defects: bool = True,
     names: str = "S{:03d}",
-    picture_limit: int = 1000,
+    with_pictures: bool = True,
     seed: int = 0,
 ) -> Evidence:
     """Strips of which the first `defective` have one defect each, of severities from 0 to 1."""
@@ -85,8 +85,13 @@ def evidence_of(
         pictures=(),
         limitations=("1 defective strip has no mask: its patches count in the strip tables only.",),
     )
-    pictures = _pictures(evidence, random)[:picture_limit]
+    pictures = _pictures(evidence, random) if with_pictures else ()
     return Evidence(**{**vars(evidence), "pictures": pictures})
+
+
+def small_kit(folder: Path, *, names: str = "S{:03d}") -> Evidence:
+    """Return 16 strips in 10 runs of one frame: every kind of error, in little time."""
+    return evidence_of(folder, strips=16, defective=7, frames=1, names=names)
 
 
 def _scores(random, order, defects, shape):

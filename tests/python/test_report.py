@@ -2,90 +2,31 @@
 
 import dataclasses
 import html
-import html.parser
 import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
-from report_support import REGIONS, evidence_of
+from report_page import PageParser, Report, written
+from report_support import REGIONS, evidence_of, small_kit
 
 from vialsight.errors import DataError
-from vialsight.evidence import Evidence
-from vialsight.findings import Findings, find
+from vialsight.findings import find
 from vialsight.report import report_values, tables, write_page
 from vialsight.report import text as texts
 from vialsight.report.decisions import decision_tables
-from vialsight.report.figures import drift, histogram, roc
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    evidence: Evidence
-    findings: Findings
-    page: str
-
-
-def written(evidence: Evidence, findings: Findings) -> Report:
-    write_page(evidence, findings, evidence.folder)
-    page = (evidence.folder / "report.html").read_text("utf-8")
-    return Report(evidence, findings, page)
+from vialsight.report.figures import drift
 
 
 @pytest.fixture(scope="module")
 def kit(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """24 strips in 10 runs, with names that must be escaped."""
-    evidence = evidence_of(tmp_path_factory.mktemp("kit"), names="S<{:03d}>&")
+    """16 strips in 10 runs, with names that must be escaped."""
+    evidence = small_kit(tmp_path_factory.mktemp("kit"), names="S<{:03d}>&")
     return written(evidence, find(evidence))
 
 
-@pytest.fixture(scope="module")
-def cells(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """60 products of one patch, seen once: no runs, defects, masks or manual results."""
-    folder = tmp_path_factory.mktemp("cells")
-    one_patch = {"vials": 1, "regions": ("cell",), "frames": 1, "runs": 1}
-    evidence = evidence_of(folder, strips=60, defective=20, with_defects=False, **one_patch)
-    evidence = dataclasses.replace(evidence, manual=(), margin=None, pictures=(), limitations=())
-    findings = find(evidence)
-    return written(evidence, findings)
-
-
-class _Page(html.parser.HTMLParser):
-    """Tags, what they link to, ids, and the cells of every row."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.links: list[str] = []
-        self.ids: list[str] = []
-        self.rows: list[list[str]] = []
-        self._in_cell = False
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        values = dict(attrs)
-        self.links += [values[k] or "" for k in ("src", "href", "xlink:href") if k in values]
-        self.ids += [values["id"] or ""] if "id" in values else []
-        if tag == "tr":
-            self.rows.append([])
-        self._in_cell = self._in_cell or tag in ("td", "th")
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-        elif self._in_cell:
-            self.rows[-1][-1] += " "
-
-    def handle_endtag(self, tag: str) -> None:
-        self._in_cell = self._in_cell and tag not in ("td", "th")
-
-    def handle_data(self, data: str) -> None:
-        if self._in_cell:
-            self.rows[-1][-1] += data
-
-
 def test_page_needs_nothing_else(kit: Report) -> None:
-    page = _Page(kit.page)
+    page = PageParser(kit.page)
     assert {"script", "link", "iframe", "object", "base", "form"}.isdisjoint(page.tags)
     assert [link[:40] for link in page.links if not link.startswith(("data:image/", "#"))] == []
     assert not re.search(r"@import|url\((?!#)", kit.page)
@@ -94,7 +35,7 @@ def test_page_needs_nothing_else(kit: Report) -> None:
 
 
 def test_anchors_lead_somewhere(kit: Report) -> None:
-    page = _Page(kit.page)
+    page = PageParser(kit.page)
     anchors = {link[1:] for link in page.links if link.startswith("#")}
     assert anchors <= set(page.ids)
     assert {"decisions", "knapp", "gallery", "identity", "glossary"} <= anchors
@@ -121,7 +62,7 @@ def test_kit_has_every_kind_of_error(kit: Report) -> None:
 
 
 def test_confusion_holds_the_counts(kit: Report) -> None:
-    rows = _Page(kit.page).rows
+    rows = PageParser(kit.page).rows
     found = kit.findings
     assert found.run is not None
     levels = [("patch", row) for row in found.patch] + [("strip", found.strip), ("run", found.run)]
@@ -137,7 +78,7 @@ def test_confusion_holds_the_counts(kit: Report) -> None:
 
 def test_tables_hold_rates_with_intervals(kit: Report) -> None:
     strip = kit.findings.strip
-    (ours,) = (row for row in _Page(kit.page).rows if row[0] == "strip" and len(row) == 7)
+    (ours,) = (row for row in PageParser(kit.page).rows if row[0] == "strip" and len(row) == 7)
     low, high = strip.detection_rate_interval or (0, 0)
     assert ours[1] == f"{strip.detected} of {strip.defective}"
     assert ours[2] == f"{strip.false_rejects} of {strip.nominal}"
@@ -170,16 +111,6 @@ def test_every_picture_is_embedded_with_its_caption(kit: Report) -> None:
     assert f"{place}{picture.score:.6f}" in kit.page
 
 
-def test_many_pictures_are_grouped_and_closed(kit: Report, cells: Report) -> None:
-    rejects = [p for p in kit.evidence.pictures if p.purpose == "false_reject"]
-    many = tuple(rejects[k % len(rejects)] for k in range(25))
-    folder = kit.evidence.folder
-    evidence = dataclasses.replace(cells.evidence, pictures=many, folder=folder)
-    write_page(evidence, cells.findings, cells.evidence.folder)
-    page = (cells.evidence.folder / "report.html").read_text("utf-8")
-    assert page.count("<details>") == len({picture.product for picture in many})
-
-
 def test_picture_that_is_missing_is_named(kit: Report, tmp_path: Path) -> None:
     evidence = dataclasses.replace(kit.evidence, folder=tmp_path)
     with pytest.raises(DataError, match=r"_\d+\.webp: expected a picture of the evaluation"):
@@ -197,61 +128,10 @@ def test_picture_that_is_broken_is_named(kit: Report, tmp_path: Path) -> None:
 
 
 def test_identity_is_complete(kit: Report) -> None:
-    rows = _Page(kit.page).rows
+    rows = PageParser(kit.page).rows
     assert ["machine.cpu", "Xeon E-2278GE"] in rows
     assert ["bundle_sha256", "3f" * 32] in rows
     assert ["config.regions", "flag, bottom"] in rows
-
-
-def test_parts_that_are_missing_are_stated(cells: Report) -> None:
-    for sentence in (
-        "There is no run level",
-        "no figures by class and severity",
-        "no pixel measures",
-        "There is no Knapp study",
-        "No nominal strip was rejected.",
-        "No samples were drawn.",
-        "this product has other regions",
-        "Each product is one patch",
-    ):
-        assert sentence in cells.page
-    assert "operating characteristic" not in cells.page.lower()
-    assert "paper</th>" not in cells.page
-
-
-def test_missing_pictures_are_not_taken_for_no_errors(cells: Report) -> None:
-    """A strip was missed but no picture of it was kept: the gallery does not say "none"."""
-    assert cells.findings.strip.detected < cells.findings.strip.defective
-    assert "No defective strip was accepted." not in cells.page
-    assert "pictures of them were not kept" in cells.page
-
-
-def test_one_patch_has_no_vial_row(cells: Report) -> None:
-    units = [row[0] for row in _Page(cells.page).rows]
-    assert "vial" not in units
-    assert units.count("cell") >= 3
-
-
-def test_region_of_one_class_has_no_roc(cells: Report) -> None:
-    nominal = dataclasses.replace(
-        cells.evidence, truth=np.zeros_like(cells.evidence.truth), defective=np.zeros(60, bool)
-    )
-    assert roc(nominal, 0) is None
-    page = written(nominal, cells.findings).page
-    assert "cell has no ROC: it needs nominal and defective patches." in page
-
-
-def test_scores_that_are_not_finite_are_counted(cells: Report) -> None:
-    scores = cells.evidence.scores.copy()
-    scores[:3] = np.nan
-    broken = dataclasses.replace(cells.evidence, scores=scores)
-    assert "3 scores were not finite and are not drawn." in written(broken, cells.findings).page
-
-
-def test_scores_that_are_all_equal_can_be_drawn(cells: Report) -> None:
-    equal = dataclasses.replace(cells.evidence, scores=np.full_like(cells.evidence.scores, 0.5))
-    for paint in (histogram, drift, roc):
-        assert "<svg" in str(paint(equal, 0))
 
 
 def test_drift_draws_one_dot_per_inspection(kit: Report) -> None:
@@ -267,8 +147,8 @@ def test_values_are_plain_json(kit: Report) -> None:
     assert again["identity"] == kit.evidence.identity
     assert again["rule"] == {"agree": 7, "runs": 10}
     assert again["thresholds"]["run"] == list(kit.evidence.thresholds["run"])
-    assert again["inspections"] == 240
-    assert again["strips"] == 24
+    assert again["inspections"] == 160
+    assert again["strips"] == 16
 
 
 def test_tables_are_flat(kit: Report) -> None:
@@ -285,10 +165,6 @@ def test_tables_are_flat(kit: Report) -> None:
     assert "accuracy_interval" not in measures[5]
 
 
-def test_parts_that_are_missing_have_no_table(cells: Report) -> None:
-    assert list(tables(cells.findings)) == ["measures.csv", "latency.csv", "drift.csv"]
-
-
 def test_paper_stands_beside_the_right_unit(kit: Report) -> None:
     rows = decision_tables(kit.evidence, kit.findings)
     assert rows.compared
@@ -300,7 +176,7 @@ def test_paper_stands_beside_the_right_unit(kit: Report) -> None:
 
 def test_page_of_a_full_kit_is_small(kit: Report, tmp_path: Path) -> None:
     """2,610 inspections; what is written of them, pictures aside, does not depend on findings."""
-    evidence = evidence_of(tmp_path, strips=261, defective=141, picture_limit=0)
+    evidence = evidence_of(tmp_path, strips=261, defective=141, with_pictures=False)
     page = written(evidence, kit.findings).page
     assert len(evidence.products) == 2610
     assert evidence.regions == REGIONS

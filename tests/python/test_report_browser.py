@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from browser import Browser, find_browser, open_browser
-from report_support import evidence_of
+from report_support import evidence_of, small_kit
 
 from vialsight.findings import find
 from vialsight.report import write_page
@@ -46,7 +46,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def page_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("report")
-    evidence = evidence_of(folder)
+    evidence = small_kit(folder)
     write_page(evidence, find(evidence), folder)
     return (folder / "report.html").as_uri()
 
