@@ -115,9 +115,10 @@ def drift(evidence: Evidence, region: int) -> str:
     finite = np.isfinite(values)
 
     def paint(axes: Any) -> None:
+        # Nominal last: their trend is the question, and most others score like them here.
         for name, chosen, colour in (
-            ("nominal", finite & ~evidence.defective, svg.NOMINAL),
             ("defective", finite & evidence.defective, svg.DEFECTIVE),
+            ("nominal", finite & ~evidence.defective, svg.NOMINAL),
         ):
             svg.dots(axes, order[chosen], values[chosen], colour=colour, label=name)
         nominal = finite & ~evidence.defective

@@ -93,7 +93,7 @@ def dots(axes: Any, x: npt.NDArray[Any], y: npt.NDArray[Any], *, colour: str, la
     codes = np.tile(np.array([Path.MOVETO, Path.LINETO], np.uint8), len(x))
     path = Path(points, codes)
     path.should_simplify = False  # simplified, strokes without length vanish
-    style = {"linewidth": 2.4, "capstyle": "round", "alpha": 0.55}
+    style = {"linewidth": 2.4 if len(x) < 500 else 1.6, "capstyle": "round", "alpha": 0.55}
     axes.add_artist(PathPatch(path, fill=False, edgecolor=colour, **style))
     axes.update_datalim(points)
     axes.autoscale_view()
@@ -104,5 +104,5 @@ def plain_log(axis: Any) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axis.set_minor_locator(NullLocator())
