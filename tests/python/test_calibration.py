@@ -1,152 +1,194 @@
-"""Thresholds against brute force and scikit-learn; calibrated bundles against their source."""
+"""Calibration of three levels; calibrated bundles against their source and an independent model."""
 
 import dataclasses
 import json
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import vialsight
-from vialsight.calibration import (
-    best_threshold,
-    calibrate,
+from vialsight.calibration import calibrate, fit_levels
+from vialsight.calibration_scores import (
+    CalibrationScores,
+    count_differences,
     difference_quantile,
-    fit_threshold,
 )
-from vialsight.data import Dataset
-from vialsight.errors import BundleError, DataError
+from vialsight.data import DEFECTIVE, NOMINAL, Dataset
+from vialsight.errors import DataError
+from vialsight.thresholds import RunRule, parse_objective
 
 
-def scores(*values: float) -> np.ndarray:
-    return np.array(values, np.float32)
+def made_scores(
+    *, nominal: int = 20, defective: int = 16, runs: int = 1, seed: int = 0
+) -> CalibrationScores:
+    """Two frames, two vials, two regions; a defective strip has one patch of region 1 raised."""
+    random = np.random.default_rng(seed)
+    strips = nominal + defective
+    scores = random.gamma(4.0, 0.01, (strips * runs, 2, 2, 2)).astype(np.float32)
+    truth = np.full(scores.shape, NOMINAL, np.int8)
+    unit = np.repeat(np.arange(strips), runs)
+    truth[unit >= nominal, 0, 0, 1] = DEFECTIVE
+    scores[truth == DEFECTIVE] += random.exponential(0.1, int((truth == DEFECTIVE).sum()))
+    return CalibrationScores(
+        scores=scores,
+        truth=truth,
+        unit=unit,
+        defective=unit >= nominal,
+        differences=np.ones((2, 2**16), np.int64),
+    )
 
 
-def balanced_accuracy(threshold: float, nominal: np.ndarray, defective: np.ndarray) -> Fraction:
-    """Exact, straight from the definition: φ <= t accepts."""
-    accepted = sum(float(score) <= threshold for score in nominal)
-    rejected = sum(float(score) > threshold for score in defective)
-    return (Fraction(accepted, len(nominal)) + Fraction(rejected, len(defective))) / 2
+def fit(scored: CalibrationScores, objective: str = "balanced_accuracy", rule: str = "7/10"):
+    agree, runs = map(int, rule.split("/"))
+    return fit_levels(
+        scored, ["top", "bottom"], parse_objective(objective), RunRule(agree=agree, runs=runs)
+    )
 
 
-class TestBestThreshold:
-    def test_middle_of_the_gap_between_separable_classes(self) -> None:
-        assert best_threshold(scores(0.125, 0.25), scores(0.75, 0.5)) == 0.375
-
-    def test_widest_gap_among_equals(self) -> None:
-        # By hand: both (0.25, 0.5) and (0.5625, 1) give 3/4; the second gap is wider.
-        nominal, defective = scores(0.125, 0.5625), scores(0.5, 1.0)
-        assert balanced_accuracy(0.3, nominal, defective) == Fraction(3, 4)
-        assert balanced_accuracy(0.7, nominal, defective) == Fraction(3, 4)
-        assert best_threshold(nominal, defective) == 0.78125
-
-    def test_lowest_among_equally_wide_gaps(self) -> None:
-        # (0.25, 0.5) and (0.75, 1) give 3/4 and are equally wide.
-        assert best_threshold(scores(0.25, 0.75), scores(0.5, 1.0)) == 0.375
-
-    def test_scores_that_differ_in_the_last_bit_are_separated(self) -> None:
-        low = np.float32(0.3)
-        high = np.nextafter(low, np.float32(1))
-        threshold = best_threshold(scores(low), scores(high))
-        assert float(low) <= threshold < float(high)
-
-    def test_identical_scores_are_all_rejected(self) -> None:
-        assert best_threshold(scores(0.5, 0.5), scores(0.5)) < 0.5
-
-    def test_inverted_scores_are_never_better_than_one_half(self) -> None:
-        nominal, defective = scores(0.8, 0.9), scores(0.1, 0.2)
-        assert balanced_accuracy(
-            best_threshold(nominal, defective), nominal, defective
-        ) == Fraction(1, 2)
-
-    @pytest.mark.parametrize("seed", range(20))
-    def test_no_threshold_is_better(self, seed: int) -> None:
-        random = np.random.default_rng(seed)
-        # Few distinct values make ties common.
-        nominal = random.integers(0, 12, random.integers(1, 30)).astype(np.float32) / 16
-        defective = random.integers(4, 16, random.integers(1, 30)).astype(np.float32) / 16
-        everywhere = np.arange(-1, 18) / 16 + 1 / 32
-        best = max(balanced_accuracy(t, nominal, defective) for t in everywhere)
-        chosen = best_threshold(nominal, defective)
-        assert balanced_accuracy(chosen, nominal, defective) == best
-
-    def test_order_does_not_matter(self) -> None:
-        random = np.random.default_rng(1)
-        nominal = random.random(50, np.float32)
-        defective = random.random(40, np.float32) + np.float32(0.3)
-        expected = best_threshold(nominal, defective)
-        assert best_threshold(random.permutation(nominal), defective[::-1]) == expected
-
-
-class TestFit:
-    def test_record_agrees_with_scikit_learn(self) -> None:
+class TestFitLevels:
+    def test_strip_level_agrees_with_scikit_learn(self) -> None:
         from sklearn.metrics import balanced_accuracy_score, recall_score
 
-        random = np.random.default_rng(4)
-        nominal = random.normal(0.2, 0.1, 200).astype(np.float32)
-        defective = random.normal(0.4, 0.1, 90).astype(np.float32)
-        fit = fit_threshold(nominal, defective)
-        labels = np.repeat([0, 1], [200, 90])
-        verdicts = np.concatenate([nominal, defective]).astype(float) > fit.threshold
-        assert fit.balanced_accuracy == pytest.approx(balanced_accuracy_score(labels, verdicts))
-        assert fit.detection_rate == pytest.approx(recall_score(labels, verdicts))
-        assert (fit.nominal, fit.defective) == (200, 90)
+        scored = made_scores()
+        level = fit(scored).levels["strip"]
+        above = scored.scores.astype(float) > np.array(level.thresholds)
+        rejected = above.any(axis=(1, 2, 3))
+        assert level.fit.balanced_accuracy == pytest.approx(
+            balanced_accuracy_score(scored.defective, rejected)
+        )
+        assert level.fit.detection_rate == pytest.approx(recall_score(scored.defective, rejected))
+        assert (level.fit.nominal, level.fit.defective) == (20, 16)
+        assert level.optimality_gap == 0.0
 
-    def test_quantile_without_defective_samples(self) -> None:
-        fit = fit_threshold(np.arange(1, 201, dtype=np.float32) / 256, scores(), quantile=0.99)
-        # 0.99 · 199 = 197.01, hence the score after the 198th of 200.
-        assert fit.threshold == 199 / 256
-        assert fit.false_reject_rate == 1 / 200
-        assert fit.detection_rate is None
-        assert fit.balanced_accuracy is None
+    def test_strip_level_rejects_fewer_good_strips_than_patch_thresholds_do(self) -> None:
+        # "Any patch rejects" adds up false rejects: why the paper tunes anew (its §6.4).
+        scored = made_scores(nominal=200, defective=100)
+        result = fit(scored)
+        above = scored.scores > np.array(result.levels["patch"].thresholds)
+        by_patch = above.any(axis=(1, 2, 3))[~scored.defective].mean()
+        assert result.levels["strip"].fit.false_reject_rate < by_patch
 
-    def test_quantile_one_accepts_all(self) -> None:
-        assert fit_threshold(scores(0.1, 0.7), scores(), quantile=1.0).false_reject_rate == 0.0
+    def test_run_level_counts_whole_strips(self) -> None:
+        scored = made_scores(runs=5)
+        level = fit(scored, rule="4/5").levels["run"]
+        rejected = (scored.scores > np.array(level.thresholds)).any(axis=(1, 2, 3))
+        times = np.bincount(scored.unit, rejected)
+        right = np.where(np.arange(36) < 20, 5 - times, times) >= 4
+        assert level.origin == "fitted"
+        assert (level.fit.nominal, level.fit.defective) == (20, 16)
+        assert level.fit.false_reject_rate == pytest.approx(1 - right[:20].mean())
+        assert level.fit.detection_rate == pytest.approx(right[20:].mean())
 
-    def test_no_nominal_scores(self) -> None:
-        with pytest.raises(DataError, match="needs nominal patches"):
-            fit_threshold(scores(), scores(0.5))
+    @pytest.mark.parametrize("runs", [1, 5])
+    def test_run_level_is_copied_and_says_so_when_runs_do_not_fit(self, runs: int) -> None:
+        result = fit(made_scores(runs=runs))
+        assert result.levels["run"].origin == "copied_from_strip"
+        assert result.levels["run"].thresholds == result.levels["strip"].thresholds
+        assert any(f"10 runs each, these have {runs}" in text for text in result.warnings)
+
+    def test_runs_of_unequal_number(self) -> None:
+        scored = made_scores(runs=3)
+        kept = np.arange(len(scored.unit)) != 0
+        uneven = dataclasses.replace(
+            scored,
+            scores=scored.scores[kept],
+            truth=scored.truth[kept],
+            unit=scored.unit[kept],
+            defective=scored.defective[kept],
+        )
+        result = fit(uneven, rule="2/3")
+        assert result.levels["run"].origin == "copied_from_strip"
+        assert any("these have 2 to 3" in text for text in result.warnings)
+
+    def test_region_without_defective_patches_gets_a_quantile_and_a_warning(self) -> None:
+        result = fit(made_scores())
+        top = result.region_fits[0]
+        assert (top.defective, top.detection_rate, top.balanced_accuracy) == (0, None, None)
+        assert top.false_reject_rate <= 0.005
+        assert any("region 'top': no defective patches" in text for text in result.warnings)
+
+    def test_no_defective_strips_at_all(self) -> None:
+        result = fit(made_scores(defective=0, nominal=50))
+        assert any("no defective strips" in text for text in result.warnings)
+        for level in ("patch", "strip"):
+            assert result.levels[level].fit.detection_rate is None
+            assert result.levels[level].fit.false_reject_rate <= 0.005
+        # 0 of 50 rejected: by the rule of three, about 3/50 cannot be excluded.
+        assert result.levels["strip"].fit.false_reject_bound == pytest.approx(0.0582, abs=1e-4)
+
+    def test_nominal_quantile_counts_strips(self) -> None:
+        scored = made_scores(nominal=400)
+        level = fit(scored, "nominal_quantile=0.95").levels["strip"]
+        assert 0.045 <= level.fit.false_reject_rate <= 0.05
+        assert level.fit.false_reject_bound > 0.05
+
+    def test_nominal_tail_goes_beyond_the_data(self) -> None:
+        scored = made_scores(nominal=1000)
+        largest = scored.scores[~scored.defective].max(axis=(0, 1, 2))
+        level = fit(scored, "nominal_tail=0.0001").levels["strip"]
+        assert (np.array(level.thresholds) > 0.95 * largest).all()
+        assert fit(scored, "nominal_tail=0.0001").levels["run"].origin == "copied_from_strip"
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf])
     def test_score_not_finite(self, bad: float) -> None:
+        scored = made_scores()
+        scored.scores[3, 0, 1, 1] = bad
         with pytest.raises(DataError, match="must be finite"):
-            fit_threshold(scores(0.1, bad), scores(0.5))
+            fit(scored)
 
-    @pytest.mark.parametrize("quantile", [0.0, 1.01, -1.0, float("nan")])
-    def test_quantile_out_of_range(self, quantile: float) -> None:
-        with pytest.raises(DataError, match="quantile must be above 0"):
-            fit_threshold(scores(0.1), scores(), quantile=quantile)
+    def test_no_nominal_strips(self) -> None:
+        with pytest.raises(DataError, match="need nominal strips"):
+            fit(made_scores(nominal=0))
+
+    def test_one_strip(self) -> None:
+        result = fit(made_scores(nominal=1, defective=0))
+        assert result.levels["strip"].fit.false_reject_bound == pytest.approx(0.95)
+
+    def test_same_result_in_any_order(self) -> None:
+        scored = made_scores(runs=3)
+        order = np.random.default_rng(0).permutation(len(scored.unit))
+        shuffled = dataclasses.replace(
+            scored,
+            scores=scored.scores[order],
+            truth=scored.truth[order],
+            unit=scored.unit[order],
+            defective=scored.defective[order],
+        )
+        assert fit(shuffled, rule="2/3") == fit(scored, rule="2/3")
+
+    def test_full_kit(self) -> None:
+        # 2,610 runs of 60 patches: the size of the paper's test kit.
+        scored = made_scores(nominal=120, defective=141, runs=10)
+        result = fit(scored)
+        assert {level.optimality_gap for level in result.levels.values()} == {0.0}
 
 
 class TestDifferenceQuantile:
     def test_against_numpy(self) -> None:
-        arrays = [
-            np.random.default_rng(i).beta(1, 20, (5, 16, 16)).astype(np.float32) for i in range(4)
-        ]
-        expected = np.quantile(np.concatenate(arrays), 0.999)
-        assert difference_quantile(iter(arrays)) == pytest.approx(expected, abs=2e-3)
-        assert difference_quantile(iter(arrays), 0.5) == pytest.approx(
-            np.quantile(np.concatenate(arrays), 0.5), abs=2**-16 + 1e-4
+        values = np.random.default_rng(1).beta(1, 20, 20_000).astype(np.float32)
+        counts = count_differences(values)
+        assert difference_quantile(counts) == pytest.approx(np.quantile(values, 0.999), abs=2e-3)
+        assert difference_quantile(counts, 0.5) == pytest.approx(
+            np.quantile(values, 0.5), abs=2**-16 + 1e-4
         )
 
     def test_never_zero_and_at_most_one(self) -> None:
-        assert difference_quantile(iter([np.zeros((1, 4, 4), np.float32)])) == 2**-16
-        assert difference_quantile(iter([np.ones((1, 4, 4), np.float32)])) == 1.0
+        assert difference_quantile(count_differences(np.zeros(16, np.float32))) == 2**-16
+        assert difference_quantile(count_differences(np.ones(16, np.float32))) == 1.0
 
     def test_no_patches(self) -> None:
         with pytest.raises(DataError, match="needs nominal patches"):
-            difference_quantile(iter([]))
+            difference_quantile(np.zeros(2**16, np.int64))
 
 
 @pytest.mark.tensorflow
 class TestCalibrate:
     def test_writes_thresholds_fitted_on_scores(
-        self, tiny_bundle: Path, tiny_calibrated_bundle: Path, tiny_dataset: Dataset
+        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset
     ) -> None:
         bundle = vialsight.Bundle.load(tiny_calibrated_bundle)
         sets = bundle.thresholds
-        assert sets["patch"] == sets["strip"] == sets["run"]
         # Scores made without our core must be classified as the manifest says.
         part = tiny_dataset.select(split="calibration")
         record = json.loads(bundle.manifest_json)["calibration"]["regions"][1]
@@ -162,18 +204,32 @@ class TestCalibrate:
         manifest = json.loads(vialsight.Bundle.load(tiny_calibrated_bundle).manifest_json)
         record = manifest["calibration"]
         assert record["parent_sha256"] == parent.sha256
-        assert record["levels"] == {
-            "patch": "fitted",
-            "strip": "copied_from_patch",
-            "run": "copied_from_patch",
-        }
-        # The top region never shows the defect: its threshold is a quantile, and says so.
+        assert record["objective"] == "balanced_accuracy"
+        assert record["run_rule"] == {"agree": 7, "runs": 10}
+        origins = {name: level["origin"] for name, level in record["levels"].items()}
+        assert origins == {"patch": "fitted", "strip": "fitted", "run": "copied_from_strip"}
+        strip = record["levels"]["strip"]
+        assert (strip["nominal"], strip["defective"]) == (5, 3)
+        # The top region never shows the defect: its threshold is a quantile.
         assert record["regions"][0]["defective"] == 0
         assert record["regions"][0]["detection_rate"] is None
-        assert "nominal_quantile_0.995" in record["objective"]
         assert record["products"][0] == "calibration-defective-0"
         assert len(record["products"]) == 8
         assert manifest["heatmap"]["vmin"] == [0.0, 0.0]
+
+    def test_scores_are_those_of_the_line(
+        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset, tmp_path: Path
+    ) -> None:
+        from vialsight.calibration_scores import score_split
+        from vialsight.data import load_strip
+
+        bundle = vialsight.Bundle.load(tiny_calibrated_bundle)
+        part = tiny_dataset.select(split="calibration")
+        scored = score_split(bundle, part, tmp_path / "out.vsb", identity="x")
+        inspector = vialsight.Inspector(bundle)
+        for number, strip in enumerate(part.strips()):
+            verdict = inspector.inspect(load_strip(strip, part.layout))
+            np.testing.assert_array_equal(scored.scores[number], verdict.scores)
 
     def test_keeps_the_source_bundle(self, tiny_bundle: Path, tiny_calibrated_bundle: Path) -> None:
         assert vialsight.Bundle.load(tiny_bundle).thresholds == dict.fromkeys(
@@ -182,12 +238,31 @@ class TestCalibrate:
         for name in ("model.pb", "golden/inputs.npy", "golden/scores.npy"):
             assert (tiny_bundle / name).read_bytes() == (tiny_calibrated_bundle / name).read_bytes()
 
+    def test_goes_on_after_an_interruption(
+        self, tiny_bundle: Path, tiny_dataset: Dataset, tiny_calibrated_bundle: Path, tmp_path: Path
+    ) -> None:
+        bundle, out, calls = vialsight.Bundle.load(tiny_bundle), tmp_path / "out.vsb", []
+
+        def interrupt(done: int, _: int) -> None:
+            if done == 5:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            calibrate(bundle, tiny_dataset, out, progress=interrupt)
+        assert not out.exists()
+        calibrate(bundle, tiny_dataset, out, progress=lambda done, _: calls.append(done))
+        assert calls == [6, 7, 8]
+        assert [path.name for path in tmp_path.iterdir()] == ["out.vsb"]
+        whole = vialsight.Bundle.load(tiny_calibrated_bundle)
+        assert vialsight.Bundle.load(out).thresholds == whole.thresholds
+        assert vialsight.Bundle.load(out).heatmap_scale(1) == whole.heatmap_scale(1)
+
     def test_existing_output_is_kept(
         self, tiny_bundle: Path, tiny_dataset: Dataset, tmp_path: Path
     ) -> None:
         out = tmp_path / "out.vsb"
         out.mkdir()
-        with pytest.raises(BundleError, match="exists"):
+        with pytest.raises(DataError, match="exists"):
             calibrate(vialsight.Bundle.load(tiny_bundle), tiny_dataset, out)
         assert list(out.iterdir()) == []
 
@@ -206,6 +281,25 @@ class TestCalibrate:
         ):
             calibrate(vialsight.Bundle.load(tiny_bundle), moved, tmp_path / "out.vsb")
         assert list(tmp_path.iterdir()) == []
+
+    def test_images_that_were_trained_on_under_another_name(
+        self, tiny_bundle: Path, tiny_dataset: Dataset, tmp_path: Path
+    ) -> None:
+        records = [
+            dataclasses.replace(record, split="calibration", product="renamed")
+            if record.product == "train-nominal-1"
+            else record
+            for record in tiny_dataset.records
+        ]
+        moved = dataclasses.replace(tiny_dataset, records=tuple(records))
+        for accept in (False, True):
+            with pytest.raises(DataError, match=r"\(3\):\n.*train-nominal-1-1.*same pixels"):
+                calibrate(
+                    vialsight.Bundle.load(tiny_bundle),
+                    moved,
+                    tmp_path / "out.vsb",
+                    accept_lookalikes=accept,
+                )
 
     def test_empty_calibration_split(
         self, tiny_bundle: Path, tiny_dataset: Dataset, tmp_path: Path
@@ -228,6 +322,19 @@ class TestCalibrate:
         unmasked = dataclasses.replace(tiny_dataset, records=records)
         with pytest.raises(DataError, match=r"without a mask.*\(9\)"):
             calibrate(vialsight.Bundle.load(tiny_bundle), unmasked, tmp_path / "out.vsb")
+
+    def test_quantile_of_the_nominal_is_recorded(
+        self, tiny_bundle: Path, tiny_dataset: Dataset, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "out.vsb"
+        objective = parse_objective("nominal_quantile=0.8")
+        calibrate(vialsight.Bundle.load(tiny_bundle), tiny_dataset, out, objective=objective)
+        record = json.loads(vialsight.Bundle.load(out).manifest_json)["calibration"]
+        assert record["objective"] == "nominal_quantile=0.8"
+        # Two of the five strips are worst in one region each: the threshold can take both or none.
+        # None of 5 above: what cannot be excluded is 1 - 0.05^(1/5).
+        assert record["levels"]["strip"]["false_reject_rate"] == 0.0
+        assert record["levels"]["strip"]["false_reject_bound"] == pytest.approx(1 - 0.05 ** (1 / 5))
 
 
 def _independent_scores(bundle, part, *, region):

@@ -1,124 +1,284 @@
-"""Measures against hand-counted values and textbook intervals; evaluation of a real bundle."""
+"""Evaluation of a real bundle through the C++ core, from images to evidence."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import vialsight
-from vialsight.data import Dataset
+from vialsight.data import Dataset, KnownDefect, write_defects
 from vialsight.errors import BundleError, DataError
-from vialsight.evaluation import evaluate
-from vialsight.measures import Outcomes, measure
+from vialsight.evaluation import ManualStudy, evaluate
+from vialsight.evidence import Evidence
+from vialsight.findings import Findings
+from vialsight.report import rebuild_report, write_report
+from vialsight.statistics.manual import ManualResult
+
+pytestmark = pytest.mark.tensorflow
 
 
-def outcomes(scores: list[float], defective: list[int], rejected: list[int]) -> Outcomes:
-    return Outcomes(
-        unit="strip",
-        scores=np.array(scores, np.float32),
-        defective=np.array(defective, bool),
-        rejected=np.array(rejected, bool),
-    )
+def evaluated(bundle: Path, dataset: Dataset, out: Path, **options) -> tuple[Evidence, Findings]:
+    loaded = vialsight.Bundle.load(bundle)
+    return evaluate(loaded, dataset, out, write_report=write_report, **options)
 
 
-class TestMeasure:
-    def test_by_hand(self) -> None:
-        # Nominal 0.1 0.2 0.4, defective 0.3 0.4; pairs won: 2 + 2.5 of 6.
-        result = measure(outcomes([0.1, 0.2, 0.4, 0.3, 0.4], [0, 0, 0, 1, 1], [0, 0, 1, 0, 1]))
-        assert (result.nominal, result.defective) == (3, 2)
-        assert (result.false_rejects, result.detected) == (1, 1)
-        assert result.detection_rate == 1 / 2
-        assert result.false_reject_rate == 1 / 3
-        assert result.balanced_accuracy == pytest.approx((1 / 2 + 2 / 3) / 2)
-        assert result.auroc == pytest.approx(4.5 / 6)
-
-    def test_wilson_interval_of_eight_in_ten(self) -> None:
-        # Centre and half-width from Wilson (1927) with z = 1.959964, computed by hand.
-        result = measure(outcomes([0.5] * 10, [1] * 10, [1] * 8 + [0] * 2))
-        assert result.detection_rate_interval == pytest.approx((0.490162, 0.943318), abs=1e-6)
-
-    def test_no_defective_samples(self) -> None:
-        result = measure(outcomes([0.1, 0.2], [0, 0], [0, 1]))
-        assert result.detection_rate is None
-        assert result.detection_rate_interval is None
-        assert result.balanced_accuracy is None
-        assert result.auroc is None
-        assert result.false_reject_rate == 0.5
+@pytest.fixture(scope="module")
+def report(tiny_calibrated_bundle: Path, tiny_dataset: Dataset, tmp_path_factory) -> Path:
+    """The report of the tiny test split; shared: never written into."""
+    out = tmp_path_factory.mktemp("evaluation") / "report"
+    evaluated(tiny_calibrated_bundle, tiny_dataset, out)
+    return out
 
 
-@pytest.mark.tensorflow
-class TestEvaluate:
-    def test_counts_units_of_the_test_split(
-        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset
-    ) -> None:
-        result = evaluate(vialsight.Bundle.load(tiny_calibrated_bundle), tiny_dataset)
-        counted = {m.unit: (m.nominal, m.defective) for m in result.measures}
+@pytest.fixture(scope="module")
+def values(report: Path):
+    return json.loads((report / "report.json").read_text())
+
+
+class TestFiguresOfTheTestSplit:
+    def test_units(self, values) -> None:
+        counted = {m["unit"]: (m["nominal"], m["defective"]) for m in values["patch"]}
         # 4 nominal and 3 defective strips of 3 frames and 2 vials; the defect is in vial 1, bottom.
-        assert counted == {"top": (42, 0), "bottom": (33, 9), "vial": (11, 3), "strip": (4, 3)}
+        assert counted == {"top": (42, 0), "bottom": (33, 9), "vial": (11, 3)}
+        assert (values["strip"]["nominal"], values["strip"]["defective"]) == (4, 3)
+        assert values["run"] is None
 
     def test_scores_are_the_inspectors(
-        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset
+        self, report: Path, tiny_calibrated_bundle: Path, tiny_dataset: Dataset
     ) -> None:
-        bundle = vialsight.Bundle.load(tiny_calibrated_bundle)
-        result = evaluate(bundle, tiny_dataset)
-        strip = result.strips[0]
-        assert strip.product == "test-defective-0"
-        part = tiny_dataset.select(split="test").strips()[0]
-        frames = [vialsight.extract_patches(_pixels(r.image), bundle.layout) for r in part.records]
-        patches = np.concatenate(frames).reshape(-1, 32, 32)
-        inspector = vialsight.Inspector(bundle)
-        assert strip.score == pytest.approx(inspector.score_patches(patches).max(), abs=1e-6)
+        from vialsight.evidence import read_evidence
 
-    def test_auroc_by_counting_pairs(
-        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset
+        bundle, evidence = vialsight.Bundle.load(tiny_calibrated_bundle), read_evidence(report)
+        number = evidence.products.index("test-defective-0")
+        records = [r for r in tiny_dataset.records if r.product == "test-defective-0"]
+        frames = [np.array(Image.open(r.image)) for r in records]
+        patches = [vialsight.extract_patches(frame, bundle.layout) for frame in frames]
+        flat = np.concatenate(patches).reshape(-1, 32, 32)
+        scores = vialsight.Inspector(bundle).score_patches(flat)
+        np.testing.assert_allclose(evidence.scores[number].ravel(), scores, atol=1e-6)
+
+    def test_pixel_measures_against_scikit_learn(
+        self, values, tiny_calibrated_bundle: Path, tiny_dataset: Dataset
     ) -> None:
-        result = evaluate(vialsight.Bundle.load(tiny_calibrated_bundle), tiny_dataset)
-        bottom = result.outcomes[1]
-        pairs = bottom.scores[bottom.defective][:, None] - bottom.scores[~bottom.defective][None]
-        expected = ((pairs > 0) + 0.5 * (pairs == 0)).mean()
-        assert result.measures[1].auroc == pytest.approx(expected)
+        from sklearn.metrics import roc_auc_score
 
-    def test_identity(self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset) -> None:
+        from vialsight.data import load_frame, load_mask
+
         bundle = vialsight.Bundle.load(tiny_calibrated_bundle)
-        identity = evaluate(bundle, tiny_dataset).identity
-        assert identity["bundle_sha256"] == bundle.sha256
-        assert identity["data_sha256"] == tiny_dataset.sha256()
-        assert list(identity["thresholds"].values()) == bundle.thresholds["strip"]
+        inspector, layout = vialsight.Inspector(bundle), bundle.layout
+        differences, masks = [], []
+        for record in tiny_dataset.select(split="test").records:
+            patches = vialsight.extract_patches(load_frame(record.image, 8), layout)[:, 1].copy()
+            differences.append(np.abs(patches - inspector.reconstruct(patches)))
+            mask = load_mask(record.mask) if record.mask else np.zeros((80, 96), bool)
+            # The boxes of the bottom region are as large as the patch: no resampling to imitate.
+            for vial in range(2):
+                x, y, width, height = layout.box(vial, 1)
+                masks.append(mask[y : y + height, x : x + width])
+        expected = roc_auc_score(np.stack(masks).ravel(), np.concatenate(differences).ravel())
+        bottom = next(row for row in values["pixels"] if row["region"] == "bottom")
+        assert bottom["auroc"] == pytest.approx(expected, abs=2e-3)
 
+    def test_identity(self, values, tiny_calibrated_bundle: Path, tiny_dataset: Dataset) -> None:
+        bundle = vialsight.Bundle.load(tiny_calibrated_bundle)
+        assert values["identity"]["bundle_sha256"] == bundle.sha256
+        part = tiny_dataset.select(split="test")
+        assert values["identity"]["test_data_sha256"] == part.sha256()
+        assert values["thresholds"] == bundle.thresholds
+
+    def test_a_picture_of_every_wrong_verdict(self, report: Path) -> None:
+        from vialsight.evidence import read_evidence
+
+        evidence = read_evidence(report)
+        wrong = {
+            name
+            for name, accepted, defective in zip(
+                evidence.products, evidence.accepted, evidence.defective, strict=True
+            )
+            if accepted == defective
+        }
+        pictured = {p.product for p in evidence.pictures if p.purpose in ("miss", "false_reject")}
+        assert pictured == wrong
+        for picture in evidence.pictures:
+            with Image.open(report / "pictures" / picture.file) as image:
+                # Input, reconstruction, heatmap, and the mask of a defective patch.
+                panels = 4 if picture.defective else 3
+                assert image.size == (32 * panels, 32)
+
+    def test_rebuilt_report_has_the_same_bytes(self, report: Path, tmp_path: Path) -> None:
+        rebuild_report(report, tmp_path / "again")
+        files = sorted(p.relative_to(report) for p in report.rglob("*") if p.is_file())
+        again = tmp_path / "again"
+        assert files == sorted(p.relative_to(again) for p in again.rglob("*") if p.is_file())
+        for name in files:
+            assert (report / name).read_bytes() == (again / name).read_bytes(), name
+
+
+class TestLabels:
     def test_images_without_masks_count_only_as_strips(
-        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset
+        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset, tmp_path: Path
     ) -> None:
         records = tuple(dataclasses.replace(r, mask=None) for r in tiny_dataset.records)
         unmasked = dataclasses.replace(tiny_dataset, records=records)
-        result = evaluate(vialsight.Bundle.load(tiny_calibrated_bundle), unmasked)
-        counted = {m.unit: (m.nominal, m.defective) for m in result.measures}
+        _, findings = evaluated(tiny_calibrated_bundle, unmasked, tmp_path / "out")
+        counted = {m.unit: (m.nominal, m.defective) for m in (*findings.patch, findings.strip)}
         assert counted == {"top": (24, 0), "bottom": (24, 0), "vial": (8, 0), "strip": (4, 3)}
+        assert findings.pixels == ()
+        assert any("have no mask" in text for text in findings.limitations)
 
+    def test_classes_come_from_the_table_of_defects(
+        self, tiny_calibrated_bundle: Path, own_dataset_folder: Path, tmp_path: Path
+    ) -> None:
+        from vialsight.data import read_dataset
+
+        kinds = {0: "chip", 1: "chip", 2: "crack"}
+        write_defects(
+            own_dataset_folder / "defects.csv",
+            [KnownDefect(product=f"test-defective-{n}", kind=k) for n, k in kinds.items()],
+        )
+        _, findings = evaluated(
+            tiny_calibrated_bundle, read_dataset(own_dataset_folder), tmp_path / "out"
+        )
+        assert {row.kind: row.strips for row in findings.classes} == {"chip": 2, "crack": 1}
+
+    def test_defect_of_a_nominal_product(
+        self, tiny_calibrated_bundle: Path, own_dataset_folder: Path, tmp_path: Path
+    ) -> None:
+        from vialsight.data import read_dataset
+
+        table = own_dataset_folder / "defects.csv"
+        write_defects(table, [KnownDefect(product="test-nominal-0", kind="chip")])
+        dataset = read_dataset(own_dataset_folder)
+        with pytest.raises(DataError, match="'test-nominal-0': labelled nominal"):
+            evaluated(tiny_calibrated_bundle, dataset, tmp_path / "out")
+
+
+class TestKnapp:
+    def test_study_is_part_of_the_report(
+        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset, tmp_path: Path
+    ) -> None:
+        products = tiny_dataset.select(split="test").products
+        results = tuple(
+            ManualResult(product=name, inspections=50, rejects=45 if "defective" in name else 2)
+            for name in products
+        )
+        study = ManualStudy(results=results, margin=0.1)
+        _, findings = evaluated(
+            tiny_calibrated_bundle, tiny_dataset, tmp_path / "out", manual=study
+        )
+        assert findings.knapp.margin == 0.1
+        assert [c.product for c in findings.knapp.containers] == list(products)
+        assert findings.knapp.rze.man == pytest.approx(0.9)
+        assert (tmp_path / "out" / "knapp.csv").is_file()
+
+    def test_products_that_do_not_match_are_refused_before_the_work(
+        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset, tmp_path: Path
+    ) -> None:
+        results = (ManualResult(product="other", inspections=50, rejects=1),)
+        with pytest.raises(DataError, match="other"):
+            evaluated(
+                tiny_calibrated_bundle,
+                tiny_dataset,
+                tmp_path / "out",
+                manual=ManualStudy(results=results, margin=0.1),
+            )
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestRefusals:
     @pytest.mark.parametrize(("source", "purpose"), [("train", "training"), ("calibration",) * 2])
     def test_products_that_were_used_before(
-        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset, source: str, purpose: str
+        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset, tmp_path: Path, source, purpose
     ) -> None:
         moved = tuple(
             dataclasses.replace(r, split="test") for r in tiny_dataset.records if r.split == source
         )
         overlapping = dataclasses.replace(tiny_dataset, records=moved)
         with pytest.raises(DataError, match=f"already used for {purpose}.*\n  {source}-"):
-            evaluate(vialsight.Bundle.load(tiny_calibrated_bundle), overlapping)
+            evaluated(tiny_calibrated_bundle, overlapping, tmp_path / "out")
 
-    def test_uncalibrated_bundle(self, tiny_bundle: Path, tiny_dataset: Dataset) -> None:
+    @pytest.mark.parametrize(("source", "purpose"), [("train", "training"), ("calibration",) * 2])
+    def test_images_that_were_used_before_under_another_name(
+        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset, tmp_path: Path, source, purpose
+    ) -> None:
+        product = f"{source}-nominal-1"
+        moved = tuple(
+            dataclasses.replace(r, split="test", product="renamed")
+            for r in tiny_dataset.records
+            if r.product == product
+        )
+        renamed = dataclasses.replace(tiny_dataset, records=moved)
+        with pytest.raises(DataError, match=rf"{product}-1.png \({purpose}, same pixels"):
+            evaluated(tiny_calibrated_bundle, renamed, tmp_path / "out", accept_lookalikes=True)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_uncalibrated_bundle(
+        self, tiny_bundle: Path, tiny_dataset: Dataset, tmp_path: Path
+    ) -> None:
         with pytest.raises(BundleError, match="is not calibrated; run `vialsight calibrate`"):
-            evaluate(vialsight.Bundle.load(tiny_bundle), tiny_dataset)
+            evaluated(tiny_bundle, tiny_dataset, tmp_path / "out")
 
     def test_strip_with_a_missing_frame(
-        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset
+        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset, tmp_path: Path
     ) -> None:
         partial = dataclasses.replace(tiny_dataset, records=tiny_dataset.records[:-1])
         with pytest.raises(DataError, match="test-defective-2/run 1: has 2"):
-            evaluate(vialsight.Bundle.load(tiny_calibrated_bundle), partial)
+            evaluated(tiny_calibrated_bundle, partial, tmp_path / "out")
+
+    def test_existing_output_is_kept(
+        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset, tmp_path: Path
+    ) -> None:
+        with pytest.raises(DataError, match="exists"):
+            evaluated(tiny_calibrated_bundle, tiny_dataset, tmp_path)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_verdict_that_contradicts_its_scores(self, report: Path) -> None:
+        from vialsight.evaluation import _check_verdicts
+        from vialsight.evidence import read_evidence
+
+        evidence = read_evidence(report)
+        _check_verdicts(evidence)
+        accepted = evidence.accepted.copy()
+        accepted[2] = not accepted[2]
+        with pytest.raises(BundleError, match=rf"1 verdicts.*{evidence.products[2]}/run 1"):
+            _check_verdicts(dataclasses.replace(evidence, accepted=accepted))
 
 
-def _pixels(path: Path) -> np.ndarray:
-    from PIL import Image
+class TestInterruption:
+    def test_goes_on_where_it_was(
+        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset, report: Path, tmp_path: Path
+    ) -> None:
+        def interrupt(done: int, _: int) -> None:
+            if done == 4:
+                raise KeyboardInterrupt
 
-    return np.array(Image.open(path))
+        out, calls = tmp_path / "out", []
+        with pytest.raises(KeyboardInterrupt):
+            evaluated(tiny_calibrated_bundle, tiny_dataset, out, progress=interrupt)
+        assert not out.exists()
+        evaluated(
+            tiny_calibrated_bundle, tiny_dataset, out, progress=lambda done, _: calls.append(done)
+        )
+        assert calls == [5, 6, 7]
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]
+        # Only times differ from an evaluation in one go.
+        for name in ("scores.csv", "pixels.csv", "measures.csv", "pictures.csv"):
+            assert (out / name).read_bytes() == (report / name).read_bytes()
+
+    def test_other_data_starts_anew(
+        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset, tmp_path: Path
+    ) -> None:
+        def interrupt(done: int, _: int) -> None:
+            if done == 4:
+                raise KeyboardInterrupt
+
+        out, calls = tmp_path / "out", []
+        with pytest.raises(KeyboardInterrupt):
+            evaluated(tiny_calibrated_bundle, tiny_dataset, out, progress=interrupt)
+        records = tuple(r for r in tiny_dataset.records if r.product != "test-nominal-3")
+        fewer = dataclasses.replace(tiny_dataset, records=records)
+        evaluated(tiny_calibrated_bundle, fewer, out, progress=lambda done, _: calls.append(done))
+        assert calls == [1, 2, 3, 4, 5, 6]
