@@ -155,6 +155,8 @@ def _evidence(
 ) -> Evidence:
     shape = (len(strips), *description["shape"])
     values = np.array([row["score"] for row in scores], np.float32).reshape(shape)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{SCORES_NAME} holds scores that are not finite")
     numbers = {name: number for number, name in TRUTH_NAMES.items()}
     truth = np.array([numbers[row["truth"]] for row in scores], np.int8).reshape(shape)
     _check_order(strips, scores, description)
