@@ -1,6 +1,5 @@
 """Verbs around a finished bundle: inspect, verify, bench, show."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from vialsight.bundle import read_manifest
 from vialsight.cli import console
 from vialsight.cli.model import BundlePath, Threads
 from vialsight.data import load_frame, read_dataset
+from vialsight.data.fingerprints import Fingerprints
 from vialsight.errors import BundleError, CheckFailed, DataError
 from vialsight.inspection import (
     Inspected,
@@ -147,6 +147,9 @@ def show(bundle: BundlePath, as_json: Json = False) -> None:
     for key, value in manifest["provenance"].items():
         text = f"{len(value)} products" if key == "training_products" else value
         print(f"  {key:<18} {text}")
+    images = Fingerprints.from_bytes(loaded.fingerprints)
+    known = "" if images.training_known else ", not on record"
+    print(f"  {'training_images':<18} {images.training_images}{known}")
     _print_calibration(manifest)
 
 
@@ -216,12 +219,18 @@ def _print_calibration(manifest: dict[str, Any]) -> None:
     if calibration is None:
         print("calibration  none: run `vialsight calibrate`")
         return
-    levels = json.dumps(calibration["levels"])
-    print(f"calibration  {calibration['objective']}, {calibration['created']}, levels {levels}")
+    rule = calibration["run_rule"]
+    print(f"calibration  {calibration['objective']}, {calibration['created']}")
+    print(f"  products           {len(calibration['products'])}")
+    print(f"  run rule           {rule['agree']} of {rule['runs']}\n")
     thresholds = manifest["thresholds"]
     console.print_table(
         [
             {**record, **{f"t_{level}": values[i] for level, values in thresholds.items()}}
             for i, record in enumerate(calibration["regions"])
         ]
+    )
+    print()
+    console.print_table(
+        [{"level": level, **record} for level, record in calibration["levels"].items()]
     )
