@@ -115,7 +115,9 @@ def calibrate(
     provenance = read_manifest(bundle)["provenance"]
     refuse_overlap(part.products, provenance["training_products"], "training")
     _check_labelled(part)
-    data_sha256, described = part.sha256(), describe_images(part)
+    described = describe_images(part)
+    # The images were decoded just now; masks are, where truths are read.
+    data_sha256 = part.sha256(decode=False)
     fingerprints = Fingerprints.from_bytes(bundle.fingerprints)
     notes = refuse_seen_images(part, described, fingerprints, accept_lookalikes=accept_lookalikes)
     scored = score_split(

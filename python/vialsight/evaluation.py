@@ -139,7 +139,8 @@ class _Work:
         self.truth = np.stack([_truth(strip, part) for strip in self.strips])
         names = dict.fromkeys(strip.product for strip in self.strips)
         self._number = {name: number for number, name in enumerate(names)}
-        self.data_sha256 = part.sha256()
+        # The images have been decoded by now, and masks are above.
+        self.data_sha256 = part.sha256(decode=False)
         self.folder = out.with_name(f".{out.name}.partial")
         self._inspector = _core.Inspector(bundle, threads=threads)
         self._masks = any(record.mask is not None for record in part.records)

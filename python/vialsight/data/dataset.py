@@ -101,27 +101,29 @@ class Dataset:
                 f"got {self.layout.to_json()}"
             )
 
-    def sha256(self) -> str:
+    def sha256(self, *, decode: bool = True) -> str:
         """Hash of content: layout, labels, splits, image and mask bytes, in any row order.
 
         Paths do not count: the same data elsewhere has the same hash. Decodes every image on the
-        way; raises DataError naming those that cannot be.
+        way, unless the caller has done so; raises DataError naming those that cannot be.
         """
         layout = json.dumps(json.loads(self.layout.to_json()), sort_keys=True)
         rows, problems = [], []
         for record in self.records:
             try:
-                rows.append(self._record_line(record))
+                rows.append(self._record_line(record, decode=decode))
             except DataError as error:
                 problems.append(str(error))
         raise_listed("images that cannot be used", problems)
         return hashlib.sha256("\n".join([layout, *sorted(rows)]).encode()).hexdigest()
 
-    def _record_line(self, record: Record) -> str:
-        load_frame(record.image, self.layout.bit_depth)
+    def _record_line(self, record: Record, *, decode: bool) -> str:
+        if decode:
+            load_frame(record.image, self.layout.bit_depth)
         mask = ""
         if record.mask is not None:
-            load_mask(record.mask)
+            if decode:
+                load_mask(record.mask)
             mask = _file_sha256(record.mask)
         fields = (record.product, record.run, record.frame, record.label, record.split)
         return json.dumps([*fields, _file_sha256(record.image), mask])

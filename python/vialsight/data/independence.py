@@ -7,6 +7,7 @@ from vialsight.data.dataset import Dataset
 from vialsight.data.fingerprints import LOOKS_ALIKE, Described, Fingerprints, describe, stack
 from vialsight.data.images import load_frame
 from vialsight.data.records import Record, raise_listed
+from vialsight.errors import DataError
 
 
 def refuse_seen_images(
@@ -74,14 +75,13 @@ def without_lookalikes(dataset: Dataset) -> tuple[Record, ...]:
 
 
 def describe_images(part: Dataset) -> Described:
-    """Describe every image of a dataset; raises DataError for those that cannot be used."""
-    size = part.layout.patch_size
-    rows = (
-        describe(
-            _core.extract_patches(
-                load_frame(record.image, part.layout.bit_depth), part.layout
-            ).reshape(-1, size, size)
-        )
-        for record in part.records
-    )
-    return stack(rows)
+    """Describe every image of a dataset; raises DataError naming those that cannot be used."""
+    layout, rows, problems = part.layout, [], []
+    for record in part.records:
+        try:
+            patches = _core.extract_patches(load_frame(record.image, layout.bit_depth), layout)
+            rows.append(describe(patches.reshape(-1, layout.patch_size, layout.patch_size)))
+        except (DataError, ValueError) as error:
+            problems.append(f"{record.image}: {error}")
+    raise_listed("images that cannot be used", problems)
+    return stack(iter(rows))
