@@ -27,7 +27,7 @@ Progress = Callable[[int, int], None]
 SAME_PIXELS: Final = "same pixels"
 LOOKS_ALIKE: Final = "looks alike"
 # Copies saved as JPEG or with noise differ in 2 % of the bits at most, the nearest other strip of a
-# simulated kit in 11 %; measurements in docs/data.md.
+# simulated kit in 11 %; measurements in docs/calibration.md.
 LOOKALIKE_SHARE: Final = 0.03
 _FEATURES: Final = 256
 _CHUNK_PAIRS: Final = 2**22
