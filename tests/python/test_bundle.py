@@ -32,7 +32,12 @@ def golden(count: int = 8, **changes: np.ndarray) -> GoldenPatches:
 
 
 def write(out: Path, layout: vialsight.Layout, **changes: Any) -> Path:
-    arguments = {"model": b"any bytes", "golden": golden(), "provenance": PROVENANCE}
+    arguments = {
+        "model": b"any bytes",
+        "golden": golden(),
+        "provenance": PROVENANCE,
+        "fingerprints": b"any bytes, too",
+    }
     write_bundle(out, layout=layout, **(arguments | {"created": CREATED} | changes))
     return out
 
@@ -42,6 +47,7 @@ def test_equal_arguments_give_equal_bytes(tmp_path: Path, tiny_layout: vialsight
     two = write(tmp_path / "two" / "same.vsb", tiny_layout)
     files = sorted(str(p.relative_to(one)) for p in one.rglob("*") if p.is_file())
     assert files == [
+        "fingerprints.npz",
         "golden/inputs.npy",
         "golden/reconstructions.npy",
         "golden/scores.npy",
@@ -71,6 +77,7 @@ def test_what_is_written_is_what_the_core_reads(
     assert bundle.name == "a"
     assert bundle.layout == tiny_layout
     assert bundle.model == b"any bytes"
+    assert bundle.fingerprints == b"any bytes, too"
     np.testing.assert_array_equal(bundle.golden_inputs, expected.inputs)
     np.testing.assert_array_equal(bundle.golden_reconstructions, expected.reconstructions)
     np.testing.assert_array_equal(bundle.golden_scores, expected.scores)
