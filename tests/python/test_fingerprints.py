@@ -146,6 +146,41 @@ class TestNearest:
         np.testing.assert_array_equal(parts.features, whole.features)
 
 
+class TestTrainingData:
+    def test_shards_and_folder_are_remembered_alike(
+        self, tiny_dataset: Dataset, tmp_path: Path
+    ) -> None:
+        from vialsight.config import DataConfig
+        from vialsight.data import dataset_groups, dataset_source, write_shards
+        from vialsight.sources import training_data
+
+        splits = ("train", "validation")
+        groups = dataset_groups(tiny_dataset, splits)
+        shards, source = tmp_path / "shards", dataset_source(tiny_dataset)
+        write_shards(shards, tiny_dataset.layout, groups, source=source, records_per_shard=24)
+        found = []
+        for folder in (shards, tiny_dataset.folder):
+            with training_data(DataConfig(path=folder)) as data:
+                found.append(data.fingerprints())
+        one, two = found
+        np.testing.assert_array_equal(one.reference, two.reference)
+        assert sorted(one.training_content.tolist()) == sorted(two.training_content.tolist())
+        assert one.training_images == two.training_images == 18
+        # As many as there are, and each of an image of the table.
+        images = describe_images(tiny_dataset.in_splits(*splits))
+        assert set(one.training_content.tolist()) == set(images.content.tolist())
+
+    def test_images_rendered_while_training_are_counted_only(self) -> None:
+        from vialsight.config import DataConfig, SimulateConfig
+        from vialsight.sources import training_data
+
+        simulate = SimulateConfig(strips=20, runs=1, patch_size=32, workers=1)
+        with training_data(DataConfig(simulate=simulate)) as data:
+            fingerprints = data.fingerprints()
+        assert not fingerprints.training_known
+        assert fingerprints.training_images == 20 * 18
+
+
 class TestRefusal:
     def test_lookalikes_are_refused_unless_accepted(self, tiny_dataset: Dataset, tmp_path) -> None:
         seen = Fingerprints.of_training(describe_images(tiny_dataset.select(split="train")))
