@@ -50,8 +50,8 @@ class Gallery:
 
     @property
     def folded(self) -> bool:
-        """Whether each product's pictures open on request only."""
-        return self.pictures > _OPEN_UP_TO
+        """Whether each product's pictures open on request only: many, and several of a product."""
+        return self.pictures > max(_OPEN_UP_TO, 2 * len(self.groups))
 
 
 def galleries(evidence: Evidence) -> tuple[Gallery, ...]:
