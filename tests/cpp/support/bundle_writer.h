@@ -5,17 +5,12 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <span>
 #include <string>
 #include <vector>
 
-#include "sha256.h"
 #include "vialsight/layout.h"
 
 namespace vialsight::test {
@@ -23,152 +18,30 @@ namespace vialsight::test {
 inline constexpr std::size_t kGoldenPerRegion = 8;
 inline const std::string kDigestA = std::string(64, 'a');
 
-inline Layout small_layout() {
-  Layout layout;
-  layout.name = "small";
-  layout.frame_width = 40;
-  layout.frame_height = 30;
-  layout.frames = 2;
-  layout.patch_size = 12;
-  layout.regions = {"top", "bottom"};
-  layout.boxes = {{{0, 0, 12, 12}, {0, 15, 12, 12}}, {{20, 0, 12, 12}, {20, 15, 12, 12}}};
-  return layout;
-}
+Layout small_layout();
 
 // The .npy format, version 1.0, as numpy.save writes it.
-inline std::string npy(const std::vector<std::size_t>& shape, const std::vector<float>& values) {
-  std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (";
-  for (const std::size_t size : shape) header += std::to_string(size) + ", ";
-  header += "), }";
-  while ((10 + header.size() + 1) % 64 != 0) header += ' ';
-  header += '\n';
-  std::string bytes = "\x93NUMPY";
-  bytes += '\x01';
-  bytes += '\0';
-  bytes += static_cast<char>(header.size() % 256);
-  bytes += static_cast<char>(header.size() / 256);
-  bytes += header;
-  const std::size_t start = bytes.size();
-  bytes.resize(start + values.size() * sizeof(float));
-  std::memcpy(bytes.data() + start, values.data(), values.size() * sizeof(float));
-  return bytes;
-}
-
-inline std::string digest_of(const std::string& bytes) { return sha256_hex(std::as_bytes(std::span(bytes))); }
-
-inline nlohmann::json fit_record() {
-  return {{"nominal", 20},
-          {"defective", 10},
-          {"detection_rate", 0.9},
-          {"false_reject_rate", 0.1},
-          {"balanced_accuracy", 0.9},
-          {"false_reject_bound", nullptr}};
-}
-
-inline nlohmann::json level_record(const std::string& origin) {
-  nlohmann::json record = fit_record();
-  record["origin"] = origin;
-  record["optimality_gap"] = 0.0;
-  return record;
-}
-
-inline nlohmann::json calibration(const Layout& layout) {
-  nlohmann::json regions = nlohmann::json::array();
-  for (const std::string& region : layout.regions) {
-    nlohmann::json record = fit_record();
-    record["region"] = region;
-    regions.push_back(record);
-  }
-  return {{"objective", "balanced_accuracy"},
-          {"created", "2026-11-22T02:30:00Z"},
-          {"data_sha256", kDigestA},
-          {"parent_sha256", kDigestA},
-          {"levels",
-           {{"patch", level_record("fitted")},
-            {"strip", level_record("fitted")},
-            {"run", level_record("copied_from_strip")}}},
-          {"run_rule", {{"agree", 7}, {"runs", 10}}},
-          {"regions", regions},
-          {"products", {"p4", "p5"}}};
-}
+std::string npy(const std::vector<std::size_t>& shape, const std::vector<float>& values);
 
 // Everything a bundle holds, open to changes; write() makes sizes and digests right again.
 class BundleWriter {
  public:
-  explicit BundleWriter(Layout bundle_layout = small_layout()) : layout(std::move(bundle_layout)) {
-    const std::size_t regions = layout.region_count();
-    const auto edge = static_cast<std::size_t>(layout.patch_size);
-    const std::size_t patches = regions * kGoldenPerRegion;
-    std::vector<float> inputs(patches * edge * edge);
-    // A pattern that no two patches share and that stays below the markers of fake_backend.h.
-    for (std::size_t i = 0; i < inputs.size(); ++i) inputs[i] = static_cast<float>(i % 97) / 128.0F;
-    files["model.pb"] = "any bytes: the backends of these tests do not read them";
-    files["fingerprints.npz"] = "any bytes: only Python reads them";
-    files["golden/inputs.npy"] = npy({regions, kGoldenPerRegion, edge, edge}, inputs);
-    files["golden/reconstructions.npy"] = files["golden/inputs.npy"];
-    files["golden/scores.npy"] = npy({regions, kGoldenPerRegion}, std::vector<float>(patches, 0.0F));
-    make_manifest();
-  }
+  explicit BundleWriter(Layout bundle_layout = small_layout());
 
   // Writes the bundle to `folder`. The digests of what the manifest names are set here, unless `seal` is false.
-  void write(const std::filesystem::path& folder, bool seal = true) {
-    std::filesystem::create_directories(folder / "golden");
-    for (const auto& [name, bytes] : files) {
-      if (seal) manifest["files"][name] = {{"sha256", digest_of(bytes)}, {"size", bytes.size()}};
-      write_file(folder / name, bytes);
-    }
-    write_manifest(folder, manifest.dump(2) + "\n");
-  }
+  void write(const std::filesystem::path& folder, bool seal = true);
 
-  static void write_manifest(const std::filesystem::path& folder, const std::string& text) {
-    write_file(folder / "manifest.json", text);
-    write_file(folder / "manifest.json.sha256", digest_of(text) + "  manifest.json\n");
-  }
+  static void write_manifest(const std::filesystem::path& folder, const std::string& text);
+  static void write_file(const std::filesystem::path& path, const std::string& bytes);
 
-  static void write_file(const std::filesystem::path& path, const std::string& bytes) {
-    std::ofstream stream(path, std::ios::binary);
-    stream << bytes;
-    if (!stream.flush()) throw std::runtime_error("cannot write " + path.string());
-  }
-
-  void remove_calibration() {
-    manifest["calibration"] = nullptr;
-    manifest["heatmap"] = nullptr;
-    manifest["thresholds"] = {{"patch", nullptr}, {"strip", nullptr}, {"run", nullptr}};
-  }
+  void remove_calibration();
 
   Layout layout;
   nlohmann::json manifest;
   std::map<std::string, std::string> files;
 
  private:
-  void make_manifest() {
-    const int edge = layout.patch_size;
-    const std::vector<double> thresholds(layout.region_count(), 0.25);
-    manifest["format_version"] = 1;
-    manifest["name"] = "small";
-    manifest["created"] = "2026-11-22T02:30:00Z";
-    manifest["layout"] = nlohmann::json::parse(layout.to_json());
-    manifest["input"] = {{"name", "patches"}, {"shape", {nullptr, edge, edge, 1}}, {"dtype", "float32"}};
-    manifest["output"] = {{"name", "reconstructions"}};
-    manifest["preprocess"] = {{"scaling", "unit"}, {"resize", "bilinear_antialias"}};
-    manifest["score"] = {{"name", "one_minus_ssim"}, {"window", "gaussian"},       {"window_size", 11}, {"sigma", 1.5},
-                         {"padding", "valid"},       {"covariance", "population"}, {"k1", 0.01},        {"k2", 0.03},
-                         {"dynamic_range", 1.0},     {"reduction", "mean"}};
-    manifest["thresholds"] = {{"patch", thresholds}, {"strip", thresholds}, {"run", thresholds}};
-    manifest["heatmap"] = {{"vmin", std::vector<double>(layout.region_count(), 0.0)},
-                           {"vmax", std::vector<double>(layout.region_count(), 0.5)}};
-    manifest["calibration"] = calibration(layout);
-    manifest["golden"] = {{"patches_per_region", kGoldenPerRegion}, {"tolerance", 1e-5}};
-    manifest["provenance"] = {{"vialsight", "0.1.0"},
-                              {"tensorflow", "2.21.0"},
-                              {"git", nullptr},
-                              {"config_sha256", kDigestA},
-                              {"data_sha256", kDigestA},
-                              {"seed", 7},
-                              {"training_products", {"p1", "p2"}}};
-    manifest["files"] = nlohmann::json::object();
-  }
+  void make_manifest();
 };
 
 }  // namespace vialsight::test
