@@ -7,7 +7,8 @@ computed from that evidence alone.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -88,8 +89,7 @@ def evaluate(
     calibration, or when `out` exists; BundleError when the bundle is not calibrated, a strip could
     not be scored, or its verdict is not what its scores say.
     """
-    if out.exists():
-        raise DataError(f"{out} exists; choose another name or remove it first")
+    _refuse_existing(out)
     manifest = read_manifest(bundle)
     part = _independent_part(bundle, dataset, manifest)
     defects = _defects_of(part)
@@ -98,30 +98,38 @@ def evaluate(
     fingerprints = Fingerprints.from_bytes(bundle.fingerprints)
     notes = refuse_seen_images(part, described, fingerprints, accept_lookalikes=accept_lookalikes)
     work = _Work(bundle, part, out, defects, threads)
-    seen = work.inspect_all(progress)
-    evidence = Evidence(
-        folder=work.folder,
-        identity=_identity(bundle, manifest, work.data_sha256, threads),
-        thresholds={level: tuple(bundle.thresholds[level] or ()) for level in LEVELS},
-        rule=rule or RunRule(**manifest["calibration"]["run_rule"]),
-        regions=tuple(part.layout.regions),
-        products=tuple(strip.product for strip in work.strips),
-        runs=np.array([strip.run for strip in work.strips]),
-        defective=np.array([strip.defective for strip in work.strips]),
-        accepted=seen["accepted"],
-        reasons=tuple(map(str, seen["reasons"])),
-        scores=seen["scores"],
-        truth=work.truth,
-        times={stage: seen["times"][:, i] for i, stage in enumerate(STAGES)},
-        pixels=work.pixels_of(seen),
-        defects=defects,
-        manual=() if manual is None else manual.results,
-        margin=None if manual is None else manual.margin,
-        pictures=work.pictures_of(seen),
-        limitations=(*independence_limits(fingerprints), *notes),
-    )
-    _check_verdicts(evidence)
-    return _finish(evidence, work, out, write_report)
+    with work.held():
+        # Another process may have ended between the first look and the hold.
+        _refuse_existing(out)
+        seen = work.inspect_all(progress)
+        evidence = Evidence(
+            folder=work.folder,
+            identity=_identity(bundle, manifest, work.data_sha256, threads),
+            thresholds={level: tuple(bundle.thresholds[level] or ()) for level in LEVELS},
+            rule=rule or RunRule(**manifest["calibration"]["run_rule"]),
+            regions=tuple(part.layout.regions),
+            products=tuple(strip.product for strip in work.strips),
+            runs=np.array([strip.run for strip in work.strips]),
+            defective=np.array([strip.defective for strip in work.strips]),
+            accepted=seen["accepted"],
+            reasons=tuple(map(str, seen["reasons"])),
+            scores=seen["scores"],
+            truth=work.truth,
+            times={stage: seen["times"][:, i] for i, stage in enumerate(STAGES)},
+            pixels=work.pixels_of(seen),
+            defects=defects,
+            manual=() if manual is None else manual.results,
+            margin=None if manual is None else manual.margin,
+            pictures=work.pictures_of(seen),
+            limitations=(*independence_limits(fingerprints), *notes),
+        )
+        _check_verdicts(evidence)
+        return _finish(evidence, work, out, write_report)
+
+
+def _refuse_existing(out: Path) -> None:
+    if out.exists():
+        raise DataError(f"{out} exists; choose another name or remove it first")
 
 
 class _Work:
@@ -145,36 +153,53 @@ class _Work:
         self._inspector = _core.Inspector(bundle, threads=threads)
         self._masks = any(record.mask is not None for record in part.records)
         self._kinds = {defect.product: defect.kind for defect in defects}
+        # Rows of the arrays belong to strips by their place: another order is other work.
+        order = [strip.name for strip in self.strips]
         self._identity = hashlib.sha256(
-            f"evaluation {bundle.sha256} {self.data_sha256} {self._kinds}".encode()
+            f"evaluation {bundle.sha256} {self.data_sha256} {self._kinds} {order}".encode()
         ).hexdigest()
 
-    def inspect_all(self, progress: Progress | None) -> dict[str, npt.NDArray[Any]]:
-        """Inspect what is left to inspect; returns the arrays of all strips."""
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the folder of the work, for this process alone, until its result is written."""
         (self.folder / PICTURES_FOLDER).mkdir(parents=True, exist_ok=True)
         refusal = DataError(f"another process evaluates into {self.folder}; wait for it")
         with atomic.held_folder(self.folder, refusal):
-            checkpoint = Checkpoint(self.folder / _CHECKPOINT_NAME, self._identity)
-            done, seen = checkpoint.load() or (0, self._nothing_seen())
-            pixels = self.pixels_of(seen)
-            taker = PictureTaker(self._inspector, self.folder / PICTURES_FOLDER, self._kinds)
-            taker.pictures = list(self.pictures_of(seen))
+            yield
 
-            def arrays() -> dict[str, npt.NDArray[Any]]:
-                seen["pictures"] = np.array(json.dumps([asdict(p) for p in taker.pictures]))
-                return seen
+    def inspect_all(self, progress: Progress | None) -> dict[str, npt.NDArray[Any]]:
+        """Inspect what is left to inspect; returns the arrays of all strips."""
+        checkpoint = Checkpoint(self.folder / _CHECKPOINT_NAME, self._identity)
+        done, seen = checkpoint.load() or (0, self._nothing_seen())
+        pixels = self.pixels_of(seen)
+        taker = PictureTaker(self._inspector, self.folder / PICTURES_FOLDER, self._kinds)
+        taker.pictures = list(self.pictures_of(seen))
 
-            try:
-                for number in range(done, len(self.strips)):
-                    self._inspect(number, seen, pixels, taker)
-                    done = number + 1
-                    checkpoint.save_now_and_then(done, arrays)
-                    if progress is not None:
-                        progress(done, len(self.strips))
-            except KeyboardInterrupt:
-                checkpoint.save(done, arrays())
-                raise
-            return arrays()
+        def arrays() -> dict[str, npt.NDArray[Any]]:
+            seen["pictures"] = np.array(json.dumps([asdict(p) for p in taker.pictures]))
+            return seen
+
+        before = None
+        try:
+            for number in range(done, len(self.strips)):
+                before = self._before(number, pixels, taker)
+                self._inspect(number, seen, pixels, taker)
+                done = number + 1
+                checkpoint.save_now_and_then(done, arrays)
+                if progress is not None:
+                    progress(done, len(self.strips))
+        except KeyboardInterrupt:
+            if before is not None and before.number == done:
+                before.restore(pixels, taker)
+            checkpoint.save(done, arrays())
+            raise
+        return arrays()
+
+    def _before(self, number: int, pixels: PixelCounts | None, taker: PictureTaker) -> "_Before":
+        place = self._number[self.strips[number].product]
+        counts = {} if pixels is None else pixels.arrays()
+        rows = {name: array[place].copy() for name, array in counts.items()}
+        return _Before(number=number, place=place, rows=rows, pictures=len(taker.pictures))
 
     def pixels_of(self, seen: dict[str, npt.NDArray[Any]]) -> PixelCounts | None:
         """Return the counts of pixels, which share memory with `seen`; None without masks."""
@@ -233,6 +258,22 @@ class _Work:
             mask = patch_mask(record, self.part.layout, vial, region)
             difference = np.abs(images[0] - images[1])
             pixels.add(self._number[strip.product], region, difference, mask)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Before:
+    """What was counted before a strip: an interruption may come when half of it is counted."""
+
+    number: int
+    place: int  # of its product among the counts
+    rows: dict[str, npt.NDArray[Any]]
+    pictures: int
+
+    def restore(self, pixels: PixelCounts | None, taker: PictureTaker) -> None:
+        """Put it back, so that the strip can be inspected again."""
+        del taker.pictures[self.pictures :]
+        for name, array in ({} if pixels is None else pixels.arrays()).items():
+            array[self.place] = self.rows[name]
 
 
 def _independent_part(bundle: _core.Bundle, dataset: Dataset, manifest: dict[str, Any]) -> Dataset:

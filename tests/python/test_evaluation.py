@@ -16,6 +16,7 @@ from vialsight.evidence import Evidence
 from vialsight.findings import Findings
 from vialsight.report import rebuild_report, write_report
 from vialsight.statistics.manual import ManualResult
+from vialsight.statistics.pixels import PixelCounts
 
 pytestmark = pytest.mark.tensorflow
 
@@ -282,3 +283,57 @@ class TestInterruption:
         fewer = dataclasses.replace(tiny_dataset, records=records)
         evaluated(tiny_calibrated_bundle, fewer, out, progress=lambda done, _: calls.append(done))
         assert calls == [1, 2, 3, 4, 5, 6]
+
+    def test_strip_interrupted_half_counted_is_counted_once(
+        self,
+        tiny_calibrated_bundle: Path,
+        tiny_dataset: Dataset,
+        report: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        counted, left = PixelCounts.add, iter(range(30))
+
+        def interrupted(*arguments) -> None:
+            counted(*arguments)
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+
+        out = tmp_path / "out"
+        with monkeypatch.context() as patch:
+            patch.setattr(PixelCounts, "add", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                evaluated(tiny_calibrated_bundle, tiny_dataset, out)
+        evaluated(tiny_calibrated_bundle, tiny_dataset, out)
+        for name in ("pixels.npz", "pictures.csv"):
+            assert (out / name).read_bytes() == (report / name).read_bytes()
+
+    def test_rows_in_another_order_start_anew(
+        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset, report: Path, tmp_path: Path
+    ) -> None:
+        def interrupt(done: int, _: int) -> None:
+            if done == 4:
+                raise KeyboardInterrupt
+
+        out = tmp_path / "out"
+        with pytest.raises(KeyboardInterrupt):
+            evaluated(tiny_calibrated_bundle, tiny_dataset, out, progress=interrupt)
+        turned = dataclasses.replace(tiny_dataset, records=tiny_dataset.records[::-1])
+        evaluated(tiny_calibrated_bundle, turned, out)
+        scores = [set((path / "scores.csv").read_text().splitlines()) for path in (out, report)]
+        assert scores[0] == scores[1]
+
+    def test_folder_is_held_until_the_report_is_written(
+        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset, tmp_path: Path
+    ) -> None:
+        refusals = []
+
+        def write(*_: object) -> None:
+            with pytest.raises(DataError) as refused:
+                evaluated(tiny_calibrated_bundle, tiny_dataset, tmp_path / "out")
+            refusals.append(str(refused.value))
+
+        bundle = vialsight.Bundle.load(tiny_calibrated_bundle)
+        evaluate(bundle, tiny_dataset, tmp_path / "out", write_report=write)
+        assert len(refusals) == 1
+        assert "another process evaluates into" in refusals[0]
