@@ -334,10 +334,6 @@ def _finish(
 ) -> tuple[Evidence, Findings]:
     with atomic.new_folder(out) as folder:
         write_evidence(evidence, folder)
-        used = folder / PICTURES_FOLDER
-        used.mkdir()
-        for picture in evidence.pictures:
-            shutil.copyfile(work.folder / PICTURES_FOLDER / picture.file, used / picture.file)
         # From the files, as whoever rebuilds the report will do.
         written = read_evidence(folder)
         findings = find(written)

@@ -5,12 +5,15 @@ and checked by other means, without images or network.
 """
 
 import csv
+import hashlib
 import io
 import json
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +28,7 @@ from vialsight.data import (
     read_defects,
     write_defects,
 )
+from vialsight.data.records import raise_listed
 from vialsight.errors import DataError
 from vialsight.npz import npz_arrays, npz_bytes
 from vialsight.statistics.manual import ManualResult, read_manual
@@ -48,6 +52,22 @@ EVIDENCE_NAMES: Final = (
     MANUAL_NAME,
 )
 TRUTH_NAMES: Final = {NOMINAL: "nominal", DEFECTIVE: "defective", UNKNOWN: "unknown"}
+# What files raise that are complete but hold something else.
+_READ_ERRORS: Final = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    EOFError,
+    OverflowError,
+    RecursionError,
+    BadZipFile,
+    csv.Error,
+)
+_DEFECTIVE_OF_LABEL: Final = {"nominal": False, "defective": True}
+_ACCEPTED_OF_VERDICT: Final = {"accept": True, "reject": False}
 STAGES: Final = ("extract_s", "infer_s", "score_s", "total_s", "after_last_frame_s")
 
 
@@ -108,17 +128,10 @@ class Evidence:
 
 
 def write_evidence(evidence: Evidence, folder: Path) -> None:
-    """Write all files of the evidence into an existing folder, `pictures/` excepted."""
-    description = {
-        "identity": evidence.identity,
-        "thresholds": evidence.thresholds,
-        "rule": asdict(evidence.rule),
-        "regions": evidence.regions,
-        "shape": evidence.scores.shape[1:],
-        "margin": evidence.margin,
-        "limitations": evidence.limitations,
-    }
-    atomic.write_json(folder / IDENTITY_NAME, description)
+    """Write all files of the evidence into an existing folder, `identity.json` with their hashes.
+
+    Pictures are copied from the evidence's own folder, unless it is this one.
+    """
     atomic.write_text(folder / STRIPS_NAME, _csv(_strip_rows(evidence)))
     atomic.write_text(folder / SCORES_NAME, _csv(_score_rows(evidence)))
     pictures = [["" if v is None else v for v in vars(p).values()] for p in evidence.pictures]
@@ -132,19 +145,69 @@ def write_evidence(evidence: Evidence, folder: Path) -> None:
         rows = [[m.product, m.inspections, m.rejects] for m in evidence.manual]
         header = ["product", "inspections", "rejects"]
         atomic.write_text(folder / MANUAL_NAME, _csv([header, *rows]))
+    copy_pictures(evidence, folder)
+    # Last, since it vouches for the others.
+    atomic.write_json(folder / IDENTITY_NAME, _description(evidence, folder))
+
+
+def copy_pictures(evidence: Evidence, folder: Path) -> None:
+    """Copy the evidence's pictures into `folder`, unless they are there already."""
+    source, target = evidence.folder / PICTURES_FOLDER, folder / PICTURES_FOLDER
+    target.mkdir(exist_ok=True)
+    if source.resolve() != target.resolve():
+        for picture in evidence.pictures:
+            shutil.copyfile(source / picture.file, target / picture.file)
 
 
 def read_evidence(folder: Path) -> Evidence:
     """Read what `write_evidence` wrote; raises DataError when it is incomplete or altered."""
     try:
         description = json.loads((folder / IDENTITY_NAME).read_text("utf-8"))
+        _check_files(folder, description["files"])
         strips, scores = _rows(folder / STRIPS_NAME), _rows(folder / SCORES_NAME)
         return _evidence(folder, description, strips, scores)
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+    except _READ_ERRORS as error:
         raise DataError(
             f"{folder}: expected the report folder that `vialsight evaluate` wrote, cannot read "
             f"it ({type(error).__name__}: {error})"
         ) from error
+
+
+def _description(evidence: Evidence, folder: Path) -> dict[str, Any]:
+    """Return the contents of `identity.json`."""
+    names = [name for name in EVIDENCE_NAMES[1:] if (folder / name).exists()]
+    names += [f"{PICTURES_FOLDER}/{picture.file}" for picture in evidence.pictures]
+    return {
+        "identity": evidence.identity,
+        "thresholds": evidence.thresholds,
+        "rule": asdict(evidence.rule),
+        "regions": evidence.regions,
+        "shape": evidence.scores.shape[1:],
+        "margin": evidence.margin,
+        "limitations": evidence.limitations,
+        "files": {name: _sha256(folder / name) for name in names},
+    }
+
+
+def _check_files(folder: Path, expected: Mapping[str, str]) -> None:
+    """Raise DataError listing the files that are not as they were when `identity.json` was made."""
+    problems = []
+    for name, digest in expected.items():
+        if not (folder / name).is_file():
+            problems.append(f"{name}: missing")
+        elif _sha256(folder / name) != digest:
+            problems.append(f"{name}: altered")
+    added = [name for name in EVIDENCE_NAMES[1:] if name not in expected]
+    problems += [f"{name}: added" for name in added if (folder / name).exists()]
+    raise_listed(
+        f"{folder}: not as `vialsight evaluate` wrote it; take the original files, or evaluate "
+        "again",
+        problems,
+    )
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _evidence(
@@ -168,8 +231,8 @@ def _evidence(
         regions=tuple(description["regions"]),
         products=tuple(row["product"] for row in strips),
         runs=np.array([row["run"] for row in strips], np.int64),
-        defective=np.array([row["label"] == "defective" for row in strips]),
-        accepted=np.array([row["verdict"] == "accept" for row in strips]),
+        defective=np.array([_DEFECTIVE_OF_LABEL[row["label"]] for row in strips]),
+        accepted=np.array([_ACCEPTED_OF_VERDICT[row["verdict"]] for row in strips]),
         reasons=tuple(row["reason"] for row in strips),
         scores=values,
         truth=truth,
@@ -189,9 +252,14 @@ def _check_order(
     description: dict[str, Any],
 ) -> None:
     """Raise ValueError unless the rows of scores are those of the strips, in the same order."""
-    each = int(np.prod(description["shape"]))
-    expected = [(row["product"], row["run"]) for row in strips for _ in range(each)]
-    if expected != [(row["product"], row["run"]) for row in scores]:
+    regions = description["regions"]
+    places = [
+        (str(frame + 1), str(vial + 1), regions[region])
+        for frame, vial, region in np.ndindex(*description["shape"])
+    ]
+    expected = [(row["product"], row["run"], *place) for row in strips for place in places]
+    columns = ("product", "run", "frame", "vial", "region")
+    if expected != [tuple(row[name] for name in columns) for row in scores]:
         raise ValueError(f"{SCORES_NAME} does not hold the strips of {STRIPS_NAME} in their order")
 
 

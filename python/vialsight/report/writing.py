@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from vialsight import atomic
 from vialsight.errors import DataError
-from vialsight.evidence import EVIDENCE_NAMES, PICTURES_FOLDER, Evidence, read_evidence
+from vialsight.evidence import EVIDENCE_NAMES, Evidence, copy_pictures, read_evidence
 from vialsight.findings import Findings, find
 from vialsight.report.page import write_page
 from vialsight.report.values import report_values, tables
@@ -38,7 +38,7 @@ def rebuild_report(folder: Path, out: Path) -> Findings:
             for name in EVIDENCE_NAMES:
                 if (folder / name).exists():
                     shutil.copyfile(folder / name, target / name)
-            shutil.copytree(folder / PICTURES_FOLDER, target / PICTURES_FOLDER)
+            copy_pictures(evidence, target)
             write_report(evidence, findings, target)
     except (FileExistsError, FileNotFoundError) as error:
         raise DataError(str(error)) from error
