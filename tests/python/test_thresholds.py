@@ -110,6 +110,7 @@ class TestObjectives:
             "accuracy",
             "max_detection_at_false_reject=0.05",
             "nominal_tail=0.001",
+            "nominal_quantile=0.99999995",
         ],
     )
     def test_text_is_kept(self, text: str) -> None:
@@ -128,7 +129,7 @@ class TestObjectives:
             "", "f1", "accuracy=0.5", "nominal_quantile", "nominal_quantile=", "nominal_quantile=0",
             "nominal_quantile=1.01", "nominal_tail=1", "nominal_tail=0", "nominal_tail=nan",
             "max_detection_at_false_reject=-0.1", "max_detection_at_false_reject=x",
-            "max_accuracy_at_detection=1/0",
+            "max_accuracy_at_detection=1/0", "max_accuracy_at_detection=1e-999999999",
         ],
     )  # fmt: skip
     def test_wrong_text(self, text: str) -> None:
@@ -137,7 +138,7 @@ class TestObjectives:
 
     def test_run_rule(self) -> None:
         assert parse_run_rule("7/10") == RunRule(agree=7, runs=10)
-        for text in ("7", "0/10", "11/10", "7/x", "7/10/2", "-1/3", ""):
+        for text in ("7", "0/10", "11/10", "7/x", "7/10/2", "-1/3", "", "7/" + "9" * 5000):
             with pytest.raises(DataError, match="AGREE/RUNS"):
                 parse_run_rule(text)
 

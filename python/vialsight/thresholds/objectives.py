@@ -12,6 +12,8 @@ MAX_DETECTION: Final = "max_detection_at_false_reject"
 MAX_ACCURACY: Final = "max_accuracy_at_detection"
 NOMINAL_QUANTILE: Final = "nominal_quantile"
 NOMINAL_TAIL: Final = "nominal_tail"
+# 1e-999999999 as an exact fraction would fill the memory.
+_EXPONENT_LETTERS: Final = 4
 _PLAIN: Final = (BALANCED_ACCURACY, ACCURACY)
 _VALUED: Final = (MAX_DETECTION, MAX_ACCURACY, NOMINAL_QUANTILE, NOMINAL_TAIL)
 
@@ -40,7 +42,7 @@ class Objective:
         return self.kind in (NOMINAL_QUANTILE, NOMINAL_TAIL)
 
     def __str__(self) -> str:
-        return self.kind if self.value is None else f"{self.kind}={float(self.value):g}"
+        return self.kind if self.value is None else f"{self.kind}={float(self.value)!r}"
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def parse_objective(text: str) -> Objective:
 def parse_run_rule(text: str) -> RunRule:
     """Read `AGREE/RUNS`, for instance 7/10; raises DataError for anything else."""
     agree, _, runs = text.partition("/")
-    numbers = [int(part) for part in (agree, runs) if part.isascii() and part.isdigit()]
+    numbers = [int(part) for part in (agree, runs) if _is_number_of_runs(part)]
     if len(numbers) != 2 or not 1 <= numbers[0] <= numbers[1]:
         raise DataError(f"run rule: expected AGREE/RUNS, for instance 7/10; got {text!r}")
     return RunRule(agree=numbers[0], runs=numbers[1])
@@ -93,8 +95,14 @@ def goal_of(objective: Objective, nominal: int, defective: int) -> Goal:
     return Goal(accuracy.accepted_weight, accuracy.rejected_weight, rejected_minimum=required)
 
 
+def _is_number_of_runs(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 9
+
+
 def _share(kind: str, text: str) -> Fraction:
     try:
+        if len(text.lower().partition("e")[2]) > _EXPONENT_LETTERS:
+            raise ValueError(text)
         value = Fraction(text)
     except (ValueError, ZeroDivisionError) as error:
         raise DataError(f"{kind}: expected a number after '=', got {text!r}") from error
