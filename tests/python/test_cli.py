@@ -1,12 +1,16 @@
 """The command line: exit codes, stdout for data, stderr for people, no TensorFlow before need."""
 
+import io
 import json
+import logging
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from PIL import Image
@@ -29,7 +33,14 @@ VERBS = (
 )
 
 
-def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+class Done(NamedTuple):
+    """What a command wrote."""
+
+    stdout: str
+    stderr: str
+
+
+def run_process(*arguments: object, code: int = 0) -> Done:
     """Run the command line in a process of its own and check its exit code."""
     environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
     done = subprocess.run(
@@ -38,7 +49,32 @@ def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-    return done
+    return Done(done.stdout, done.stderr)
+
+
+def run(*arguments: object, code: int = 0) -> Done:
+    """Run the command's entry point in this process, which spares its start-up; check its code."""
+    from vialsight.cli import main
+
+    logger = logging.getLogger("vialsight")
+    level, handlers, propagate = logger.level, logger.handlers, logger.propagate
+    returned: object = 0
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        redirect_stdout(io.StringIO()) as stdout,
+        redirect_stderr(io.StringIO()) as stderr,
+    ):
+        patch.setenv("COLUMNS", "200")
+        patch.setattr(sys, "argv", ["vialsight", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as end:
+            returned = end.code or 0
+        finally:
+            logger.handlers, logger.propagate = handlers, propagate
+            logger.setLevel(level)
+    assert returned == code, stdout.getvalue() + stderr.getvalue()
+    return Done(stdout.getvalue(), stderr.getvalue())
 
 
 def flip_a_byte(path: Path) -> None:
@@ -65,12 +101,12 @@ class TestWithoutTensorflow:
         )
 
     def test_help_names_every_verb(self) -> None:
-        text = run("--help").stdout
+        text = run_process("--help").stdout
         for verb in VERBS:
             assert re.search(rf"^\s*{verb}\b", text, re.MULTILINE), verb
 
     def test_version(self) -> None:
-        assert run("--version").stdout.strip() == vialsight.__version__
+        assert run_process("--version").stdout.strip() == vialsight.__version__
 
     def test_cmake_dir(self) -> None:
         assert run("--cmake-dir").stdout.strip() == str(vialsight.cmake_dir())
@@ -83,7 +119,7 @@ class TestWithoutTensorflow:
         assert version.stdout.strip() == vialsight.__version__
 
     def test_unknown_verb(self) -> None:
-        assert "No such command 'traim'" in run("traim", code=2).stderr
+        assert "No such command 'traim'" in run_process("traim", code=2).stderr
 
     def test_unknown_configuration_key(self, tiny_dataset_folder: Path, tmp_path: Path) -> None:
         done = run(
@@ -165,7 +201,7 @@ QUICK = tuple(
 def test_from_shards_to_a_bundle(tiny_dataset_folder: Path, tmp_path: Path) -> None:
     shards, moved, bundle = (tmp_path / name for name in ("shards", "moved", "a.vsb"))
     pack = ("prepare", "shards", tiny_dataset_folder, "--out", shards, "--records-per-shard", 20)
-    first = run(*pack)
+    first = run_process(*pack)
     assert "18 images to 3 shards, at most" in first.stderr
     assert [line.split() for line in first.stdout.splitlines()] == [
         ["split", "products", "shards", "patches"],
@@ -173,7 +209,7 @@ def test_from_shards_to_a_bundle(tiny_dataset_folder: Path, tmp_path: Path) -> N
         ["validation", "2", "1", "24"],
     ]
     assert run(*pack).stdout == first.stdout
-    assert "every shard is as in index.json" in run("shards", "check", shards).stdout
+    assert "every shard is as in index.json" in run_process("shards", "check", shards).stdout
     run("train", "--data", shards, "--out", tmp_path / "run", *QUICK)
     shards.rename(moved)
     assert "no such folder" in run("freeze", tmp_path / "run", "--out", bundle, code=2).stderr
@@ -181,7 +217,7 @@ def test_from_shards_to_a_bundle(tiny_dataset_folder: Path, tmp_path: Path) -> N
     provenance = json.loads(vialsight.Bundle.load(bundle).manifest_json)["provenance"]
     assert provenance["data_sha256"] == json.loads((moved / "index.json").read_text())["sha256"]
     flip_a_byte(moved / "shard-00001.tfrecord")
-    assert "shard-00001.tfrecord" in run("shards", "check", moved, code=1).stderr
+    assert "shard-00001.tfrecord" in run_process("shards", "check", moved, code=1).stderr
 
 
 @pytest.mark.slow
@@ -206,12 +242,12 @@ def test_from_images_to_verdicts(tiny_dataset_folder: Path, tmp_path: Path) -> N
     settings = ("model.preset=drae-16", "training.steps=2", "training.batch_size=4")
     options = [argument for setting in settings for argument in ("--set", setting)]
     data = ("--data", tiny_dataset_folder)
-    run("train", *data, "--out", tmp_path / "run", *options)
-    run("freeze", tmp_path / "run", "--out", frozen)
-    run("calibrate", frozen, *data, "--out", calibrated)
-    run("verify", calibrated)
-    run("evaluate", calibrated, *data, "--out", tmp_path / "report")
-    products = json.loads(run("inspect", calibrated, *data, "--json").stdout)["products"]
+    run_process("train", *data, "--out", tmp_path / "run", *options)
+    run_process("freeze", tmp_path / "run", "--out", frozen)
+    run_process("calibrate", frozen, *data, "--out", calibrated)
+    run_process("verify", calibrated)
+    run_process("evaluate", calibrated, *data, "--out", tmp_path / "report")
+    products = json.loads(run_process("inspect", calibrated, *data, "--json").stdout)["products"]
     assert len(products) == 7
     provenance = json.loads(vialsight.Bundle.load(calibrated).manifest_json)["provenance"]
     assert provenance["training_products"] == [
@@ -248,7 +284,7 @@ class TestBundleVerbs:
         assert "copied_from_patch" in text
 
     def test_show_json_is_the_manifest(self, tiny_bundle: Path) -> None:
-        manifest = json.loads(run("show", tiny_bundle, "--json").stdout)
+        manifest = json.loads(run_process("show", tiny_bundle, "--json").stdout)
         assert manifest == json.loads((tiny_bundle / "manifest.json").read_text())
 
     def test_calibrate_and_evaluate(
@@ -268,7 +304,7 @@ class TestBundleVerbs:
 
     def test_bench_json(self, tiny_calibrated_bundle: Path, tiny_dataset_folder: Path) -> None:
         images = [tiny_dataset_folder / f"test-nominal-0-{i}.png" for i in (1, 2, 3)]
-        done = run("bench", tiny_calibrated_bundle, *images, "--strips", 3, "--json")
+        done = run_process("bench", tiny_calibrated_bundle, *images, "--strips", 3, "--json")
         result = json.loads(done.stdout)
         assert (result["strips"], result["budget_ms"], result["input"]) == (3, 500.0, "images")
         assert result["machine"]["cores"] >= 1

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from training_process import COMMON, IDENTITY, waves
 from training_support import finish, losses_of, start
+
+from vialsight.config import load_config
+from vialsight.errors import TrainingError
+from vialsight.pipeline import ArrayPatches
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
@@ -68,9 +73,14 @@ def first_moments(run: Path) -> np.ndarray:
         return np.concatenate(moments)
 
 
-def test_multi_worker_without_tf_config_is_refused(tmp_path: Path) -> None:
-    process = start(tmp_path / "run", *SETTINGS, "training.strategy=multi_worker")
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 1
-    assert "needs the environment variable TF_CONFIG" in errors
+def test_multi_worker_without_tf_config_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vialsight.training import train
+
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    config = load_config(None, [*COMMON, *SETTINGS, "training.strategy=multi_worker"])
+    source = ArrayPatches(waves(24))
+    with pytest.raises(TrainingError, match="needs the environment variable TF_CONFIG"):
+        train(config, source, source, tmp_path / "run", data_identity=IDENTITY)
     assert not (tmp_path / "run").exists()
