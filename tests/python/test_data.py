@@ -136,6 +136,11 @@ class TestReading:
         edit(own_dataset_folder, set_cell(1, PRODUCT, " "))
         refused(own_dataset_folder, "line 2: product is empty")
 
+    @pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\tb", "a\0b"])
+    def test_product_that_is_not_one_line(self, own_dataset_folder: Path, name: str) -> None:
+        edit(own_dataset_folder, set_cell(1, PRODUCT, name))
+        refused(own_dataset_folder, "product must be text on one line")
+
     def test_mask_of_a_nominal_image(self, own_dataset_folder: Path) -> None:
         edit(own_dataset_folder, set_cell(1, MASK, "x.png"))
         refused(own_dataset_folder, "a nominal image has no defect mask")

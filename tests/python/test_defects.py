@@ -32,6 +32,8 @@ def test_round_trip(tmp_path: Path) -> None:
         ("p,foam,0.5", "expected 4 cells, got 3"),
         (",foam,0.5,1", "product is empty"),
         ("p,,0.5,1", "kind is empty"),
+        ("p, ,0.5,1", "kind is empty"),
+        ("p,fo\tam,0.5,1", "kind must be text on one line"),
         ("p,foam,1.5,1", "severity must be a number from 0 to 1"),
         ("p,foam,nan,1", "severity must be a number from 0 to 1"),
         ("p,foam,gross,1", "severity must be a number from 0 to 1"),

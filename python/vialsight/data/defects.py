@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from vialsight import atomic
-from vialsight.data.records import raise_listed
+from vialsight.data.records import has_control_characters, raise_listed
 from vialsight.errors import DataError
 
 DEFECTS_NAME: Final = "defects.csv"
@@ -72,7 +72,12 @@ def _problems(cells: Sequence[str]) -> list[str]:
         return [f"expected {len(DEFECT_COLUMNS)} cells, got {len(cells)}"]
     product, kind, severity, vial = cells
     texts = {"product": product, "kind": kind}
-    problems = [f"{name} is empty" for name, text in texts.items() if not text]
+    problems = [f"{name} is empty" for name, text in texts.items() if not text.strip()]
+    problems += [
+        f"{name} must be text on one line, got {text!r}"
+        for name, text in texts.items()
+        if has_control_characters(text)
+    ]
     if severity and not _is_share(severity):
         problems.append(f"severity must be a number from 0 to 1 or empty, got {severity!r}")
     if vial and not (vial.isascii() and vial.isdigit() and len(vial) < 7 and int(vial) > 0):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -145,9 +146,16 @@ def _row_problems(row: dict[str, str]) -> list[str]:
         problems.append(f"label must be {' or '.join(LABELS)}, got {row['label']!r}")
     if row["split"] not in ("", *SPLITS):
         problems.append(f"split must be {', '.join(SPLITS)} or empty, got {row['split']!r}")
+    if has_control_characters(row["product"]):
+        problems.append(f"product must be text on one line, got {row['product']!r}")
     if row["mask"] and row["label"] == "nominal":
         problems.append("a nominal image has no defect mask; leave mask empty")
     return problems
+
+
+def has_control_characters(text: str) -> bool:
+    """Whether a name holds line ends, tabs or the like, which tables and lists cannot show."""
+    return any(unicodedata.category(character) == "Cc" for character in text)
 
 
 def _is_positive_integer(text: str) -> bool:
