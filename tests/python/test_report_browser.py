@@ -1,5 +1,6 @@
 """The page in a real browser: quiet, self-contained, readable on a desk, a phone and on paper."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +86,23 @@ def test_page_prints_on_several_sheets(browser: Browser, page_url: str) -> None:
     pdf = page.pdf()
     assert pdf.startswith(b"%PDF-")
     assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") > 1
+
+
+def test_folded_pictures_are_printed(browser: Browser, tmp_path: Path) -> None:
+    evidence = small_kit(tmp_path)
+    misses = [
+        dataclasses.replace(picture, purpose="miss", product="one")
+        for picture in (*evidence.pictures, *evidence.pictures, *evidence.pictures)
+    ]
+    evidence = dataclasses.replace(evidence, pictures=tuple(misses))
+    write_page(evidence, find(evidence), tmp_path)
+    page = browser.new_page(1280)
+    page.open((tmp_path / "report.html").as_uri())
+    closed = page.evaluate("document.querySelectorAll('details:not([open]) img').length")
+    assert closed == page.evaluate("document.images.length") == len(misses)
+    folded = page.pdf().count(b"/Subtype /Image")
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    assert folded == page.pdf().count(b"/Subtype /Image") > 0
 
 
 def loud_page(folder: Path, body: str) -> str:
