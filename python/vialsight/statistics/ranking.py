@@ -61,19 +61,42 @@ def ranking_replicates(
     Sorted once, then linear in n per replicate, in chunks of bounded memory. Raises DataError on
     NaN.
     """
-    order, starts = _tie_groups(scores)
-    truth, member = defective[order][:, None], strip[order]
     results = Replicates(np.full(len(draws), np.nan), np.full(len(draws), np.nan))
-    if order.size == 0:
+    if scores.size == 0:
         return results
-    # Rows are units: gathering, summing ties and accumulating then run along contiguous rows.
-    weights_of_strips = np.ascontiguousarray(draws.T, np.float64)
-    for part in _chunks(len(draws), order.size):
-        weights = weights_of_strips[:, part][member]
-        both, positive = _sums(weights, starts), _sums(weights * truth, starts)
+    both_of_strips, positive_of_strips = _counts_of_strips(scores, defective, strip, draws.shape[1])
+    draws_of_strips = np.ascontiguousarray(draws.T, np.float64)
+    for part in _chunks(len(draws), both_of_strips.shape[0]):
+        both = both_of_strips @ draws_of_strips[:, part]
+        positive = positive_of_strips @ draws_of_strips[:, part]
         results.auroc[part] = auroc_of_counts(both - positive, positive)
         results.average_precision[part] = _average_precision_of_counts(both, positive)
     return results
+
+
+def _counts_of_strips(
+    scores: npt.NDArray[Any],
+    defective: npt.NDArray[np.bool_],
+    strip: npt.NDArray[np.integer[Any]],
+    strips: int,
+) -> tuple[Any, Any]:
+    """Count all and the defective units per group and strip, as sparse matrices (G, strips).
+
+    Groups are of equal scores, highest first; neighbouring groups without a defective unit are
+    joined, since no figure depends on the order within them.
+    """
+    from scipy.sparse import csr_array
+
+    order, starts = _tie_groups(scores)
+    truth = defective[order]
+    found = np.logical_or.reduceat(truth, starts)
+    first = np.append(True, found[1:] | found[:-1])
+    group = np.repeat(np.cumsum(first) - 1, np.diff(np.append(starts, order.size)))
+    place, shape = (group, strip[order]), (int(group[-1]) + 1, strips)
+    return (
+        csr_array((np.ones(order.size), place), shape),
+        csr_array((truth.astype(np.float64), place), shape),
+    )
 
 
 def auroc_of_counts(nominal: FloatArray, defective: FloatArray) -> FloatArray:
@@ -130,15 +153,9 @@ def _tie_groups(scores: npt.NDArray[Any]) -> tuple[npt.NDArray[np.intp], npt.NDA
     return order, np.flatnonzero(first)
 
 
-def _chunks(replicates: int, units: int) -> Iterator[slice]:
-    size = max(1, _CHUNK // units)
+def _chunks(replicates: int, groups: int) -> Iterator[slice]:
+    size = max(1, _CHUNK // groups)
     return (slice(start, start + size) for start in range(0, replicates, size))
-
-
-def _sums(weights: FloatArray, starts: npt.NDArray[np.intp]) -> FloatArray:
-    if starts.size == len(weights):
-        return weights
-    return np.asarray(np.add.reduceat(weights, starts, axis=0))
 
 
 def _average_precision_of_counts(both: FloatArray, defective: FloatArray) -> FloatArray:
