@@ -18,7 +18,7 @@ from vialsight.bundle import LEVELS, HeatmapScales, read_manifest, with_calibrat
 from vialsight.calibration_scores import CalibrationScores, score_split
 from vialsight.data import DEFECTIVE, NOMINAL, Dataset
 from vialsight.data.fingerprints import Fingerprints
-from vialsight.data.independence import describe_images, refuse_seen_images
+from vialsight.data.independence import describe_images, refuse_seen_images, repeated_images
 from vialsight.data.records import raise_listed, refuse_overlap
 from vialsight.errors import DataError
 from vialsight.thresholds import (
@@ -133,7 +133,8 @@ def calibrate(
         fingerprints=fingerprints.with_calibration(described).to_bytes(),
     )
     scored.forget()
-    return replace(result, warnings=(*result.warnings, *notes))
+    repeated = repeated_images(part, described)
+    return replace(result, warnings=(*result.warnings, *notes, *repeated))
 
 
 def fit_levels(

@@ -36,6 +36,7 @@ from vialsight.data.independence import (
     describe_images,
     independence_limits,
     refuse_seen_images,
+    repeated_images,
 )
 from vialsight.data.records import refuse_overlap
 from vialsight.errors import BundleError, DataError
@@ -121,7 +122,12 @@ def evaluate(
             manual=() if manual is None else manual.results,
             margin=None if manual is None else manual.margin,
             pictures=work.pictures_of(seen),
-            limitations=(*independence_limits(fingerprints), *notes),
+            limitations=(
+                *independence_limits(fingerprints),
+                *notes,
+                *repeated_images(part, described),
+                *_rule_notes(rule, manifest),
+            ),
         )
         _check_verdicts(evidence)
         return _finish(evidence, work, out, write_report)
@@ -286,6 +292,13 @@ def _independent_part(bundle: _core.Bundle, dataset: Dataset, manifest: dict[str
     refuse_overlap(part.products, manifest["provenance"]["training_products"], "training")
     refuse_overlap(part.products, manifest["calibration"]["products"], "calibration")
     return part
+
+
+def _rule_notes(rule: RunRule | None, manifest: dict[str, Any]) -> list[str]:
+    fitted = RunRule(**manifest["calibration"]["run_rule"])
+    if rule in (None, fitted):
+        return []
+    return [f"The thresholds of the run level were fitted for {fitted}, not for {rule}."]
 
 
 def _in_time_order(part: Dataset) -> tuple[Strip, ...]:

@@ -17,6 +17,7 @@ from vialsight.findings import Findings
 from vialsight.report import rebuild_report, write_report
 from vialsight.statistics.manual import ManualResult
 from vialsight.statistics.pixels import PixelCounts
+from vialsight.thresholds import RunRule
 
 pytestmark = pytest.mark.tensorflow
 
@@ -187,6 +188,27 @@ class TestKnapp:
                 manual=ManualStudy(results=results, margin=0.1),
             )
         assert list(tmp_path.iterdir()) == []
+
+
+class TestLimitations:
+    def test_strip_that_comes_twice_and_another_rule_are_stated(
+        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset, tmp_path: Path
+    ) -> None:
+        again = [
+            dataclasses.replace(r, product="again")
+            for r in tiny_dataset.records
+            if r.product == "test-nominal-1"
+        ]
+        doubled = dataclasses.replace(tiny_dataset, records=(*tiny_dataset.records, *again))
+        rule = RunRule(agree=2, runs=3)
+        evidence, _ = evaluated(tiny_calibrated_bundle, doubled, tmp_path / "out", rule=rule)
+        stated = " ".join(evidence.limitations)
+        assert "6 images have the same pixels as an image of another product" in stated
+        assert "the first of 'test-nominal-1' and 'again'" in stated
+        assert "were fitted for 7 of 10, not for 2 of 3" in stated
+
+    def test_nothing_to_state(self, report: Path) -> None:
+        assert json.loads((report / "identity.json").read_text())["limitations"] == []
 
 
 class TestRefusals:

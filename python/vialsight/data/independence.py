@@ -1,5 +1,6 @@
 """Refusing data that was used before: by product, by pixels, by looks."""
 
+from collections import defaultdict
 from dataclasses import replace
 
 from vialsight import _core
@@ -35,6 +36,27 @@ def refuse_seen_images(
         f"other products, the first {images[0]}."
         for how, images in alike.items()
         if images
+    ]
+
+
+def repeated_images(part: Dataset, described: Described) -> list[str]:
+    """Return, in a sentence, which products of `part` share images: they may be one strip.
+
+    `described` are the images in the order of `part.records`.
+    """
+    products: dict[int, set[str]] = defaultdict(set)
+    contents = described.content.tolist()
+    for content, record in zip(contents, part.records, strict=True):
+        products[content].add(record.product)
+    shared = [n for n, content in enumerate(contents) if len(products[content]) > 1]
+    if not shared:
+        return []
+    first = part.records[shared[0]]
+    others = ", ".join(repr(p) for p in sorted(products[contents[shared[0]]] - {first.product}))
+    return [
+        f"{len(shared)} images have the same pixels as an image of another product, the first of "
+        f"{first.product!r} and {others}: what counts as several strips here may be one, and then "
+        "intervals are too narrow."
     ]
 
 
