@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from vialsight import _core
 from vialsight.data import NOMINAL, Dataset, Strip, load_frame, patch_truth
-from vialsight.errors import DataError
+from vialsight.errors import BundleError, DataError
 from vialsight.scoring import Arrays, Checkpoint, partial_path
 
 Progress = Callable[[int, int], None]
@@ -69,7 +69,8 @@ def score_split(
 ) -> CalibrationScores:
     """Score every run of every strip of `part`; `identity` stands for its content.
 
-    Raises DataError for strips that are not whole or images that cannot be used.
+    Raises DataError for strips that are not whole or images that cannot be used, BundleError where
+    the model gives no finite score.
     """
     strips = part.strips()
     products = {product: number for number, product in enumerate(part.products)}
@@ -145,6 +146,11 @@ def _score_strip(
     for frame, record in enumerate(strip.records):
         patches = _patches(load_frame(record.image, part.layout.bit_depth), part)
         phi, reconstructions = inspector.score_and_reconstruct(patches)
+        if not np.isfinite(phi).all():
+            raise BundleError(
+                f"{strip.name}: expected a finite score for every patch, the model gave "
+                f"{phi[~np.isfinite(phi)][0]}; it is not usable, freeze another checkpoint"
+            )
         scores[frame] = phi.reshape(scores[frame].shape)
         found.append(np.abs(patches - reconstructions).reshape(*scores[frame].shape, -1))
     differences = np.stack(found)

@@ -15,7 +15,7 @@ from vialsight.calibration_scores import (
     difference_quantile,
 )
 from vialsight.data import DEFECTIVE, NOMINAL, Dataset
-from vialsight.errors import DataError
+from vialsight.errors import BundleError, DataError
 from vialsight.thresholds import RunRule, parse_objective
 
 
@@ -335,6 +335,53 @@ class TestCalibrate:
         # None of 5 above: what cannot be excluded is 1 - 0.05^(1/5).
         assert record["levels"]["strip"]["false_reject_rate"] == 0.0
         assert record["levels"]["strip"]["false_reject_bound"] == pytest.approx(1 - 0.05 ** (1 / 5))
+
+    def test_model_that_fails_on_some_patches(self, tiny_dataset: Dataset, tmp_path: Path) -> None:
+        bundle = vialsight.Bundle.load(_dazzled_bundle(tmp_path / "dazzled.vsb", tiny_dataset))
+        with pytest.raises(
+            BundleError, match=r"calibration-.*/run 1: expected a finite score.*nan"
+        ):
+            calibrate(bundle, tiny_dataset, tmp_path / "out.vsb")
+        assert [path.name for path in tmp_path.iterdir()] == ["dazzled.vsb"]
+
+
+def _dazzled_bundle(out: Path, dataset: Dataset) -> Path:
+    """A bundle whose model gives NaN for pixels brighter than those of its golden ones."""
+    import keras
+
+    from conftest import reference_scores
+    from vialsight.bundle import GoldenPatches, Provenance, write_bundle
+    from vialsight.config import DataConfig
+    from vialsight.freezing import freeze_graph
+    from vialsight.sources import training_data
+
+    with training_data(DataConfig(path=dataset.folder)) as data:
+        inputs = data.golden_patches(count=8)
+        fingerprints = data.fingerprints().to_bytes()
+    size = inputs.shape[-1]
+    patches = inputs.reshape(-1, size, size)
+    limit = float(patches.max()) + 1e-3
+    # Brighter pixels overflow in the second layer; the third makes 0 times infinity of them.
+    network = keras.Sequential([keras.Input((size, size, 1))])
+    for weight, bias in ((1e38, -1e38 * limit), (1e38, 0.0), (0.0, 0.0)):
+        layer = keras.layers.Conv2D(1, 1, activation="relu" if bias else None)
+        network.add(layer)
+        layer.set_weights([np.full((1, 1, 1, 1), weight), np.array([bias])])
+    nothing = np.zeros_like(inputs)
+    scores = reference_scores(patches, nothing.reshape(patches.shape)).astype(np.float32)
+    write_bundle(
+        out,
+        layout=dataset.layout,
+        model=freeze_graph(network, size).graph_def,
+        golden=GoldenPatches(
+            inputs=inputs, reconstructions=nothing, scores=scores.reshape(inputs.shape[:2])
+        ),
+        provenance=Provenance(
+            config_sha256="0" * 64, data_sha256=dataset.sha256(), seed=3, training_products=[]
+        ),
+        fingerprints=fingerprints,
+    )
+    return out
 
 
 def _independent_scores(bundle, part, *, region):
