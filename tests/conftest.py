@@ -65,10 +65,10 @@ def tiny_layout() -> vialsight.Layout:
 
 
 def nominal_frame(random: np.random.Generator) -> np.ndarray:
-    """Smooth uint8 waves of random phase with a little noise."""
+    """Smooth uint8 waves of random phase and length with a little noise; no two look alike."""
     rows, columns = np.indices(FRAME_SHAPE)
-    phase = random.uniform(0, 2 * np.pi, 2)
-    waves = np.sin(rows / 9.0 + phase[0]) + np.cos(columns / 7.0 + phase[1])
+    phase, length = random.uniform(0, 2 * np.pi, 2), random.uniform(5.0, 9.0, 2)
+    waves = np.sin(rows / length[0] + phase[0]) + np.cos(columns / length[1] + phase[1])
     return np.clip(128 + 40 * waves + random.normal(0, 3, FRAME_SHAPE), 0, 255).astype(np.uint8)
 
 
@@ -157,21 +157,22 @@ def write_tiny_bundle(out: Path, dataset: Dataset) -> Path:
     import keras
 
     from vialsight.bundle import GoldenPatches, Provenance, write_bundle
-    from vialsight.config import DataConfig
+    from vialsight.data import DatasetPatches
+    from vialsight.data.fingerprints import Fingerprints
+    from vialsight.data.independence import describe_images
+    from vialsight.data.patches import first_of_each_region
     from vialsight.freezing import freeze_graph
     from vialsight.model import NetworkOptions, build_generator, deployed_part
-    from vialsight.sources import training_data
 
     keras.utils.set_random_seed(3)
     generator = build_generator(NetworkOptions(patch_size=PATCH, preset="drae-16"))
     network = deployed_part(generator)
-    with training_data(DataConfig(path=dataset.folder)) as data:
-        inputs = data.golden_patches(count=8)
-        fingerprints = data.fingerprints().to_bytes()
+    used = dataset.in_splits("validation", "train")
+    inputs = first_of_each_region([DatasetPatches(used)], used.layout, count=8, name="tiny")
+    fingerprints = Fingerprints.of_training(describe_images(used)).to_bytes()
     batch = inputs.reshape(-1, PATCH, PATCH, 1)
     outputs = network([batch], training=False).numpy()
     scores = reference_scores(batch[..., 0], outputs[..., 0])
-    training = [r.product for r in dataset.records if r.split in ("train", "validation")]
     write_bundle(
         out,
         layout=dataset.layout,
@@ -185,7 +186,7 @@ def write_tiny_bundle(out: Path, dataset: Dataset) -> Path:
             config_sha256="0" * 64,
             data_sha256=dataset.sha256(),
             seed=3,
-            training_products=training,
+            training_products=used.products,
         ),
         fingerprints=fingerprints,
     )

@@ -70,7 +70,10 @@ class TestEvaluate:
         out, text = report
         rows = [line.split()[0] for line in text.splitlines()]
         assert rows == ["unit", "top", "bottom", "vial", "strip"]
-        assert (out / "report.html").is_file()
+        assert sorted(path.name for path in out.iterdir()) == [
+            "drift.csv", "identity.json", "latency.csv", "measures.csv", "pictures", "pictures.csv",
+            "pixels.csv", "pixels.npz", "report.html", "report.json", "scores.csv", "strips.csv",
+        ]  # fmt: skip
         assert not list(out.parent.glob(".*partial*"))
 
     def test_knapp_study(
