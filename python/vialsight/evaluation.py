@@ -93,7 +93,7 @@ def evaluate(
     _refuse_existing(out)
     manifest = read_manifest(bundle)
     part = _independent_part(bundle, dataset, manifest)
-    defects = _defects_of(part)
+    defects = _defects_of(part, dataset)
     _check_manual(manual, part)
     described = describe_images(part)
     fingerprints = Fingerprints.from_bytes(bundle.fingerprints)
@@ -127,6 +127,7 @@ def evaluate(
                 *notes,
                 *repeated_images(part, described),
                 *_rule_notes(rule, manifest),
+                *_threshold_notes(manifest["calibration"]),
             ),
         )
         _check_verdicts(evidence)
@@ -294,6 +295,25 @@ def _independent_part(bundle: _core.Bundle, dataset: Dataset, manifest: dict[str
     return part
 
 
+def _threshold_notes(calibration: dict[str, Any]) -> Iterator[str]:
+    """Say which thresholds were not fitted to what they decide on."""
+    for level, record in calibration["levels"].items():
+        if record["origin"] != "fitted":
+            source = record["origin"].removeprefix("copied_from_")
+            yield f"The thresholds of the {level} level are copies of the {source} level's."
+        if record["optimality_gap"] > 0.0:
+            yield (
+                f"Better thresholds may exist for the {level} level, by at most "
+                f"{record['optimality_gap']:.2g} of the objective."
+            )
+    blind = [r["region"] for r in calibration["regions"] if not r["defective"]]
+    if blind and not calibration["objective"].startswith("nominal_"):
+        yield (
+            "The calibration had no defective patches of " + ", ".join(blind) + ": the patch "
+            "thresholds there are quantiles of the nominal scores."
+        )
+
+
 def _rule_notes(rule: RunRule | None, manifest: dict[str, Any]) -> list[str]:
     fitted = RunRule(**manifest["calibration"]["run_rule"])
     if rule in (None, fitted):
@@ -311,15 +331,16 @@ def _truth(strip: Strip, part: Dataset) -> npt.NDArray[np.int8]:
     return np.stack([patch_truth(record, part.layout) for record in strip.records])
 
 
-def _defects_of(part: Dataset) -> tuple[KnownDefect, ...]:
+def _defects_of(part: Dataset, dataset: Dataset) -> tuple[KnownDefect, ...]:
+    """Return the defects of a part's products; the table must fit the whole dataset."""
     path = part.folder / DEFECTS_NAME
     if not path.exists():
         return ()
     defects = read_defects(path)
-    products = {record.product: record.defective for record in part.records}
-    chosen = tuple(defect for defect in defects if defect.product in products)
-    check_defects(path, chosen, products)
-    return chosen
+    labels = {record.product: record.defective for record in dataset.records}
+    check_defects(path, defects, labels, vials=part.layout.vials)
+    products = set(part.products)
+    return tuple(defect for defect in defects if defect.product in products)
 
 
 def _check_manual(manual: ManualStudy | None, part: Dataset) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight.data import DEFECTIVE, UNKNOWN
+from vialsight.data.defects import ALL_KINDS
 from vialsight.evidence import Evidence
 from vialsight.measures import Measures, Units, measure, rate
 from vialsight.statistics.drift import rank_correlation
@@ -18,7 +19,6 @@ from vialsight.statistics.intervals import Interval, proportion_interval, resamp
 from vialsight.statistics.knapp import KnappStudy, study
 from vialsight.statistics.pixels import per_region_overlap, pixel_auroc, pixel_interval
 
-ALL: Final = "all"
 SEVERITIES: Final = ("low", "middle", "high")
 
 
@@ -229,13 +229,15 @@ def _class_measures(evidence: Evidence) -> tuple[ClassMeasures, ...]:
     """Measure each class of defects, then all classes by severity in three equal bands."""
     kinds = sorted({defect.kind for defect in evidence.defects})
     rows = [
-        _class_row(evidence, kind, ALL, {d.product for d in evidence.defects if d.kind == kind})
+        _class_row(
+            evidence, kind, ALL_KINDS, {d.product for d in evidence.defects if d.kind == kind}
+        )
         for kind in kinds
     ]
     for band in SEVERITIES:
         products = {d.product for d in evidence.defects if severity_band(d.severity) == band}
         if products:
-            rows.append(_class_row(evidence, ALL, band, products))
+            rows.append(_class_row(evidence, ALL_KINDS, band, products))
     return tuple(rows)
 
 

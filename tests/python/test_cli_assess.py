@@ -44,8 +44,8 @@ class TestCalibrate:
             ("--objective", "f1", "objective must be one of balanced_accuracy"),
             ("--objective", "nominal_quantile=2", "expected a share"),
             ("--run-rule", "11/10", "expected AGREE/RUNS"),
-            ("--quantile", "0", "above 0 and at most 1"),
-            ("--quantile", "most", "above 0 and at most 1"),
+            ("--quantile", "0", "nominal_quantile: expected a share"),
+            ("--quantile", "most", "nominal_quantile: expected a number"),
         ],
     )
     def test_wrong_option(

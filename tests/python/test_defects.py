@@ -34,6 +34,7 @@ def test_round_trip(tmp_path: Path) -> None:
         ("p,,0.5,1", "kind is empty"),
         ("p, ,0.5,1", "kind is empty"),
         ("p,fo\tam,0.5,1", "kind must be text on one line"),
+        ("p,all,0.5,1", "kind must not be 'all'"),
         ("p,foam,1.5,1", "severity must be a number from 0 to 1"),
         ("p,foam,nan,1", "severity must be a number from 0 to 1"),
         ("p,foam,gross,1", "severity must be a number from 0 to 1"),
@@ -62,4 +63,10 @@ def test_no_text(tmp_path: Path) -> None:
 def test_products_that_are_not_defective(tmp_path: Path) -> None:
     defects = [KnownDefect(product=name, kind="foam") for name in ("good", "bad", "none")]
     with pytest.raises(DataError, match=r"'good': labelled nominal\n  product 'none': not in"):
-        check_defects(tmp_path, defects, {"good": False, "bad": True})
+        check_defects(tmp_path, defects, {"good": False, "bad": True}, vials=5)
+
+
+def test_vial_that_the_layout_has_not(tmp_path: Path) -> None:
+    defects = [KnownDefect(product="bad", kind="foam", vial=6)]
+    with pytest.raises(DataError, match="'bad': vial 6, where the layout has 5"):
+        check_defects(tmp_path, defects, {"bad": True}, vials=5)

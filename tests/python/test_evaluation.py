@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import vialsight
+from vialsight.calibration import calibrate
 from vialsight.data import Dataset, KnownDefect, write_defects
 from vialsight.errors import BundleError, DataError
 from vialsight.evaluation import ManualStudy, evaluate
@@ -17,7 +18,7 @@ from vialsight.findings import Findings
 from vialsight.report import rebuild_report, write_report
 from vialsight.statistics.manual import ManualResult
 from vialsight.statistics.pixels import PixelCounts
-from vialsight.thresholds import RunRule
+from vialsight.thresholds import RunRule, parse_objective
 
 pytestmark = pytest.mark.tensorflow
 
@@ -146,6 +147,22 @@ class TestLabels:
         )
         assert {row.kind: row.strips for row in findings.classes} == {"chip": 2, "crack": 1}
 
+    def test_defect_of_an_unknown_product(
+        self, tiny_calibrated_bundle: Path, own_dataset_folder: Path, tmp_path: Path
+    ) -> None:
+        from vialsight.data import read_dataset
+
+        table = own_dataset_folder / "defects.csv"
+        write_defects(table, [KnownDefect(product="test-defectiv-0", kind="chip")])
+        dataset = read_dataset(own_dataset_folder)
+        with pytest.raises(DataError, match="'test-defectiv-0': not in the data"):
+            evaluated(tiny_calibrated_bundle, dataset, tmp_path / "out")
+
+    def test_thresholds_that_were_not_fitted_are_named(self, values) -> None:
+        notes = " ".join(values["limitations"])
+        assert "thresholds of the run level are copies of the strip level's" in notes
+        assert "no defective patches of top: the patch thresholds there are quantiles" in notes
+
     def test_defect_of_a_nominal_product(
         self, tiny_calibrated_bundle: Path, own_dataset_folder: Path, tmp_path: Path
     ) -> None:
@@ -207,8 +224,14 @@ class TestLimitations:
         assert "the first of 'test-nominal-1' and 'again'" in stated
         assert "were fitted for 7 of 10, not for 2 of 3" in stated
 
-    def test_nothing_to_state(self, report: Path) -> None:
-        assert json.loads((report / "identity.json").read_text())["limitations"] == []
+    def test_nothing_to_state(
+        self, tiny_bundle: Path, tiny_dataset: Dataset, tmp_path: Path
+    ) -> None:
+        bundle, out = vialsight.Bundle.load(tiny_bundle), tmp_path / "fitted.vsb"
+        objective = parse_objective("nominal_quantile=0.9")
+        calibrate(bundle, tiny_dataset, out, objective=objective, rule=RunRule(agree=1, runs=1))
+        evidence, _ = evaluated(out, tiny_dataset, tmp_path / "out")
+        assert evidence.limitations == ()
 
 
 class TestRefusals:

@@ -1,7 +1,6 @@
 """Verbs that decide what a bundle is worth: calibrate, evaluate, report."""
 
 from dataclasses import asdict
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,6 +62,7 @@ def calibrate(
     Interrupt it whenever you like; the same command goes on where it was.
     """
     chosen, rule = parse_objective(objective), parse_run_rule(run_rule or "7/10")
+    share = parse_objective(f"nominal_quantile={quantile}").value or DEFAULT_QUANTILE
     loaded, dataset = _core.Bundle.load(bundle), read_dataset(data)
     with console.progress("calibrating") as progress:
         result = fit_bundle(
@@ -71,7 +71,7 @@ def calibrate(
             out,
             objective=chosen,
             rule=rule,
-            quantile=_share(quantile),
+            quantile=share,
             accept_lookalikes=accept_lookalikes,
             threads=threads,
             progress=progress,
@@ -133,16 +133,6 @@ def report(
 ) -> None:
     """Compute a report anew from its evidence: scores, verdicts, times. The same bytes come out."""
     _print_findings(rebuild_report(folder, out))
-
-
-def _share(text: str) -> Fraction:
-    try:
-        share = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        share = Fraction(0)
-    if not 0 < share <= 1:
-        raise DataError(f"quantile: expected a number above 0 and at most 1, got {text!r}")
-    return share
 
 
 def _print_calibration(result: CalibrationResult) -> None:

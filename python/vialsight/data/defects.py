@@ -14,6 +14,8 @@ from vialsight.errors import DataError
 
 DEFECTS_NAME: Final = "defects.csv"
 DEFECT_COLUMNS: Final = ("product", "kind", "severity", "vial")
+# What reports call all kinds together.
+ALL_KINDS: Final = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +59,22 @@ def write_defects(path: Path, defects: Iterable[KnownDefect]) -> None:
     atomic.write_text(path, text.getvalue())
 
 
-def check_defects(path: Path, defects: Sequence[KnownDefect], labels: dict[str, bool]) -> None:
-    """Raise DataError unless every product is known and defective; `labels` says which are."""
+def check_defects(
+    path: Path, defects: Sequence[KnownDefect], labels: dict[str, bool], *, vials: int
+) -> None:
+    """Raise DataError unless every product is known and defective, and has such a vial.
+
+    `labels` says which products are defective.
+    """
     problems = [
         f"product {product!r}: " + ("labelled nominal" if product in labels else "not in the data")
         for product in dict.fromkeys(defect.product for defect in defects)
         if not labels.get(product, False)
+    ]
+    problems += [
+        f"product {defect.product!r}: vial {defect.vial}, where the layout has {vials}"
+        for defect in defects
+        if defect.vial is not None and defect.vial > vials
     ]
     raise_listed(f"{path}: expected defective products of the data", problems)
 
@@ -78,6 +90,8 @@ def _problems(cells: Sequence[str]) -> list[str]:
         for name, text in texts.items()
         if has_control_characters(text)
     ]
+    if kind == ALL_KINDS:
+        problems.append(f"kind must not be {ALL_KINDS!r}, which stands for all kinds together")
     if severity and not _is_share(severity):
         problems.append(f"severity must be a number from 0 to 1 or empty, got {severity!r}")
     if vial and not (vial.isascii() and vial.isdigit() and len(vial) < 7 and int(vial) > 0):

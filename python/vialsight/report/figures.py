@@ -8,8 +8,9 @@ import numpy.typing as npt
 
 from vialsight.data import DEFECTIVE as TRUTH_DEFECTIVE
 from vialsight.data import UNKNOWN
+from vialsight.data.defects import ALL_KINDS
 from vialsight.evidence import Evidence
-from vialsight.findings import ALL, ClassMeasures
+from vialsight.findings import ClassMeasures
 from vialsight.report import svg
 from vialsight.report.text import count, words
 from vialsight.statistics.drift import running_median
@@ -139,13 +140,13 @@ def drift(evidence: Evidence, region: int) -> str:
 
 def class_rates(classes: Sequence[ClassMeasures]) -> str | None:
     """Draw detection rate and interval of each defect class over all severities."""
-    rows = [row for row in classes if row.severity == ALL]
+    rows = [row for row in classes if row.severity == ALL_KINDS]
     return _rates(rows, [words(row.kind) for row in rows], "Detection rate by defect class")
 
 
 def severity_rates(classes: Sequence[ClassMeasures]) -> str | None:
     """Draw detection rate and interval of each band of severity over all defect classes."""
-    rows = [row for row in classes if row.severity != ALL]
+    rows = [row for row in classes if row.severity != ALL_KINDS]
     return _rates(rows, [row.severity for row in rows], "Detection rate by severity")
 
 
