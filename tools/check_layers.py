@@ -29,6 +29,7 @@ PYTHON_LAYERS: list[set[str]] = [
     {"config"},
     {"__init__"},
     {"_core"},
+    {"tables"},
     {"errors", "atomic", "npz"},
 ]
 PYTHON_ALLOWED: set[tuple[str, str]] = set()

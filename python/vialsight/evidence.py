@@ -6,7 +6,6 @@ and checked by other means, without images or network.
 
 import csv
 import hashlib
-import io
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,6 +32,7 @@ from vialsight.errors import DataError
 from vialsight.npz import npz_arrays, npz_bytes
 from vialsight.statistics.manual import ManualResult, read_manual
 from vialsight.statistics.pixels import PixelCounts
+from vialsight.tables import table_text
 from vialsight.thresholds import RunRule
 
 IDENTITY_NAME: Final = "identity.json"
@@ -132,11 +132,11 @@ def write_evidence(evidence: Evidence, folder: Path) -> None:
 
     Pictures are copied from the evidence's own folder, unless it is this one.
     """
-    atomic.write_text(folder / STRIPS_NAME, _csv(_strip_rows(evidence)))
-    atomic.write_text(folder / SCORES_NAME, _csv(_score_rows(evidence)))
+    atomic.write_text(folder / STRIPS_NAME, table_text(_strip_rows(evidence)))
+    atomic.write_text(folder / SCORES_NAME, table_text(_score_rows(evidence)))
     pictures = [["" if v is None else v for v in vars(p).values()] for p in evidence.pictures]
     header = [field.name for field in fields(Picture)]
-    atomic.write_text(folder / PICTURES_NAME, _csv([header, *pictures]))
+    atomic.write_text(folder / PICTURES_NAME, table_text([header, *pictures]))
     if evidence.pixels is not None:
         atomic.write_bytes(folder / PIXELS_NAME, npz_bytes(evidence.pixels.arrays()))
     if evidence.defects:
@@ -144,7 +144,7 @@ def write_evidence(evidence: Evidence, folder: Path) -> None:
     if evidence.manual:
         rows = [[m.product, m.inspections, m.rejects] for m in evidence.manual]
         header = ["product", "inspections", "rejects"]
-        atomic.write_text(folder / MANUAL_NAME, _csv([header, *rows]))
+        atomic.write_text(folder / MANUAL_NAME, table_text([header, *rows]))
     copy_pictures(evidence, folder)
     # Last, since it vouches for the others.
     atomic.write_json(folder / IDENTITY_NAME, _description(evidence, folder))
@@ -309,12 +309,6 @@ def _pixels(path: Path) -> PixelCounts | None:
     if not path.exists():
         return None
     return PixelCounts.from_arrays(npz_arrays(path.read_bytes()))
-
-
-def _csv(rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -1,7 +1,5 @@
 """`defects.csv`: what is known of the defects of a dataset's products, beside `dataset.csv`."""
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from typing import Final
 from vialsight import atomic
 from vialsight.data.records import has_control_characters, raise_listed
 from vialsight.errors import DataError
+from vialsight.tables import read_table, table_text
 
 DEFECTS_NAME: Final = "defects.csv"
 DEFECT_COLUMNS: Final = ("product", "kind", "severity", "vial")
@@ -33,13 +32,7 @@ def read_defects(path: Path) -> tuple[KnownDefect, ...]:
 
     Raises DataError naming lines and values that are wrong.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = tuple(next(reader, []))
-            rows = [(reader.line_num, cells) for cells in reader if cells]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: expected a UTF-8 CSV table, cannot read it ({error})") from error
+    header, rows = read_table(path, hint=f"expected a table {','.join(DEFECT_COLUMNS)}")
     if header != DEFECT_COLUMNS:
         expected, got = ",".join(DEFECT_COLUMNS), ",".join(header)
         raise DataError(f"{path}: expected the columns {expected}, got {got or 'none'}")
@@ -50,13 +43,8 @@ def read_defects(path: Path) -> tuple[KnownDefect, ...]:
 
 def write_defects(path: Path, defects: Iterable[KnownDefect]) -> None:
     """Write a table of defects atomically."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(DEFECT_COLUMNS)
-    for defect in defects:
-        values = (defect.product, defect.kind, defect.severity, defect.vial)
-        table.writerow(["" if value is None else value for value in values])
-    atomic.write_text(path, text.getvalue())
+    rows = ((d.product, d.kind, d.severity, d.vial) for d in defects)
+    atomic.write_text(path, table_text([DEFECT_COLUMNS, *rows]))
 
 
 def check_defects(

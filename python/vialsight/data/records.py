@@ -1,16 +1,15 @@
 """Rows of `dataset.csv`: reading with every check, writing."""
 
-import csv
-import io
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from vialsight import atomic
 from vialsight.errors import DataError
+from vialsight.tables import Row, read_table, table_text
 
 TABLE_NAME: Final = "dataset.csv"
 COLUMNS: Final = ("image", "product", "run", "frame", "label", "split", "mask")
@@ -55,15 +54,13 @@ def read_records(folder: Path) -> tuple[Record, ...]:
 
 def write_records(folder: Path, records: Iterable[Record]) -> None:
     """Write `folder/dataset.csv` atomically; files outside `folder` get absolute paths."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
+    rows: list[Sequence[Any]] = [COLUMNS]
     for record in records:
-        mask = "" if record.mask is None else _path_text(folder, record.mask)
+        mask = None if record.mask is None else _path_text(folder, record.mask)
         image = _path_text(folder, record.image)
         numbers = (record.run, record.frame)
-        table.writerow((image, record.product, *numbers, record.label, record.split, mask))
-    atomic.write_text(folder / TABLE_NAME, text.getvalue())
+        rows.append((image, record.product, *numbers, record.label, record.split, mask))
+    atomic.write_text(folder / TABLE_NAME, table_text(rows))
 
 
 def check_files(records: Sequence[Record]) -> None:
@@ -93,23 +90,12 @@ def refuse_overlap(products: Iterable[str], used: Iterable[str], purpose: str) -
 
 
 def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            _check_columns(path, next(reader, []))
-            rows = [(reader.line_num, cells) for cells in reader if cells]
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{path}: no such file; a dataset is a folder with {TABLE_NAME} and layout.json"
-        ) from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: expected a UTF-8 CSV table, cannot read it ({error})") from error
+    header, rows = read_table(path, hint=f"a dataset is a folder with {TABLE_NAME} and layout.json")
+    _check_columns(path, header)
     return _named_cells(path, rows)
 
 
-def _named_cells(
-    path: Path, rows: Sequence[tuple[int, list[str]]]
-) -> list[tuple[int, dict[str, str]]]:
+def _named_cells(path: Path, rows: Sequence[Row]) -> list[tuple[int, dict[str, str]]]:
     if not rows:
         raise DataError(f"{path}: expected at least one row, the table is empty")
     problems = [
@@ -119,8 +105,8 @@ def _named_cells(
     return [(line, dict(zip(COLUMNS, cells, strict=True))) for line, cells in rows]
 
 
-def _check_columns(path: Path, header: list[str]) -> None:
-    if tuple(header) == COLUMNS:
+def _check_columns(path: Path, header: Sequence[str]) -> None:
+    if header == COLUMNS:
         return
     missing = [name for name in COLUMNS if name not in header]
     unknown = [name for name in header if name not in COLUMNS]

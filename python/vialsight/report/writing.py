@@ -1,11 +1,8 @@
 """The files of a report, made from its evidence."""
 
-import csv
-import io
 import shutil
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from vialsight import atomic
 from vialsight.errors import DataError
@@ -13,6 +10,7 @@ from vialsight.evidence import EVIDENCE_NAMES, Evidence, copy_pictures, read_evi
 from vialsight.findings import Findings, find
 from vialsight.report.page import write_page
 from vialsight.report.values import report_values, tables
+from vialsight.tables import table_text
 
 VALUES_NAME: Final = "report.json"
 
@@ -21,7 +19,8 @@ def write_report(evidence: Evidence, findings: Findings, folder: Path) -> None:
     """Write `report.html`, `report.json` and the CSV tables into an existing folder."""
     atomic.write_json(folder / VALUES_NAME, report_values(evidence, findings))
     for name, rows in tables(findings).items():
-        atomic.write_text(folder / name, _csv(rows))
+        cells = [list(rows[0]), *(list(row.values()) for row in rows)]
+        atomic.write_text(folder / name, table_text(cells))
     write_page(evidence, findings, folder)
 
 
@@ -43,11 +42,3 @@ def rebuild_report(folder: Path, out: Path) -> Findings:
     except (FileExistsError, FileNotFoundError) as error:
         raise DataError(str(error)) from error
     return findings
-
-
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    table = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    return text.getvalue()

@@ -1,6 +1,5 @@
 """Tables of manual inspection: how often people rejected each container."""
 
-import csv
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +8,10 @@ from typing import Final
 
 from vialsight.data.records import raise_listed
 from vialsight.errors import DataError
+from vialsight.tables import Row, read_table
 
 COLUMNS: Final = ("product", "inspections", "rejects")
 INSPECTOR_COLUMNS: Final = ("product", "inspector", "inspections", "rejects")
-
-Row = tuple[int, list[str]]  # line of the file, cells
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,17 +47,7 @@ def read_manual(path: Path) -> tuple[ManualResult, ...]:
 
 
 def _read_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = tuple(next(reader, []))
-            rows = [(reader.line_num, cells) for cells in reader if cells]
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{path}: no such file; expected a CSV table {','.join(COLUMNS)}"
-        ) from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: expected a UTF-8 CSV table, cannot read it ({error})") from error
+    header, rows = read_table(path, hint=f"expected a CSV table {','.join(COLUMNS)}")
     if header not in (COLUMNS, INSPECTOR_COLUMNS):
         raise DataError(
             f"{path}: expected the columns {','.join(COLUMNS)} or {','.join(INSPECTOR_COLUMNS)} "
