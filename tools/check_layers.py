@@ -16,6 +16,7 @@ PYTHON_LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli"},
     {"freezing", "calibration", "evaluation", "report", "bench", "inspection"},
+    {"strip_inspections"},
     {"calibration_scores", "patch_pictures", "findings"},
     {"scoring", "evidence", "measures", "pictures", "machine"},
     {"training"},
