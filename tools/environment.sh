@@ -34,6 +34,21 @@ ensure_compiler() {
   command -v ninja >/dev/null || ensure_debian_packages ninja-build
 }
 
+# For the tests of the report's page, which are skipped without one. Ubuntu has none as a package.
+ensure_browser() {
+  local name
+  for name in chromium chromium-browser google-chrome; do
+    if command -v "$name" >/dev/null; then return; fi
+  done
+  # A fresh container knows no packages before its lists are read.
+  if [ "$(id -u)" -eq 0 ]; then apt-get update -qq >/dev/null 2>&1 || true; fi
+  if apt-cache show chromium >/dev/null 2>&1; then
+    ensure_debian_packages chromium
+  else
+    say "no browser: the tests of the report's page are skipped; install chromium or google-chrome to run them"
+  fi
+}
+
 ensure_venv() {
   local python=${PYTHON:-python3}
   command -v "$python" >/dev/null || ensure_debian_packages python3
