@@ -20,13 +20,11 @@ from vialsight.report import rebuild_report, write_report
 from vialsight.statistics.manual import read_manual
 from vialsight.thresholds import parse_objective, parse_run_rule
 
-RunRuleText = Annotated[
+FittedRule = Annotated[str, typer.Option("--run-rule", help="AGREE/RUNS: runs that must agree.")]
+AppliedRule = Annotated[
     str | None,
-    typer.Option(
-        "--run-rule", help="AGREE/RUNS: runs that must agree, of so many. [default: 7/10]"
-    ),
+    typer.Option("--run-rule", help="AGREE/RUNS: runs that must agree. [default: as calibrated]"),
 ]
-
 Lookalikes = Annotated[
     bool,
     typer.Option(
@@ -49,7 +47,7 @@ def calibrate(
             "to accept), nominal_tail=X (share to reject, by a fit of the tail)."
         ),
     ] = "balanced_accuracy",
-    run_rule: RunRuleText = None,
+    run_rule: FittedRule = "7/10",
     quantile: Annotated[
         str, typer.Option(help="Share of nominal samples to accept where no defective are given.")
     ] = str(float(DEFAULT_QUANTILE)),
@@ -61,7 +59,7 @@ def calibrate(
     The calibration strips must be others than those trained on: by product, pixels and looks.
     Interrupt it whenever you like; the same command goes on where it was.
     """
-    chosen, rule = parse_objective(objective), parse_run_rule(run_rule or "7/10")
+    chosen, rule = parse_objective(objective), parse_run_rule(run_rule)
     share = parse_objective(f"nominal_quantile={quantile}").value or DEFAULT_QUANTILE
     loaded, dataset = _core.Bundle.load(bundle), read_dataset(data)
     with console.progress("calibrating") as progress:
@@ -96,7 +94,7 @@ def evaluate(
             help="With --knapp: by how much the machine may be worse, stated before the study.",
         ),
     ] = None,
-    run_rule: RunRuleText = None,
+    run_rule: AppliedRule = None,
     accept_lookalikes: Lookalikes = False,
     threads: Threads = 0,
 ) -> None:
