@@ -1,6 +1,7 @@
 """Files that are either complete or absent, whatever interrupts their writing."""
 
 import fcntl
+import hashlib
 import json
 import os
 import secrets
@@ -8,7 +9,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+_CHUNK_BYTES: Final = 2**20
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -33,6 +36,17 @@ def write_text(path: Path, content: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON with a final newline, atomically. NaN is refused."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def file_sha256(path: Path, *, sync: bool = False) -> str:
+    """Return the hex SHA-256 of a file of any size; `sync` puts it on disk first."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        if sync:
+            os.fsync(file.fileno())
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 @contextmanager

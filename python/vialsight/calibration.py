@@ -32,6 +32,7 @@ from vialsight.thresholds import (
     goal_of,
     quantile_bound,
     quantile_threshold,
+    span_text,
     tail_threshold,
 )
 from vialsight.thresholds.objectives import BALANCED_ACCURACY, NOMINAL_QUANTILE, NOMINAL_TAIL
@@ -236,13 +237,9 @@ def _fit_run_level(
         optimality_gap=strip.optimality_gap,
     )
     if (counts != rule.runs).any():
-        seen = (
-            f"{counts.min()}"
-            if counts.min() == counts.max()
-            else f"{counts.min()} to {counts.max()}"
-        )
         warnings.append(
-            f"the run level needs strips with {rule.runs} runs each, these have {seen}: "
+            f"the run level needs strips with {rule.runs} runs each, these have "
+            f"{span_text(counts)}: "
             "its thresholds are copies of the strip level's"
         )
         return copied

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight import _core
-from vialsight.data import NOMINAL, Dataset, Strip, load_frame, patch_truth
+from vialsight.data import NOMINAL, Dataset, Strip, load_frame, strip_truth
 from vialsight.errors import BundleError, DataError
+from vialsight.layout import Layout
 from vialsight.scoring import Arrays, Checkpoint, partial_path
 
 Progress = Callable[[int, int], None]
@@ -78,10 +79,11 @@ def score_split(
     out.parent.mkdir(parents=True, exist_ok=True)
     checkpoint = Checkpoint(partial_path(out), text)
     inspector = _core.Inspector(bundle, threads=threads, require_thresholds=False)
-    arrays = _score_all(inspector, part, strips, checkpoint, progress)
+    truth = np.stack([strip_truth(strip, part.layout) for strip in strips])
+    arrays = _score_all(inspector, strips, truth, checkpoint, progress)
     return CalibrationScores(
         scores=arrays["scores"],
-        truth=np.stack([_truth(strip, part) for strip in strips]),
+        truth=truth,
         unit=np.array([products[strip.product] for strip in strips]),
         defective=np.array([strip.defective for strip in strips]),
         differences=arrays["differences"],
@@ -108,16 +110,17 @@ def count_differences(differences: npt.NDArray[np.float32]) -> npt.NDArray[np.in
 
 def _score_all(
     inspector: _core.Inspector,
-    part: Dataset,
     strips: tuple[Strip, ...],
+    truth: npt.NDArray[np.int8],
     checkpoint: Checkpoint,
     progress: Progress | None,
 ) -> Arrays:
     """Score what the checkpoint has not; returns the arrays of all strips."""
-    done, arrays = checkpoint.load() or (0, _nothing_scored(part, len(strips)))
+    done, arrays = checkpoint.load() or (0, _nothing_scored(truth.shape))
     try:
         for number in range(done, len(strips)):
-            _score_strip(inspector, part, strips[number], arrays, number)
+            nominal = truth[number] == NOMINAL
+            _score_strip(inspector, strips[number], nominal, arrays, number)
             done = number + 1
             checkpoint.save_now_and_then(done, lambda: arrays)
             if progress is not None:
@@ -128,23 +131,25 @@ def _score_all(
     return arrays
 
 
-def _nothing_scored(part: Dataset, strips: int) -> Arrays:
-    layout = part.layout
-    shape = (strips, layout.frames, layout.vials, len(layout.regions))
+def _nothing_scored(shape: tuple[int, ...]) -> Arrays:
+    """Return the arrays before the first strip; scores of `shape` (S,F,V,R)."""
     return {
         "scores": np.full(shape, np.nan, np.float32),
-        "differences": np.zeros((len(layout.regions), _DIFFERENCE_BINS), np.int64),
+        "differences": np.zeros((shape[-1], _DIFFERENCE_BINS), np.int64),
     }
 
 
 def _score_strip(
-    inspector: _core.Inspector, part: Dataset, strip: Strip, arrays: Arrays, number: int
+    inspector: _core.Inspector,
+    strip: Strip,
+    nominal: npt.NDArray[np.bool_],
+    arrays: Arrays,
+    number: int,
 ) -> None:
     """Score a strip frame by frame, in the batches of the line; count its nominal differences."""
-    scores, nominal = arrays["scores"][number], _truth(strip, part) == NOMINAL
-    found = []
+    layout, scores, found = inspector.bundle.layout, arrays["scores"][number], []
     for frame, record in enumerate(strip.records):
-        patches = _patches(load_frame(record.image, part.layout.bit_depth), part)
+        patches = _patches(load_frame(record.image, layout.bit_depth), layout)
         phi, reconstructions = inspector.score_and_reconstruct(patches)
         if not np.isfinite(phi).all():
             raise BundleError(
@@ -161,10 +166,6 @@ def _score_strip(
     )
 
 
-def _patches(frame: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], part: Dataset) -> Patches:
-    size = part.layout.patch_size
-    return _core.extract_patches(frame, part.layout).reshape(-1, size, size)
-
-
-def _truth(strip: Strip, part: Dataset) -> npt.NDArray[np.int8]:
-    return np.stack([patch_truth(record, part.layout) for record in strip.records])
+def _patches(frame: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], layout: Layout) -> Patches:
+    size = layout.patch_size
+    return _core.extract_patches(frame, layout).reshape(-1, size, size)

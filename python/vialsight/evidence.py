@@ -5,7 +5,6 @@ and checked by other means, without images or network.
 """
 
 import csv
-import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -126,6 +125,14 @@ class Evidence:
         numbers: dict[str, int] = {}
         return np.array([numbers.setdefault(name, len(numbers)) for name in self.products])
 
+    @property
+    def defective_strips(self) -> npt.NDArray[np.bool_]:
+        """Labels of the K physical strips."""
+        strip = self.strip_of
+        labels = np.zeros(int(strip.max()) + 1, bool)
+        labels[strip] = self.defective
+        return labels
+
 
 def write_evidence(evidence: Evidence, folder: Path) -> None:
     """Write all files of the evidence into an existing folder, `identity.json` with their hashes.
@@ -185,7 +192,7 @@ def _description(evidence: Evidence, folder: Path) -> dict[str, Any]:
         "shape": evidence.scores.shape[1:],
         "margin": evidence.margin,
         "limitations": evidence.limitations,
-        "files": {name: _sha256(folder / name) for name in names},
+        "files": {name: atomic.file_sha256(folder / name) for name in names},
     }
 
 
@@ -195,7 +202,7 @@ def _check_files(folder: Path, expected: Mapping[str, str]) -> None:
     for name, digest in expected.items():
         if not (folder / name).is_file():
             problems.append(f"{name}: missing")
-        elif _sha256(folder / name) != digest:
+        elif atomic.file_sha256(folder / name) != digest:
             problems.append(f"{name}: altered")
     added = [name for name in EVIDENCE_NAMES[1:] if name not in expected]
     problems += [f"{name}: added" for name in added if (folder / name).exists()]
@@ -204,10 +211,6 @@ def _check_files(folder: Path, expected: Mapping[str, str]) -> None:
         "again",
         problems,
     )
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _evidence(

@@ -18,6 +18,7 @@ from vialsight.statistics.drift import rank_correlation
 from vialsight.statistics.intervals import Interval, proportion_interval, resampled_strips
 from vialsight.statistics.knapp import KnappStudy, study
 from vialsight.statistics.pixels import per_region_overlap, pixel_auroc, pixel_interval
+from vialsight.thresholds import span_text
 
 SEVERITIES: Final = ("low", "middle", "high")
 
@@ -96,7 +97,7 @@ class Findings:
 
 def find(evidence: Evidence) -> Findings:
     """Compute every figure; the same evidence gives the same figures, to the last bit."""
-    draws = _draws(evidence)
+    draws = resampled_strips(evidence.defective_strips)
     run, notes = _run_measures(evidence, draws)
     return Findings(
         patch=(*_region_measures(evidence, draws), _vial_measures(evidence, draws)),
@@ -122,13 +123,6 @@ def excess(evidence: Evidence, level: str) -> npt.NDArray[np.float64]:
 def rejected_runs(evidence: Evidence, level: str) -> npt.NDArray[np.bool_]:
     """Return which runs (S,) are rejected at a level's thresholds: any patch above rejects."""
     return np.asarray((excess(evidence, level) > 0.0).any(axis=(1, 2, 3)))
-
-
-def _draws(evidence: Evidence) -> npt.NDArray[np.int32]:
-    strip = evidence.strip_of
-    defective = np.zeros(int(strip.max()) + 1, bool)
-    defective[strip] = evidence.defective
-    return resampled_strips(defective)
 
 
 def _region_measures(evidence: Evidence, draws: npt.NDArray[np.int32]) -> tuple[Measures, ...]:
@@ -181,18 +175,16 @@ def _strip_measures(evidence: Evidence, draws: npt.NDArray[np.int32]) -> Measure
 def _run_measures(
     evidence: Evidence, draws: npt.NDArray[np.int32]
 ) -> tuple[Measures | None, tuple[str, ...]]:
-    strip, rule = evidence.strip_of, evidence.rule
-    runs = np.bincount(strip)
+    rule, runs = evidence.rule, np.bincount(evidence.strip_of)
     if (runs != rule.runs).any():
-        seen = " to ".join(str(n) for n in sorted({int(runs.min()), int(runs.max())}))
+        seen = span_text(runs)
         note = (
             f"The run level ({rule}) needs {rule.runs} runs of every strip; these have {seen}. "
             "There is no table for it."
         )
         return None, (note,)
     right = confirmed(evidence, "run")
-    defective = np.zeros(len(runs), bool)
-    defective[strip] = evidence.defective
+    defective = evidence.defective_strips
     units = Units(
         name="run",
         strip=np.arange(len(runs)),

@@ -19,7 +19,7 @@ from vialsight.data import (
     KnownDefect,
     Strip,
     load_strip,
-    patch_truth,
+    strip_truth,
 )
 from vialsight.errors import BundleError, DataError
 from vialsight.evidence import PICTURES_FOLDER, STAGES, Picture
@@ -52,7 +52,7 @@ class Inspections:
         threads: int,
     ) -> None:
         self.part, self.strips = part, _in_time_order(part)
-        self.truth = np.stack([_truth(strip, part) for strip in self.strips])
+        self.truth = np.stack([strip_truth(strip, part.layout) for strip in self.strips])
         names = dict.fromkeys(strip.product for strip in self.strips)
         self._number = {name: number for number, name in enumerate(names)}
         # The images have been decoded by now, and masks are above.
@@ -188,7 +188,3 @@ def _in_time_order(part: Dataset) -> tuple[Strip, ...]:
     """Return strips as their first frames come in the table, which is the order in time."""
     place = {record.image: number for number, record in enumerate(part.records)}
     return tuple(sorted(part.strips(), key=lambda s: min(place[r.image] for r in s.records)))
-
-
-def _truth(strip: Strip, part: Dataset) -> npt.NDArray[np.int8]:
-    return np.stack([patch_truth(record, part.layout) for record in strip.records])

@@ -147,31 +147,32 @@ class TestLabels:
         )
         assert {row.kind: row.strips for row in findings.classes} == {"chip": 2, "crack": 1}
 
-    def test_defect_of_an_unknown_product(
-        self, tiny_calibrated_bundle: Path, own_dataset_folder: Path, tmp_path: Path
-    ) -> None:
-        from vialsight.data import read_dataset
-
-        table = own_dataset_folder / "defects.csv"
-        write_defects(table, [KnownDefect(product="test-defectiv-0", kind="chip")])
-        dataset = read_dataset(own_dataset_folder)
-        with pytest.raises(DataError, match="'test-defectiv-0': not in the data"):
-            evaluated(tiny_calibrated_bundle, dataset, tmp_path / "out")
-
     def test_thresholds_that_were_not_fitted_are_named(self, values) -> None:
         notes = " ".join(values["limitations"])
         assert "thresholds of the run level are copies of the strip level's" in notes
         assert "no defective patches of top: the patch thresholds there are quantiles" in notes
 
-    def test_defect_of_a_nominal_product(
-        self, tiny_calibrated_bundle: Path, own_dataset_folder: Path, tmp_path: Path
+    @pytest.mark.parametrize(
+        ("product", "problem"),
+        [
+            ("test-defectiv-0", "'test-defectiv-0': not in the data"),
+            ("test-nominal-0", "'test-nominal-0': labelled nominal"),
+        ],
+    )
+    def test_defect_of_a_product_that_has_none(
+        self,
+        tiny_calibrated_bundle: Path,
+        own_dataset_folder: Path,
+        tmp_path: Path,
+        product,
+        problem,
     ) -> None:
         from vialsight.data import read_dataset
 
         table = own_dataset_folder / "defects.csv"
-        write_defects(table, [KnownDefect(product="test-nominal-0", kind="chip")])
+        write_defects(table, [KnownDefect(product=product, kind="chip")])
         dataset = read_dataset(own_dataset_folder)
-        with pytest.raises(DataError, match="'test-nominal-0': labelled nominal"):
+        with pytest.raises(DataError, match=problem):
             evaluated(tiny_calibrated_bundle, dataset, tmp_path / "out")
 
 

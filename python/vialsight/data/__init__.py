@@ -10,6 +10,7 @@ from vialsight.data.dataset import (
     load_strip,
     patch_truth,
     read_dataset,
+    strip_truth,
     write_dataset,
 )
 from vialsight.data.defects import (
@@ -63,6 +64,7 @@ __all__ = [
     "read_defects",
     "read_index",
     "require_space",
+    "strip_truth",
     "unfinished_shards",
     "write_dataset",
     "write_defects",

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from vialsight.atomic import file_sha256
 from vialsight.data.images import header_problem, load_frame, load_mask, mask_problem
 from vialsight.data.records import (
     SPLITS,
@@ -124,9 +125,9 @@ class Dataset:
         if record.mask is not None:
             if decode:
                 load_mask(record.mask)
-            mask = _file_sha256(record.mask)
+            mask = file_sha256(record.mask)
         fields = (record.product, record.run, record.frame, record.label, record.split)
-        return json.dumps([*fields, _file_sha256(record.image), mask])
+        return json.dumps([*fields, file_sha256(record.image), mask])
 
     def _split_counts(self) -> str:
         counts = {name: sum(r.split == name for r in self.records) for name in SPLITS}
@@ -170,6 +171,11 @@ def patch_truth(record: Record, layout: Layout) -> npt.NDArray[np.int8]:
     return _truth_in_boxes(load_mask(record.mask), layout)
 
 
+def strip_truth(strip: Strip, layout: Layout) -> npt.NDArray[np.int8]:
+    """Return what is known of a strip's patches, int8 (F,V,R); raises as `patch_truth` does."""
+    return np.stack([patch_truth(record, layout) for record in strip.records])
+
+
 def load_strip(strip: Strip, layout: Layout) -> npt.NDArray[Any]:
     """Load the frames of a strip, uint8 or uint16 (F,H,W); raises DataError as `load_frame`."""
     return np.stack([load_frame(record.image, layout.bit_depth) for record in strip.records])
@@ -205,7 +211,3 @@ def _header_problems(records: Iterable[Record], layout: Layout) -> Iterable[str]
 
 def _one(problem: str | None) -> list[str]:
     return [] if problem is None else [problem]
-
-
-def _file_sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -13,6 +13,7 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
+from vialsight import atomic
 from vialsight.data.pixels import DTYPES, Normaliser, Patches, check_indices, dtype_name
 from vialsight.data.shardindex import (
     FRAMING_BYTES,
@@ -23,7 +24,7 @@ from vialsight.data.shardindex import (
     read_index,
     size_problem,
 )
-from vialsight.data.shardwriting import Progress, file_sha256
+from vialsight.data.shardwriting import Progress
 from vialsight.errors import DataError
 from vialsight.layout import Layout
 
@@ -246,7 +247,7 @@ def _problems(folder: Path, shard: Shard) -> list[str]:
     path = folder / shard.name
     if problem := size_problem(path, shard):
         return [problem]
-    if file_sha256(path) == shard.sha256:
+    if atomic.file_sha256(path) == shard.sha256:
         return []
     return [f"{shard.name}: its SHA-256 is not that of the index{_first_damage(path, shard)}"]
 

@@ -33,7 +33,6 @@ from vialsight.layout import Layout
 Progress = Callable[[int, int], None]
 
 WRITING_NAME: Final = "writing.json"
-_CHUNK_BYTES: Final = 2**20
 
 
 class Submits(Protocol):
@@ -164,20 +163,9 @@ def _note(task: ShardTask, file: Path, lengths: list[list[int]]) -> dict[str, An
         "split": task.groups[0].split,
         "records": sum(count for count, _ in lengths),
         "bytes": file.stat().st_size,
-        "sha256": file_sha256(file, sync=True),
+        "sha256": atomic.file_sha256(file, sync=True),
         "lengths": lengths,
     }
-
-
-def file_sha256(path: Path, *, sync: bool = False) -> str:
-    """Return the hex SHA-256 of a file of any size; `sync` puts it on disk first."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        if sync:
-            os.fsync(file.fileno())
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _write_all(

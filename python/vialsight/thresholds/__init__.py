@@ -9,6 +9,7 @@ from vialsight.thresholds.objectives import (
     goal_of,
     parse_objective,
     parse_run_rule,
+    span_text,
 )
 from vialsight.thresholds.single import best_threshold
 
@@ -27,5 +28,6 @@ __all__ = [
     "parse_run_rule",
     "quantile_bound",
     "quantile_threshold",
+    "span_text",
     "tail_threshold",
 ]

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from vialsight.errors import DataError
 
 BALANCED_ACCURACY: Final = "balanced_accuracy"
@@ -78,6 +81,11 @@ def parse_run_rule(text: str) -> RunRule:
     if len(numbers) != 2 or not 1 <= numbers[0] <= numbers[1]:
         raise DataError(f"run rule: expected AGREE/RUNS, for instance 7/10; got {text!r}")
     return RunRule(agree=numbers[0], runs=numbers[1])
+
+
+def span_text(counts: npt.NDArray[np.int64]) -> str:
+    """Return the smallest and largest of some counts for people: "9 to 10", or "9" where equal."""
+    return " to ".join(str(n) for n in sorted({int(counts.min()), int(counts.max())}))
 
 
 def goal_of(objective: Objective, nominal: int, defective: int) -> Goal:
