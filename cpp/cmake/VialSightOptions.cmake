@@ -41,6 +41,14 @@ if(VIALSIGHT_SANITIZE)
   target_compile_definitions(vialsight_options INTERFACE VIALSIGHT_SANITIZED)
   target_link_options(vialsight_options INTERFACE -fsanitize=${VIALSIGHT_SANITIZE})
 endif()
+if(VIALSIGHT_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang" OR NOT VIALSIGHT_SANITIZE MATCHES "address")
+    message(FATAL_ERROR "VIALSIGHT_FUZZ needs libFuzzer, hence Clang, and AddressSanitizer; found "
+                        "${CMAKE_CXX_COMPILER_ID} and VIALSIGHT_SANITIZE=\"${VIALSIGHT_SANITIZE}\". "
+                        "Run: apt-get install clang, then: cmake --preset asan")
+  endif()
+  target_compile_options(vialsight_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 if(VIALSIGHT_TIDY)
   find_program(VIALSIGHT_CLANG_TIDY NAMES clang-tidy REQUIRED)
   set(CMAKE_CXX_CLANG_TIDY ${VIALSIGHT_CLANG_TIDY} --warnings-as-errors=*

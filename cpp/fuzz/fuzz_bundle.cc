@@ -1,0 +1,80 @@
+// Bundle::load: a folder in which one file was replaced. Sealed, so that every digest is right and the checks behind
+// the digests are reached; or not, which must always be found.
+#include <string>
+
+#include "bundle_writer.h"
+#include "fuzz_input.h"
+#include "temporary_folder.h"
+#include "vialsight/bundle.h"
+
+using vialsight::Bundle;
+using vialsight::fuzz::Input;
+using vialsight::fuzz::require;
+using vialsight::test::BundleWriter;
+
+namespace {
+
+constexpr const char* kFiles[] = {
+    "manifest.json",    "model.pb", "fingerprints.npz", "golden/inputs.npy", "golden/reconstructions.npy",
+    "golden/scores.npy"};
+
+// A good bundle on disk, written once; an input spoils it, and repair() makes it good again.
+class Folder {
+ public:
+  Folder() { writer_.write(path_); }
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+  void spoil(const std::string& file, const std::string& bytes, bool seal) {
+    if (file == kFiles[0]) {
+      BundleWriter::write_manifest(path_, bytes);
+      return;
+    }
+    if (!seal) {
+      BundleWriter::write_file(path_ / file, bytes);
+      return;
+    }
+    BundleWriter other = writer_;
+    other.files[file] = bytes;
+    other.write(path_);
+  }
+  void repair() { writer_.write(path_); }
+  [[nodiscard]] const std::string& good(const std::string& file) const { return writer_.files.at(file); }
+
+ private:
+  vialsight::test::TemporaryFolder folder_;
+  std::filesystem::path path_ = folder_.path() / "fuzz.vsb";
+  BundleWriter writer_;
+};
+
+void check(const Bundle& bundle) {
+  const vialsight::Layout& layout = bundle.layout();
+  require(layout.validate().ok(), "the layout is one");
+  const vialsight::GoldenPatches& golden = bundle.golden();
+  const std::size_t patches = layout.region_count() * golden.count_per_region;
+  require(golden.count_per_region >= 8, "there are golden patches");
+  require(golden.scores.size() == patches, "every golden patch has a score");
+  require(golden.inputs.size() == patches * layout.pixels_per_patch(), "golden patches are whole");
+  require(golden.reconstructions.size() == golden.inputs.size(), "so are their reconstructions");
+}
+
+}  // namespace
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  static Folder folder;
+  Input input(data, size);
+  const std::string file = kFiles[input.take<std::uint8_t>() % std::size(kFiles)];
+  const bool seal = input.take<std::uint8_t>() % 4 != 0;
+  const std::string bytes(input.text());
+  folder.spoil(file, bytes, seal);
+  const vialsight::Result<Bundle> bundle = Bundle::load(folder.path());
+  const bool changed = file != kFiles[0] && bytes != folder.good(file);
+  require(seal || !changed || !bundle.ok(), "a file that is not what the manifest says is found");
+  if (bundle.ok()) {
+    check(bundle.value());
+  } else {
+    require(!bundle.status().message().empty(), "an error says what is wrong");
+  }
+  folder.repair();
+  return 0;
+}
