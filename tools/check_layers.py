@@ -68,7 +68,15 @@ CPP_ALLOWED: dict[str, set[str]] = {
     "backend": set(),
     "bundle": {"decision", "heatmap", "layout", "json", "npy", "sha256", "ssim"},
     "clock": set(),
+    "time_source": {"clock"},
     "backend_loader": {"backend"},
+    "inspector_options": {"decision"},
+    "strip_verdict": {"decision"},
+    "frame_digest": set(),
+    "scheduling": {"inspector_options"},
+    "restartable_backend": {"backend"},
+    "worker": {"backend", "backend_loader", "clock", "restartable_backend"}
+    | {"inspector_options", "scheduling"},
     "inspector": {
         "bundle",
         "decision",
@@ -79,7 +87,17 @@ CPP_ALLOWED: dict[str, set[str]] = {
         "backend",
         "backend_loader",
         "clock",
+        "time_source",
+        "inspector_options",
+        "strip_verdict",
+        "scheduling",
+        "restartable_backend",
+        "frame_digest",
+        "worker",
     },
+    "handshake": {"inspector", "clock", "decision", "patches", "strip_verdict"},
+    "c_api": {"inspector", "handshake", "bundle", "clock", "decision", "layout", "patches"}
+    | {"inspector_options", "strip_verdict", "version"},
     "allowed_ops": set(),
     "tensorflow_backend": {"backend", "allowed_ops"},
 }

@@ -101,6 +101,7 @@ class PythonInspector {
 
   [[nodiscard]] const Bundle& bundle() const { return inspector_.bundle(); }
   [[nodiscard]] Statistics statistics() const { return inspector_.statistics(); }
+  [[nodiscard]] Health health() const { return inspector_.health(); }
 
  private:
   static Inspector create(const Bundle& bundle, const InspectorOptions& options) {
@@ -155,9 +156,19 @@ class PythonInspector {
   int patch_size_;
 };
 
+Isolation isolation_of(std::string_view name) {
+  if (name == "in_process") return Isolation::kInProcess;
+  if (name == "worker") return Isolation::kWorker;
+  throw py::value_error("isolation: expected 'in_process' or 'worker', got '" + std::string(name) + "'");
+}
+
 InspectorOptions options_of(int threads, std::string_view level, bool require_thresholds, double margin_s,
-                            const std::optional<std::filesystem::path>& backend_module) {
+                            const std::optional<std::filesystem::path>& backend_module, bool require_fresh_frames,
+                            std::string_view isolation, const Scheduling& scheduling) {
   InspectorOptions options;
+  options.require_fresh_frames = require_fresh_frames;
+  options.isolation = isolation_of(isolation);
+  options.scheduling = scheduling;
   options.threads = threads;
   options.level = level_of(level);
   options.require_thresholds = require_thresholds;
@@ -218,7 +229,7 @@ void register_statistics(py::module_& module) {
       .def_property_readonly("rejected",
                              [](const Statistics& statistics) {
                                py::dict counts;
-                               for (int i = 1; i < 8; ++i) {
+                               for (int i = 1; i < kReasonCount; ++i) {
                                  counts[name_of(static_cast<Reason>(i))] = statistics.rejected[i];
                                }
                                return counts;
@@ -227,19 +238,33 @@ void register_statistics(py::module_& module) {
       .def_readonly("batch_cost_s", &Statistics::batch_cost_s);
 }
 
+void register_health(py::module_& module) {
+  py::class_<Health>(module, "Health")
+      .def_readonly("ready", &Health::ready)
+      .def_readonly("heartbeat", &Health::heartbeat)
+      .def_readonly("restarts", &Health::restarts)
+      .def_readonly("worker_pid", &Health::worker_pid)
+      .def_readonly("last_fault", &Health::last_fault);
+}
+
 constexpr double kMarginS = 0.002;
 
 // Inspector(source, *, …) for what `bundle_of` makes a Bundle from.
 template <typename Source>
 void define_constructor(py::class_<PythonInspector>& type, Bundle (*bundle_of)(const Source&)) {
   type.def(py::init([bundle_of](const Source& source, int threads, std::string_view level, bool require_thresholds,
-                                double margin_s, const std::optional<std::filesystem::path>& backend_module) {
+                                double margin_s, const std::optional<std::filesystem::path>& backend_module,
+                                bool require_fresh_frames, std::string_view isolation, int priority,
+                                std::vector<int> cpus, bool lock_memory) {
              return std::make_unique<PythonInspector>(
-                 bundle_of(source), options_of(threads, level, require_thresholds, margin_s, backend_module));
+                 bundle_of(source),
+                 options_of(threads, level, require_thresholds, margin_s, backend_module, require_fresh_frames,
+                            isolation, {priority, std::move(cpus), lock_memory}));
            }),
            py::arg("bundle"), py::kw_only(), py::arg("threads") = 0, py::arg("level") = "strip",
-           py::arg("require_thresholds") = true, py::arg("margin_s") = kMarginS,
-           py::arg("backend_module") = py::none());
+           py::arg("require_thresholds") = true, py::arg("margin_s") = kMarginS, py::arg("backend_module") = py::none(),
+           py::arg("require_fresh_frames") = false, py::arg("isolation") = "in_process", py::arg("priority") = 0,
+           py::arg("cpus") = std::vector<int>(), py::arg("lock_memory") = false);
 }
 
 }  // namespace
@@ -247,6 +272,7 @@ void define_constructor(py::class_<PythonInspector>& type, Bundle (*bundle_of)(c
 void register_inspector(py::module_& module) {
   register_verdict(module);
   register_statistics(module);
+  register_health(module);
   py::class_<PythonInspector> type(module, "Inspector");
   define_constructor<Bundle>(type, [](const Bundle& bundle) { return bundle; });
   define_constructor<std::filesystem::path>(type, &load_bundle);
@@ -262,7 +288,8 @@ void register_inspector(py::module_& module) {
            py::arg("batch_size") = 0)
       .def("images", &PythonInspector::images, py::arg("frame"), py::arg("vial"), py::arg("region"))
       .def_property_readonly("bundle", &PythonInspector::bundle)
-      .def_property_readonly("statistics", &PythonInspector::statistics);
+      .def_property_readonly("statistics", &PythonInspector::statistics)
+      .def_property_readonly("health", &PythonInspector::health);
 }
 
 }  // namespace vialsight::bindings

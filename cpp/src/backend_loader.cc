@@ -13,19 +13,6 @@ constexpr const char* kDefaultModule = "vialsight_tensorflow.so";
 // Address inside the library this file is linked into.
 const char kAnchor = 0;
 
-Result<std::filesystem::path> default_module() {
-  Dl_info information = {};
-  if (::dladdr(&kAnchor, &information) == 0 || information.dli_fname == nullptr) {
-    return Status(Code::kNotFound,
-                  "backend: cannot tell where libvialsight.so lies; name the module in "
-                  "InspectorOptions::backend_module");
-  }
-  std::error_code error;
-  const std::filesystem::path library = std::filesystem::canonical(information.dli_fname, error);
-  if (error) return Status(Code::kNotFound, std::string("backend: ") + information.dli_fname + ": " + error.message());
-  return library.parent_path() / kDefaultModule;
-}
-
 Status load_error(const std::filesystem::path& module, const std::string& reason) {
   const std::string text = "backend " + module.string() + ": cannot be loaded: " + reason;
   if (reason.find("libtensorflow") != std::string::npos) {
@@ -64,8 +51,24 @@ Result<const BackendEntry*> find_entry(void* handle, const std::filesystem::path
 
 }  // namespace
 
+Result<std::filesystem::path> beside_library(const char* name) {
+  Dl_info information = {};
+  if (::dladdr(&kAnchor, &information) == 0 || information.dli_fname == nullptr) {
+    return Status(Code::kNotFound, std::string("cannot tell where libvialsight.so lies, and ") + name +
+                                       " beside it; name it in InspectorOptions");
+  }
+  std::error_code error;
+  const std::filesystem::path library = std::filesystem::canonical(information.dli_fname, error);
+  if (error) return Status(Code::kNotFound, std::string(information.dli_fname) + ": " + error.message());
+  return library.parent_path() / name;
+}
+
+Result<std::filesystem::path> find_module(const std::filesystem::path& module) {
+  return module.empty() ? beside_library(kDefaultModule) : Result(module);
+}
+
 Result<std::unique_ptr<Backend>> load_backend(const std::filesystem::path& module, const BackendOptions& options) {
-  const Result<std::filesystem::path> path = module.empty() ? default_module() : Result(module);
+  const Result<std::filesystem::path> path = find_module(module);
   if (!path.ok()) return path.status();
   const Result<void*> handle = open_module(path.value());
   if (!handle.ok()) return handle.status();

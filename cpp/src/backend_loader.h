@@ -9,6 +9,13 @@
 
 namespace vialsight {
 
+// Path of the file `name` beside the library (or program) this code is linked into. kNotFound: cannot tell where that
+// is.
+[[nodiscard]] Result<std::filesystem::path> beside_library(const char* name);
+
+// `module`, or when that is empty the default beside the library.
+[[nodiscard]] Result<std::filesystem::path> find_module(const std::filesystem::path& module);
+
 // `module` empty: vialsight_tensorflow.so beside the library this code is in. The module stays loaded until the process
 // ends: TensorFlow's threads and registries do not survive being unloaded.
 // kNotFound: the module or a library it needs is missing; kUnsupported: not a backend, or one of another build;

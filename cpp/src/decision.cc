@@ -42,6 +42,8 @@ const char* name_of(Reason reason) noexcept {
       return "backend_fault";
     case Reason::kNotReady:
       return "not_ready";
+    case Reason::kFrameStale:
+      return "frame_stale";
   }
   return "unknown";
 }

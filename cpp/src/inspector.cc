@@ -5,6 +5,7 @@
 #include <new>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "backend_loader.h"
@@ -12,6 +13,9 @@
 #include "inspector_access.h"
 #include "inspector_create.h"
 #include "inspector_impl.h"
+#include "restartable_backend.h"
+#include "scheduling.h"
+#include "worker_backend.h"
 
 namespace vialsight {
 namespace {
@@ -30,6 +34,34 @@ Result<Inspector> without_exceptions(Make make) {
   } catch (const std::system_error& error) {
     return Status(Code::kResourceExhausted, std::string("Inspector: no worker thread: ") + error.what());
   }
+}
+
+// Runs `make` in a thread scheduled so: all threads made there inherit it, the Inspector's and the backend's, and the
+// caller's own stays as it is.
+template <typename Make>
+Result<Inspector> with_scheduling(const Scheduling& scheduling, Make make) {
+  if (!is_wanted(scheduling)) return make();
+  Result<Inspector> result = Status(Code::kBackendFault, "Inspector: the thread that makes it ended early");
+  std::thread thread([&] {
+    const Status status = apply_scheduling(scheduling);
+    result = status.ok() ? without_exceptions(make) : Result<Inspector>(status);
+  });
+  thread.join();
+  return result;
+}
+
+Result<std::unique_ptr<Backend>> make_backend(const Bundle& bundle, const InspectorOptions& options) {
+  const BackendOptions backend = backend_options(bundle, options);
+  if (options.isolation == Isolation::kInProcess) return load_backend(options.backend_module, backend);
+  const WorkerRequirements requirements{backend,
+                                        options.backend_module,
+                                        options.scheduling,
+                                        options.worker,
+                                        bundle.layout().patches_per_strip(),
+                                        bundle.layout().patches_per_frame()};
+  Result<std::unique_ptr<WorkerBackend>> worker = WorkerBackend::create(requirements);
+  if (!worker.ok()) return worker.status();
+  return std::unique_ptr<Backend>(std::move(worker).value());
 }
 
 Status check_sizes(const Layout& layout, std::span<const float> patches, std::span<const float> scores,
@@ -52,23 +84,24 @@ Result<Inspector> InspectorAccess::create(const Bundle& bundle, const InspectorO
                                           std::unique_ptr<Backend> backend, std::shared_ptr<TimeSource> time) {
   return without_exceptions([&]() -> Result<Inspector> {
     if (Status status = check_options(bundle, options); !status.ok()) return status;
+    auto* restartable = dynamic_cast<RestartableBackend*>(backend.get());  // the pipeline will own it
     auto pipeline = FramePipeline::create(bundle.layout(), std::move(backend), time);
     if (!pipeline.ok()) return pipeline.status();
-    Result<BatchCost> cost = warm_up(bundle.layout(), *pipeline.value(), *time);
+    const Result<BatchCost> cost = prove(bundle, *pipeline.value(), *time);
     if (!cost.ok()) return cost.status();
-    Status status = check_golden_patches(bundle, *pipeline.value(), cost.value());
-    if (!status.ok()) return status;
     return Inspector(std::make_unique<Inspector::Impl>(
-        Inspector::Impl::Parts{bundle, options, time, std::move(pipeline).value(), cost.value()}));
+        Inspector::Impl::Parts{bundle, options, time, std::move(pipeline).value(), restartable, cost.value()}));
   });
 }
 
 Result<Inspector> Inspector::create(const Bundle& bundle, const InspectorOptions& options) {
   return without_exceptions([&]() -> Result<Inspector> {
     if (Status status = check_options(bundle, options); !status.ok()) return status;
-    Result<std::unique_ptr<Backend>> backend = load_backend(options.backend_module, backend_options(bundle, options));
-    if (!backend.ok()) return backend.status();
-    return InspectorAccess::create(bundle, options, std::move(backend).value(), std::make_shared<SteadyTimeSource>());
+    return with_scheduling(options.scheduling, [&]() -> Result<Inspector> {
+      Result<std::unique_ptr<Backend>> backend = make_backend(bundle, options);
+      if (!backend.ok()) return backend.status();
+      return InspectorAccess::create(bundle, options, std::move(backend).value(), std::make_shared<SteadyTimeSource>());
+    });
   });
 }
 
@@ -82,7 +115,11 @@ Status Inspector::open(std::uint64_t strip_id, Clock::time_point deadline) {
 }
 
 Status Inspector::submit(int frame_index, const FrameView& frame) {
-  return impl_ != nullptr ? impl_->submit(frame_index, frame) : moved_from("submit");
+  return impl_ != nullptr ? impl_->submit(frame_index, frame, nullptr) : moved_from("submit");
+}
+
+Status Inspector::submit(int frame_index, const FrameView& frame, const FrameStamp& stamp) {
+  return impl_ != nullptr ? impl_->submit(frame_index, frame, &stamp) : moved_from("submit");
 }
 
 StripVerdict Inspector::close() { return impl_ != nullptr ? impl_->close() : StripVerdict{}; }
@@ -110,6 +147,9 @@ const Bundle& Inspector::bundle() const noexcept {
 }
 
 Statistics Inspector::statistics() const noexcept { return impl_ != nullptr ? impl_->statistics() : Statistics{}; }
+Health Inspector::health() const { return impl_ != nullptr ? impl_->health() : Health{}; }
+bool Inspector::ready() const noexcept { return impl_ != nullptr && impl_->ready(); }
+std::uint64_t Inspector::heartbeat() const noexcept { return impl_ != nullptr ? impl_->heartbeat() : 0; }
 
 Status Inspector::Impl::score_patches(std::span<const float> patches, std::size_t batch_size, std::span<float> scores,
                                       std::span<float> reconstructions) {

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "backend.h"
-#include "clock.h"
+#include "time_source.h"
 #include "vialsight/inspector.h"
 
 namespace vialsight {

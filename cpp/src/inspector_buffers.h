@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "inspector_pipeline.h"
+#include "restartable_backend.h"
 #include "vialsight/layout.h"
 #include "vialsight/patches.h"
 
@@ -24,7 +25,8 @@ enum class FrameState : std::uint8_t {
 
 class StripBuffers {
  public:
-  explicit StripBuffers(const Layout& layout)
+  // `memory` empty: allocates its own; else it holds the layout's N patches, twice, and outlives this.
+  explicit StripBuffers(const Layout& layout, PatchMemory memory = {})
       : states(static_cast<std::size_t>(layout.frames), FrameState::kMissing),
         width_(layout.frame_width),
         height_(layout.frame_height),
@@ -33,12 +35,15 @@ class StripBuffers {
         patches_(layout.patches_per_frame()),
         pixels_per_patch_(layout.pixels_per_patch()),
         pixels_(states.size() * frame_bytes()),
-        inputs_(states.size() * patches_ * pixels_per_patch_),
-        reconstructions_(inputs_.size()),
+        owned_(memory.inputs.empty() ? 2 * floats_per_strip() : 0),
+        inputs_(memory.inputs.empty() ? std::span(owned_).first(floats_per_strip()) : memory.inputs),
+        reconstructions_(memory.inputs.empty() ? std::span(owned_).last(floats_per_strip()) : memory.reconstructions),
         scores_(states.size() * patches_) {}
+  StripBuffers(const StripBuffers&) = delete;  // the spans point into owned_
+  StripBuffers& operator=(const StripBuffers&) = delete;
 
-  // Copies a frame that check_frame has found good.
-  void copy(std::size_t frame, const FrameView& source) noexcept;
+  // Copies a frame that check_frame has found good; returns the digest of its pixels.
+  std::uint64_t copy(std::size_t frame, const FrameView& source) noexcept;
   [[nodiscard]] FrameView view(std::size_t frame) const noexcept;
   [[nodiscard]] PatchBuffers patches(std::size_t frame) noexcept;
   // Input and reconstruction of one patch; `patch` counts within the frame.
@@ -52,6 +57,7 @@ class StripBuffers {
 
  private:
   [[nodiscard]] std::size_t frame_bytes() const noexcept { return row_bytes_ * static_cast<std::size_t>(height_); }
+  [[nodiscard]] std::size_t floats_per_strip() const noexcept { return states.size() * patches_ * pixels_per_patch_; }
 
   int width_;
   int height_;
@@ -59,10 +65,11 @@ class StripBuffers {
   std::size_t row_bytes_;  // dense rows
   std::size_t patches_;    // V·R
   std::size_t pixels_per_patch_;
-  std::vector<std::byte> pixels_;       // [F][height][row_bytes]
-  std::vector<float> inputs_;           // [F][V][R][P][P]
-  std::vector<float> reconstructions_;  // the same
-  std::vector<float> scores_;           // [F][V][R]
+  std::vector<std::byte> pixels_;  // [F][height][row_bytes]
+  std::vector<float> owned_;
+  std::span<float> inputs_;           // [F][V][R][P][P]
+  std::span<float> reconstructions_;  // the same
+  std::vector<float> scores_;         // [F][V][R]
 };
 
 }  // namespace vialsight

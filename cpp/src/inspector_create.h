@@ -22,4 +22,7 @@ namespace vialsight {
 // by more than the bundle's tolerance.
 [[nodiscard]] Status check_golden_patches(const Bundle& bundle, FramePipeline& pipeline, BatchCost& cost);
 
+// Both: what a backend must pass before it inspects, when it is made and each time it was started again.
+[[nodiscard]] Result<BatchCost> prove(const Bundle& bundle, FramePipeline& pipeline, TimeSource& time);
+
 }  // namespace vialsight

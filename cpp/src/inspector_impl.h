@@ -5,6 +5,9 @@
 // enough: open() takes the set the worker is not in. A slot's generation tells the worker, when a batch ends, whether
 // the strip it belongs to is still open; the result of any other is dropped.
 //
+// A restartable backend (restartable_backend.h) that died takes the open strip with it. Until it is started again,
+// warmed up and has passed the golden patches, nothing is inspected: frames are not queued, close() does not wait.
+//
 // Times of a slot:   open ── submits ── limit = deadline - margin ── deadline
 // A score counts when its batch ended by `limit`, which is also the last moment close() waits for; a verdict counts
 // when it is made by `deadline`. The margin is for waking up, deciding and returning.
@@ -14,6 +17,7 @@
 // kSubmitted, to the worker until it is kScored, and to the control thread again.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -21,13 +25,16 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <string>
 #include <thread>
 #include <vector>
 
-#include "clock.h"
+#include "frame_digest.h"
 #include "inspector_buffers.h"
 #include "inspector_cost.h"
 #include "inspector_pipeline.h"
+#include "restartable_backend.h"
+#include "time_source.h"
 #include "vialsight/inspector.h"
 
 namespace vialsight {
@@ -40,6 +47,7 @@ struct Inspector::Impl {
     InspectorOptions options;
     std::shared_ptr<TimeSource> time;
     std::unique_ptr<FramePipeline> pipeline;
+    RestartableBackend* restartable;  // of the pipeline; null: its backend lives and dies with this process
     BatchCost cost;
   };
 
@@ -49,7 +57,8 @@ struct Inspector::Impl {
   ~Impl();
 
   Status open(std::uint64_t strip_id, Clock::time_point deadline);
-  Status submit(int frame_index, const FrameView& frame);
+  // `stamp` may be null.
+  Status submit(int frame_index, const FrameView& frame, const FrameStamp* stamp);
   StripVerdict close();
   StripVerdict inspect(std::uint64_t strip_id, std::span<const FrameView> frames, Clock::time_point deadline);
   Status score_patches(std::span<const float> patches, std::size_t batch_size, std::span<float> scores,
@@ -57,13 +66,19 @@ struct Inspector::Impl {
   [[nodiscard]] std::optional<PatchImages> images(int frame, int vial, int region) const;
   [[nodiscard]] const Bundle& bundle() const noexcept { return bundle_; }
   [[nodiscard]] Statistics statistics() const noexcept;
+  [[nodiscard]] Health health() const;
+  [[nodiscard]] bool ready() const noexcept { return ready_ && is_calibrated(); }
+  [[nodiscard]] std::uint64_t heartbeat() const noexcept { return heartbeat_; }
   // The verdict for a strip that was never opened.
   StripVerdict not_ready(std::uint64_t strip_id);
 
  private:
   struct Slot {
     bool open = false;
+    bool unready = false;          // opened while the backend was being started again
+    bool lost = false;             // the backend died while it was open
     bool refused = false;          // a submit of this strip returned an error
+    bool stale = false;            // one did because the frame is of another moment
     std::uint64_t generation = 0;  // counts the strips; 0: none yet
     std::size_t set = 0;           // index into sets_
     Clock::time_point deadline;
@@ -82,9 +97,14 @@ struct Inspector::Impl {
 
   // Slot (inspector_slot.cc). The methods from here on are called with mutex_ held, except where they say otherwise.
   [[nodiscard]] StripVerdict blank_verdict(std::uint64_t strip_id) const;  // needs no lock
+  [[nodiscard]] bool is_calibrated() const noexcept { return !bundle_.thresholds(options_.level).empty(); }
   [[nodiscard]] Clock::time_point limit_of(Clock::time_point deadline) const noexcept;
   void start_slot(Clock::time_point deadline);
   [[nodiscard]] Status check_submit(int frame_index, const FrameView& frame) const;
+  [[nodiscard]] Status check_stamp(int frame_index, const FrameStamp& stamp) const;
+  [[nodiscard]] Status check_fresh(int frame_index, std::uint64_t digest) const;  // needs no lock
+  Status copy_frame(int frame_index, const FrameView& frame, std::unique_lock<std::mutex>& lock);
+  [[nodiscard]] bool is_inspectable() const noexcept { return slot_.open && !slot_.unready && !slot_.lost; }
   [[nodiscard]] bool has_unfinished_frames() const noexcept;
   [[nodiscard]] bool any_frame(FrameState state) const noexcept;
   [[nodiscard]] Reason reason_at(Clock::time_point now, Verdict decided) const noexcept;
@@ -100,11 +120,19 @@ struct Inspector::Impl {
   void run_job(const Job& job, std::unique_lock<std::mutex>& lock);
   void finish_job(const Job& job, FrameOutcome outcome, const StageTimes& times, Clock::time_point ended) noexcept;
 
+  // Recovery of a restartable backend (inspector_recovery.cc).
+  Status supervise(std::unique_lock<std::mutex>& lock);
+  void recover(std::unique_lock<std::mutex>& lock);
+  void lose_backend() noexcept;
+  void note_fault(const Status& why) noexcept;
+
   Bundle bundle_;
   InspectorOptions options_;
   std::shared_ptr<TimeSource> time_;
   std::unique_ptr<FramePipeline> pipeline_;
+  RestartableBackend* restartable_;
   StripBuffers sets_[2];
+  RecentFrames recent_;  // control thread only
 
   mutable std::mutex mutex_;
   std::condition_variable work_;      // a frame was submitted, or stop_
@@ -116,7 +144,13 @@ struct Inspector::Impl {
   std::optional<std::size_t> busy_;  // the set the worker is in
   BatchCost cost_;
   Statistics statistics_;
+  std::string last_fault_;
+  std::uint64_t restarts_ = 0;
+  Clock::time_point retry_at_;     // when the next attempt to restart may begin
+  Clock::duration retry_after_{};  // grows with every failed attempt
   bool stop_ = false;
+  std::atomic<bool> ready_ = true;
+  std::atomic<std::uint64_t> heartbeat_ = 0;
 
   std::thread worker_;  // last: starts when all the rest exists
 };

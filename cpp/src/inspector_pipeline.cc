@@ -1,6 +1,9 @@
 #include "inspector_pipeline.h"
 
+#include <algorithm>
 #include <exception>
+#include <limits>
+#include <string>
 #include <utility>
 
 #include "vialsight/ssim.h"
@@ -10,6 +13,16 @@ namespace {
 
 // A failure whose own text could not be made (memory is exhausted): the short string needs none.
 Status fault() noexcept { return {Code::kBackendFault, "exception"}; }
+
+// The first patch, of `pixels` floats each, that is all of one value; the number of patches when there is none.
+std::size_t first_flat_patch(std::span<const float> patches, std::size_t pixels) noexcept {
+  std::size_t patch = 0;
+  for (; patch < patches.size() / pixels; ++patch) {
+    const auto values = patches.subspan(patch * pixels, pixels);
+    if (std::all_of(values.begin(), values.end(), [&](float value) { return value == values[0]; })) break;
+  }
+  return patch;
+}
 
 }  // namespace
 
@@ -33,8 +46,12 @@ FramePipeline::FramePipeline(const Layout& layout, PatchExtractor extractor, std
 Status FramePipeline::extract(const FrameView& frame, std::span<float> patches, StageTimes& times) {
   const Clock::time_point started = time_->now();
   Status status = extractor_.extract(frame, patches, extraction_scratch_);
+  const auto pixels = static_cast<std::size_t>(patch_size_) * static_cast<std::size_t>(patch_size_);
+  const std::size_t flat = status.ok() ? first_flat_patch(patches, pixels) : 0;
   times.extract_s += seconds(time_->now() - started);
-  return status;
+  if (!status.ok() || flat == patches.size() / pixels) return status;
+  return {Code::kInvalidArgument, "frame: expected an image, got one gray value all over patch " +
+                                      std::to_string(flat) + "; check light, shutter and camera"};
 }
 
 Status FramePipeline::score_patch(std::span<const float> patch, std::span<const float> reconstruction, float& score) {
@@ -46,6 +63,8 @@ Status FramePipeline::score_patch(std::span<const float> patch, std::span<const 
 
 Status FramePipeline::score_locked(std::span<const float> patches, std::span<float> reconstructions,
                                    std::span<float> scores, StageTimes& times) {
+  // What the backend leaves out must not be an earlier strip's.
+  std::fill(reconstructions.begin(), reconstructions.end(), std::numeric_limits<float>::quiet_NaN());
   const Clock::time_point started = time_->now();
   Status status = backend_->run(patches.data(), scores.size(), reconstructions.data());
   const Clock::time_point inferred = time_->now();

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "backend.h"
-#include "clock.h"
+#include "time_source.h"
 #include "vialsight/inspector.h"
 #include "vialsight/layout.h"
 #include "vialsight/patches.h"
@@ -34,8 +34,8 @@ class FramePipeline {
                                                                      std::unique_ptr<Backend> backend,
                                                                      std::shared_ptr<TimeSource> time);
 
-  // Fills `buffers` (V·R patches) from `frame` and adds to `times`. `error`, if given, receives the reason of a
-  // failure.
+  // Fills `buffers` (V·R patches) from `frame` and adds to `times`. kInvalid: pixels above the bit depth, or a patch of
+  // one gray value. `error`, if given, receives the reason of a failure.
   FrameOutcome process(const FrameView& frame, const PatchBuffers& buffers, StageTimes& times,
                        Status* error = nullptr) noexcept;
   // Reconstructs and scores `scores.size()` ≥ 1 patches.

@@ -34,6 +34,7 @@ void Inspector::Impl::start_slot(Clock::time_point deadline) {
   slot.open = true;
   slot.generation = slot_.generation + 1;
   slot.set = set;
+  slot.unready = !ready_;
   slot.deadline = deadline;
   slot.limit = limit_of(deadline);
   slot.opened = time_->now();
@@ -44,7 +45,7 @@ void Inspector::Impl::start_slot(Clock::time_point deadline) {
 }
 
 Status Inspector::Impl::open(std::uint64_t strip_id, Clock::time_point deadline) {
-  if (bundle_.thresholds(options_.level).empty()) {
+  if (!is_calibrated()) {
     return {Code::kFailedPrecondition, std::string("open: bundle \"") + bundle_.name() +
                                            "\" has no thresholds for level " + name_of(options_.level) +
                                            "; run: vialsight calibrate"};
@@ -77,22 +78,53 @@ Status Inspector::Impl::check_submit(int frame_index, const FrameView& frame) co
   return check_frame(frame, bundle_.layout());
 }
 
-Status Inspector::Impl::submit(int frame_index, const FrameView& frame) {
+Status Inspector::Impl::check_stamp(int frame_index, const FrameStamp& stamp) const {
+  const std::string what =
+      "submit: frame " + std::to_string(frame_index) + " of strip " + std::to_string(verdict_.strip_id) + ": ";
+  if (stamp.strip_id != verdict_.strip_id) {
+    return {Code::kInvalidArgument, what + "its stamp is of strip " + std::to_string(stamp.strip_id)};
+  }
+  if (stamp.frame_index != frame_index) {
+    return {Code::kInvalidArgument, what + "its stamp is of frame " + std::to_string(stamp.frame_index)};
+  }
+  if (stamp.exposed >= slot_.opened && stamp.exposed <= time_->now()) return {};
+  return {Code::kInvalidArgument, what + "its stamp says that it was not exposed between open and submit"};
+}
+
+Status Inspector::Impl::check_fresh(int frame_index, std::uint64_t digest) const {
+  if (!options_.require_fresh_frames || !recent_.contains(digest)) return {};
+  return {Code::kInvalidArgument,
+          "submit: frame " + std::to_string(frame_index) + " of strip " + std::to_string(verdict_.strip_id) +
+              " has the very pixels of a frame submitted before; the camera or its driver delivers old images"};
+}
+
+// Without the lock: the worker reads a frame only once it is kSubmitted.
+Status Inspector::Impl::copy_frame(int frame_index, const FrameView& frame, std::unique_lock<std::mutex>& lock) {
+  StripBuffers& buffers = sets_[slot_.set];
+  lock.unlock();
+  const std::uint64_t digest = buffers.copy(static_cast<std::size_t>(frame_index), frame);
+  Status status = check_fresh(frame_index, digest);
+  if (status.ok()) recent_.add(digest);
+  lock.lock();
+  return status;
+}
+
+Status Inspector::Impl::submit(int frame_index, const FrameView& frame, const FrameStamp* stamp) {
   std::unique_lock lock(mutex_);
   if (!slot_.open) return {Code::kFailedPrecondition, "submit: expected an open slot, there is none; call open first"};
   Status status = check_submit(frame_index, frame);
-  if (!status.ok()) {
-    slot_.refused = true;
-    return status;
+  slot_.refused |= !status.ok();
+  if (status.ok()) {
+    if (stamp != nullptr) status = check_stamp(frame_index, *stamp);
+    if (status.ok()) status = copy_frame(frame_index, frame, lock);
+    slot_.stale |= !status.ok();
   }
-  StripBuffers& buffers = sets_[slot_.set];
+  if (!status.ok()) return status;
   const auto index = static_cast<std::size_t>(frame_index);
-  lock.unlock();  // the worker reads a frame only once it is kSubmitted
-  buffers.copy(index, frame);
-  lock.lock();
-  buffers.states[index] = FrameState::kSubmitted;
-  queue_.push_back(index);
   slot_.last_submit = time_->now();
+  sets_[slot_.set].states[index] = is_inspectable() ? FrameState::kSubmitted : FrameState::kFault;
+  if (!is_inspectable()) return {};
+  queue_.push_back(index);
   lock.unlock();
   work_.notify_one();
   return {};
@@ -136,10 +168,13 @@ bool Inspector::Impl::all_scores_finite() const noexcept {
 
 // In the order of decision.h.
 Reason Inspector::Impl::reason_at(Clock::time_point now, Verdict decided) const noexcept {
+  if (slot_.unready) return Reason::kNotReady;
   if (slot_.refused || any_frame(FrameState::kInvalid)) return Reason::kFrameInvalid;
+  if (slot_.stale) return Reason::kFrameStale;
   if (any_frame(FrameState::kMissing)) return Reason::kFrameMissing;
-  if (any_frame(FrameState::kFault)) return Reason::kBackendFault;
+  if (slot_.lost || any_frame(FrameState::kFault)) return Reason::kBackendFault;
   if (has_unfinished_frames() || any_frame(FrameState::kLate) || now > slot_.deadline) return Reason::kDeadlineMissed;
+  if (now < slot_.opened) return Reason::kDeadlineMissed;  // a clock that runs backwards proves nothing
   if (!all_scores_finite()) return Reason::kScoreInvalid;
   return decided == Verdict::kAccept ? Reason::kNone : Reason::kDefect;
 }
@@ -190,8 +225,19 @@ StripVerdict Inspector::Impl::inspect(std::uint64_t strip_id, std::span<const Fr
   // One frame too many is enough to be refused.
   const std::size_t count = std::min(frames.size(), static_cast<std::size_t>(bundle_.layout().frames) + 1);
   // A refused frame is in the verdict's reason.
-  for (std::size_t i = 0; i < count; ++i) (void)submit(static_cast<int>(i), frames[i]);
+  for (std::size_t i = 0; i < count; ++i) (void)submit(static_cast<int>(i), frames[i], nullptr);
   return close();
+}
+
+Health Inspector::Impl::health() const {
+  Health health;
+  health.ready = ready();
+  health.heartbeat = heartbeat_;
+  health.worker_pid = restartable_ != nullptr ? restartable_->pid() : 0;
+  const std::lock_guard lock(mutex_);
+  health.restarts = restarts_;
+  health.last_fault = last_fault_;
+  return health;
 }
 
 Statistics Inspector::Impl::statistics() const noexcept {

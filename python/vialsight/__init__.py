@@ -8,6 +8,7 @@ from pathlib import Path
 from vialsight import _core
 from vialsight._core import (
     Bundle,
+    Health,
     Inspector,
     Layout,
     Statistics,
@@ -22,6 +23,7 @@ __version__: str = _core.__version__
 
 __all__ = [
     "Bundle",
+    "Health",
     "Inspector",
     "Layout",
     "Statistics",

@@ -185,6 +185,20 @@ class Statistics:
     @property
     def batch_cost_s(self) -> float: ...
 
+class Health:
+    """What an Inspector says of itself; `last_fault` is "" while there was none."""
+
+    @property
+    def ready(self) -> bool: ...
+    @property
+    def heartbeat(self) -> int: ...
+    @property
+    def restarts(self) -> int: ...
+    @property
+    def worker_pid(self) -> int: ...
+    @property
+    def last_fault(self) -> str: ...
+
 class Inspector:
     """Strips in, verdicts out, through the C++ core and its TensorFlow backend.
 
@@ -195,10 +209,17 @@ class Inspector:
         require_thresholds: False for scoring only, as calibration does.
         margin_s: `close` returns this long before the deadline.
         backend_module: path of the backend's shared object; None means the one installed with us.
+        require_fresh_frames: reject frames whose pixels were submitted before, as a line should;
+            False here, since recorded images are inspected more than once.
+        isolation: "in_process", or "worker" for TensorFlow in a supervised process of its own.
+        priority: SCHED_FIFO priority (1 to 99) of the threads that inspect; 0 leaves it as it is.
+        cpus: logical CPUs they stay on; empty means all.
+        lock_memory: keep all memory of this process, and of the worker, resident (mlockall).
 
     Raises:
         BundleError: the bundle is broken or not calibrated, an operation is not allowed, the golden
-            patches score differently here, or TensorFlow cannot be loaded.
+            patches score differently here, TensorFlow cannot be loaded, or the operating system
+            does not permit the scheduling.
     """
 
     def __init__(
@@ -210,6 +231,11 @@ class Inspector:
         require_thresholds: bool = True,
         margin_s: float = 0.002,
         backend_module: str | PathLike[str] | None = None,
+        require_fresh_frames: bool = False,
+        isolation: Literal["in_process", "worker"] = "in_process",
+        priority: int = 0,
+        cpus: Sequence[int] = (),
+        lock_memory: bool = False,
     ) -> None: ...
     def inspect(
         self,
@@ -246,3 +272,5 @@ class Inspector:
     def bundle(self) -> Bundle: ...
     @property
     def statistics(self) -> Statistics: ...
+    @property
+    def health(self) -> Health: ...

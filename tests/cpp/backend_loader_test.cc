@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
 #include <string>
 
 #include "bundle_writer.h"
@@ -70,8 +71,10 @@ TEST(BackendLoaderTest, AnInspectorRunsOnALoadedModule) {
   writer.write(folder.path() / "small.vsb");
   InspectorOptions options;
   options.backend_module = FAKE_BACKEND;
+  options.require_fresh_frames = false;
   Inspector inspector = Inspector::create(Bundle::load(folder.path() / "small.vsb").value(), options).value();
-  const std::vector<unsigned char> pixels(40 * 30, 100);
+  std::vector<unsigned char> pixels(40 * 30);
+  std::iota(pixels.begin(), pixels.end(), static_cast<unsigned char>(0));
   const std::vector<FrameView> frames(2, FrameView{pixels.data(), 40, 30, 40, PixelFormat::kGray8});
   const StripVerdict verdict = inspector.inspect(1, frames, Clock::now() + std::chrono::minutes(1));
   EXPECT_EQ(verdict.verdict, Verdict::kAccept);

@@ -17,17 +17,19 @@ namespace vialsight {
 enum class Verdict : std::uint8_t { kReject = 0, kAccept = 1 };
 
 // Why a strip was rejected; kNone only with kAccept. When several apply, the first of this order that does:
-// kNotReady, kFrameInvalid, kFrameMissing, kBackendFault, kDeadlineMissed, kScoreInvalid, kDefect.
+// kNotReady, kFrameInvalid, kFrameStale, kFrameMissing, kBackendFault, kDeadlineMissed, kScoreInvalid, kDefect.
 enum class Reason : std::uint8_t {
   kNone = 0,
   kDefect,          // at least one finite φ above its threshold, and every patch inspected
   kDeadlineMissed,  // not all patches were scored in time
   kFrameMissing,    // fewer frames than the layout asks for
-  kFrameInvalid,    // a frame did not fit the layout
+  kFrameInvalid,    // a frame did not fit the layout, or shows nothing: every pixel of a patch is the same
   kScoreInvalid,    // a φ is not finite
   kBackendFault,    // the backend failed
-  kNotReady,        // no open slot, or the bundle carries no thresholds for the chosen level
+  kNotReady,        // no open slot, no thresholds for the chosen level, or the worker is being started again
+  kFrameStale,      // a frame of another moment: seen before, or stamped with another strip, index or time
 };
+inline constexpr int kReasonCount = 9;
 
 [[nodiscard]] VIALSIGHT_API const char* name_of(Verdict verdict) noexcept;  // "accept", "reject"
 [[nodiscard]] VIALSIGHT_API const char* name_of(Reason reason) noexcept;    // "none", "defect", "deadline_missed", ...

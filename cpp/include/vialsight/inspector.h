@@ -5,85 +5,55 @@
 // `deadline - margin` at the latest, whatever the backend does. ACCEPT only when all N patches of this strip were
 // scored, finite, at or under their thresholds, and in time; anything else is REJECT with its reason.
 //
-// Threads: one control thread calls open/submit/close; statistics() may be called from any thread. Between open and
-// close the library allocates nothing of its own. A call into the backend cannot be interrupted: a batch whose measured
-// cost does not fit before the deadline is not started, and one that overruns is dropped when it ends, never counted
-// for another strip.
+// Threads: one control thread calls open/submit/close; statistics, health, ready and heartbeat may be called from any
+// thread. Several Inspectors may share a Bundle. Between open and close the library allocates nothing of its own,
+// except the text of an error. A call into the backend cannot be interrupted: a batch whose measured cost does not fit
+// before the deadline is not started, and one that overruns is dropped when it ends, never counted for another strip.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
-#include <vector>
 
 #include "vialsight/bundle.h"
+#include "vialsight/clock.h"
 #include "vialsight/decision.h"
 #include "vialsight/export.h"
+#include "vialsight/inspector_options.h"
 #include "vialsight/patches.h"
 #include "vialsight/status.h"
+#include "vialsight/strip_verdict.h"
 
 namespace vialsight {
 
-using Clock = std::chrono::steady_clock;
-
-struct InspectorOptions {
-  Level level = Level::kStrip;     // which threshold set decides
-  bool require_thresholds = true;  // false: only score_patches and reconstruct (calibration works so)
-  int threads = 0;                 // of the backend inside one batch; 0: one per core
-  // Scores count that exist this long before the deadline; close() waits no longer for them. The margin is for waking
-  // up, deciding and returning: a verdict made after the deadline itself is a reject.
-  std::chrono::microseconds margin{2000};
-  // Module with the backend; empty: vialsight_tensorflow.so beside libvialsight.so.
-  std::filesystem::path backend_module;
-};
-
-// Wall-clock time of one strip, in seconds. Stages overlap with the exposure of later frames.
-struct StageTimes {
-  double extract_s = 0.0;
-  double infer_s = 0.0;
-  double score_s = 0.0;
-  double total_s = 0.0;             // open to verdict
-  double after_last_frame_s = 0.0;  // last submit to verdict
-};
-
-struct StripVerdict {
+// What camera and trigger know of a frame; with it, a frame of another strip, or out of its order, is not inspected.
+struct FrameStamp {
   std::uint64_t strip_id = 0;
-  Verdict verdict = Verdict::kReject;
-  Reason reason = Reason::kNotReady;
-  std::vector<float> scores;       // φ [F][V][R]; NaN where no score was made in time
-  std::vector<double> thresholds;  // [R]
-  std::vector<Verdict> vials;      // [V]
-  StageTimes times;
-  double slack_s = 0.0;  // deadline minus the time of the verdict; infinite without a deadline
-};
-
-struct Statistics {
-  std::uint64_t strips = 0;  // verdicts returned; = accepted + sum of rejected
-  std::uint64_t accepted = 0;
-  std::uint64_t rejected[8] = {};  // by Reason
-  std::uint64_t overruns = 0;      // batches that ended too late to count, after deadline - margin
-  double batch_cost_s = 0.0;       // running estimate of one frame's extraction, inference and scoring
+  int frame_index = 0;
+  Clock::time_point exposed;  // between open and submit
 };
 
 class VIALSIGHT_API Inspector {
  public:
   // Loads the backend, refuses graphs with operations outside the allow-list, warms up at the exact shapes and
   // re-scores the golden patches. kFailedPrecondition: no thresholds for options.level; kDataCorrupt: golden scores
-  // differ; kUnsupported: operation not allowed; kBackendFault, kNotFound: the backend cannot be loaded or fails.
+  // differ; kUnsupported: operation not allowed; kBackendFault, kNotFound: the backend cannot be loaded or fails;
+  // kPermissionDenied: options.scheduling.
   [[nodiscard]] static Result<Inspector> create(const Bundle& bundle, const InspectorOptions& options = {});
   Inspector(Inspector&&) noexcept;
   Inspector& operator=(Inspector&&) noexcept;
-  ~Inspector();  // waits for a batch that is running
+  ~Inspector();  // waits for a batch that is running; a worker is stopped at once
 
   // Opens a slot. kFailedPrecondition: one is open already (it stays open), or no thresholds.
   [[nodiscard]] Status open(std::uint64_t strip_id, Clock::time_point deadline);
   // Hands over frame `frame_index` in [0, F); copies it. kFailedPrecondition: no open slot, or this index was submitted
-  // before; kInvalidArgument: index or frame does not fit. Any error makes this strip a reject, whatever follows.
+  // before; kInvalidArgument: index or frame does not fit, or the frame is stale
+  // (InspectorOptions::require_fresh_frames). Any error makes this strip a reject, whatever follows.
   [[nodiscard]] Status submit(int frame_index, const FrameView& frame);
+  // The same, and kInvalidArgument when the stamp is not of this strip, this index and this slot.
+  [[nodiscard]] Status submit(int frame_index, const FrameView& frame, const FrameStamp& stamp);
   // Ends the slot. Without an open slot: kReject, kNotReady.
   [[nodiscard]] StripVerdict close();
   // open, submit all, close. Time_point::max() means no deadline.
@@ -105,6 +75,11 @@ class VIALSIGHT_API Inspector {
 
   [[nodiscard]] const Bundle& bundle() const noexcept;
   [[nodiscard]] Statistics statistics() const noexcept;
+  [[nodiscard]] Health health() const;
+  // Health::ready and Health::heartbeat by themselves, without allocating. Not ready: a worker is being started again,
+  // and strips are rejected at once, kNotReady.
+  [[nodiscard]] bool ready() const noexcept;
+  [[nodiscard]] std::uint64_t heartbeat() const noexcept;
 
  private:
   friend struct InspectorAccess;  // src/inspector_access.h: injects clock and backend in tests

@@ -22,6 +22,7 @@ enum class Code : std::uint8_t {
   kFailedPrecondition,  // the call came in the wrong order or on an uncalibrated bundle
   kResourceExhausted,   // buffers are still in use or memory is not available
   kBackendFault,        // the inference backend failed
+  kPermissionDenied,    // the operating system does not allow what the options ask for
 };
 
 // Stable lower-case name of a code, for logs ("invalid_argument").
@@ -43,6 +44,8 @@ enum class Code : std::uint8_t {
       return "resource_exhausted";
     case Code::kBackendFault:
       return "backend_fault";
+    case Code::kPermissionDenied:
+      return "permission_denied";
   }
   return "unknown";
 }

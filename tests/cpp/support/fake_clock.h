@@ -4,7 +4,7 @@
 #include <atomic>
 #include <chrono>
 
-#include "clock.h"
+#include "time_source.h"
 
 namespace vialsight::test {
 
@@ -15,6 +15,7 @@ class FakeClock final : public TimeSource {
   void wait_until(std::condition_variable& changed, std::unique_lock<std::mutex>& lock, Clock::time_point) override {
     changed.wait_for(lock, std::chrono::milliseconds(1));
   }
+  void set(Clock::time_point now) noexcept { ticks_ = now.time_since_epoch().count(); }
   void advance(Clock::duration duration) noexcept { ticks_ += duration.count(); }
 
  private:

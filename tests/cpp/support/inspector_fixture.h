@@ -23,10 +23,12 @@ inline constexpr auto kMargin = milliseconds(2);
 inline constexpr int kWarmUpBatches = 2;
 inline constexpr int kGoldenBatches = 4;  // 16 golden patches in batches of V·R = 4
 
-// A 40×30 image of one gray value; patches carry markers in their first pixel.
+// A 40×30 image of dark stripes from one gray value on; patches carry markers in their first pixel.
 class TestFrame {
  public:
-  explicit TestFrame(unsigned char value = 20) : pixels_(40 * 30, value) {}
+  explicit TestFrame(unsigned char value = 20) : pixels_(40 * 30, value) {
+    for (std::size_t i = 0; i < pixels_.size(); ++i) pixels_[i] = static_cast<unsigned char>(value + i % 7);
+  }
   // Marks the patch whose box begins at (x, y).
   TestFrame& mark(int x, int y, unsigned char marker) {
     pixels_[static_cast<std::size_t>(y * 40 + x)] = marker;
@@ -40,7 +42,10 @@ class TestFrame {
 
 class InspectorTest : public ::testing::Test {
  protected:
-  InspectorTest() { options.margin = kMargin; }
+  InspectorTest() {
+    options.margin = kMargin;
+    options.require_fresh_frames = false;  // most tests inspect one image again and again
+  }
 
   Result<Inspector> try_create() {
     Result<Bundle> bundle = load_bundle();

@@ -3,13 +3,12 @@
 // Waiting belongs to it, because a deadline is a moment of this clock and of no other.
 #pragma once
 
-#include <chrono>
 #include <condition_variable>
 #include <mutex>
 
-namespace vialsight {
+#include "vialsight/clock.h"
 
-using Clock = std::chrono::steady_clock;  // the same as inspector.h's
+namespace vialsight {
 
 // Thread-safe.
 class TimeSource {

@@ -1,0 +1,55 @@
+// Descriptors that close themselves, and shared memory without a name.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <utility>
+
+#include "vialsight/status.h"
+
+namespace vialsight {
+
+// Owns a file descriptor; -1: none.
+class Descriptor {
+ public:
+  Descriptor() noexcept = default;
+  explicit Descriptor(int number) noexcept : number_(number) {}
+  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept;
+  ~Descriptor();
+
+  [[nodiscard]] int number() const noexcept { return number_; }
+
+ private:
+  int number_ = -1;
+};
+
+// Bytes shared with whoever gets the descriptor; of a fixed size, so that nobody can take them away (SIGBUS).
+class SharedMemory {
+ public:
+  // Zeroed memory that only this process's mapping can write (where the kernel knows F_SEAL_FUTURE_WRITE, 5.1), unless
+  // `others_write`. kResourceExhausted: no memory or descriptors.
+  [[nodiscard]] static Result<SharedMemory> create(const char* name, std::size_t size, bool others_write);
+  // Maps the memory behind an inherited descriptor. kInvalidArgument: there is none.
+  [[nodiscard]] static Result<SharedMemory> map(int descriptor, bool writable);
+  SharedMemory(SharedMemory&& other) noexcept;
+  SharedMemory& operator=(SharedMemory&& other) noexcept;
+  ~SharedMemory();
+
+  [[nodiscard]] int descriptor() const noexcept { return descriptor_.number(); }
+  [[nodiscard]] std::byte* data() const noexcept { return data_; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] std::span<float> floats() const noexcept {
+    return {reinterpret_cast<float*>(data_), size_ / sizeof(float)};
+  }
+
+ private:
+  SharedMemory(Descriptor descriptor, std::byte* data, std::size_t size) noexcept
+      : descriptor_(std::move(descriptor)), data_(data), size_(size) {}
+
+  Descriptor descriptor_;
+  std::byte* data_;
+  std::size_t size_;
+};
+
+}  // namespace vialsight
