@@ -54,6 +54,7 @@ Status Inspector::Impl::open(std::uint64_t strip_id, Clock::time_point deadline)
     StripVerdict prepared = blank_verdict(strip_id);
     const std::lock_guard lock(mutex_);
     if (slot_.open) {
+      slot_.stale = true;  // the frames that follow may be of either strip
       return {Code::kFailedPrecondition, "open: expected no open slot, strip " + std::to_string(verdict_.strip_id) +
                                              " is still open; close it first"};
     }

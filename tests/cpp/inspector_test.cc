@@ -181,7 +181,7 @@ TEST_F(InspectorTest, RejectsTooManyFrames) {
   EXPECT_EQ(inspector.inspect(1, frames, kNoDeadline).reason, Reason::kFrameInvalid);
 }
 
-TEST_F(InspectorTest, RefusesToOpenTwiceAndKeepsTheOpenSlot) {
+TEST_F(InspectorTest, RefusesToOpenTwiceAndRejectsTheOpenSlot) {
   Inspector inspector = create();
   const TestFrame frame;
   ASSERT_TRUE(inspector.open(1, kNoDeadline).ok());
@@ -192,8 +192,10 @@ TEST_F(InspectorTest, RefusesToOpenTwiceAndKeepsTheOpenSlot) {
   ASSERT_TRUE(inspector.submit(0, frame.view()).ok());
   ASSERT_TRUE(inspector.submit(1, frame.view()).ok());
   const StripVerdict verdict = inspector.close();
-  EXPECT_EQ(verdict.verdict, Verdict::kAccept);
+  EXPECT_EQ(verdict.verdict, Verdict::kReject);
+  EXPECT_EQ(verdict.reason, Reason::kFrameStale);
   EXPECT_EQ(verdict.strip_id, 1U);
+  EXPECT_EQ(inspect_good(inspector, 4, kNoDeadline).verdict, Verdict::kAccept);
 }
 
 TEST_F(InspectorTest, RejectsAsNotReadyWithoutAnOpenSlot) {

@@ -46,7 +46,8 @@ class VIALSIGHT_API Inspector {
   Inspector& operator=(Inspector&&) noexcept;
   ~Inspector();  // waits for a batch that is running; a worker is stopped at once
 
-  // Opens a slot. kFailedPrecondition: one is open already (it stays open), or no thresholds.
+  // Opens a slot. kFailedPrecondition: no thresholds; or one is open already, which stays open and becomes a reject
+  // (kFrameStale), because nobody can tell of which strip the frames are that follow.
   [[nodiscard]] Status open(std::uint64_t strip_id, Clock::time_point deadline);
   // Hands over frame `frame_index` in [0, F); copies it. kFailedPrecondition: no open slot, or this index was submitted
   // before; kInvalidArgument: index or frame does not fit, or the frame is stale
