@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "bundle_writer.h"
-#include "faulty_backend.h"
 #include "inspector_access.h"
+#include "ordered_backend.h"
 #include "temporary_folder.h"
 #include "vialsight/ssim.h"
 
@@ -112,7 +112,7 @@ class StripLine {
     InspectorOptions options;
     options.margin = kSlotMargin;
     inspector_.emplace(InspectorAccess::create(Bundle::load(folder_.path() / "small.vsb").value(), options,
-                                               std::make_unique<FaultyBackend>(orders_, layout.pixels_per_patch()),
+                                               std::make_unique<OrderedBackend>(orders_, layout.pixels_per_patch()),
                                                clock)
                            .value());
   }
