@@ -63,6 +63,8 @@ Status Handshake::Impl::refusal(std::uint64_t strip_id) const {
 }
 
 Status Handshake::Impl::trigger(std::uint64_t strip_id, Clock::time_point deadline) {
+  // Frames that follow may be of either strip: the Inspector makes the busy one a reject, too.
+  if (now_.state == State::kBusy) (void)inspector_.open(strip_id, deadline);
   const bool free = now_.state == State::kReady && inspector_.ready();
   Status status = free ? inspector_.open(strip_id, deadline) : refusal(strip_id);
   ++now_.counters.triggers;

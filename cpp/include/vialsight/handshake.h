@@ -12,8 +12,8 @@
 // Invariants: accept only with result_valid; zeroed Signals mean not ready, nothing valid, reject. Every trigger is a
 // strip that came in. One that comes while the Inspector is not ready, while another strip is busy or its result is not
 // acknowledged is refused: counted as rejected, kNotReady, with no result of its own, and signals stay as they were.
-// The machine rejects a strip for which it saw no valid accept under that strip's own id. Frames of a refused strip
-// must not be submitted; stamps tell them from those of the strip that is busy.
+// The busy strip will be rejected as well, kFrameStale: the frames that follow could be of either. The machine rejects
+// a strip for which it saw no valid accept under that strip's own id.
 //
 // Threads: one control thread triggers, submits, finishes and acknowledges. signals and counters may be called from any
 // thread, of any priority: they never wait for the control thread, even where it is stopped in the middle of a call.
