@@ -57,7 +57,6 @@ void finish(Handshake& handshake) {
 vialsight::Status inspect_all(vialsight::FrameStream& stream, Handshake& handshake, std::chrono::milliseconds budget) {
   Clock::time_point deadline{};
   for (;;) {
-    // Frames of this strip that still come are too late, and dropped.
     if (handshake.signals().busy && !readable_before(deadline)) finish(handshake);
     const auto next = stream.next_frame();
     if (!next.ok() || !next.value()) {
@@ -70,7 +69,7 @@ vialsight::Status inspect_all(vialsight::FrameStream& stream, Handshake& handsha
       if (const auto status = handshake.trigger(frame.strip_id, deadline); !status.ok()) fail(status);
       show("trigger", handshake.signals());
     }
-    if (!handshake.signals().busy) continue;
+    if (!handshake.signals().busy) continue;  // a frame after the deadline, or of a refused strip: dropped
     const vialsight::FrameStamp stamp{frame.strip_id, frame.frame_index, Clock::now()};
     // A frame that does not fit makes the strip a reject; the verdict says so.
     if (const auto status = handshake.submit(frame.frame_index, frame.pixels, stamp); !status.ok()) fail(status);
