@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,20 @@ def test_library_exports_only_our_names() -> None:
     assert any("vialsight::Inspector::create" in line for line in symbols)
     foreign = [line for line in symbols if FOREIGN_SYMBOL.search(line) or "nlohmann" in line]
     assert foreign == []
+
+
+def test_c_library_exports_its_calls_and_nothing_else() -> None:
+    header = (PACKAGE / "include" / "vialsight" / "c_api.h").read_text(encoding="utf-8")
+    declared = set(re.findall(r"^VIALSIGHT_C_API .*?(vialsight_\w+)\(", header, re.MULTILINE))
+    assert len(declared) > 30, "the check itself must see names"
+    symbols = defined_symbols(PACKAGE / "libvialsight_c.so")
+    assert {line.split(maxsplit=2)[2] for line in symbols} == declared
+
+
+def test_c_library_needs_no_inference_library() -> None:
+    needed = needed_libraries(PACKAGE / "libvialsight_c.so")
+    assert "libvialsight.so" in needed
+    assert not [name for name in needed if re.search("tensorflow|absl|protobuf|crypto", name)]
 
 
 def test_backend_module_needs_both_tensorflow_libraries() -> None:
@@ -126,6 +141,66 @@ def test_prefix_is_the_package_folder() -> None:
     assert (cmake_prefix() / "include" / "vialsight" / "inspector.h").is_file()
 
 
+C_EXAMPLE = REPOSITORY / "cpp" / "examples" / "inspect_recorded.c"
+C_OPTIONS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror")
+
+
+def build_c_consumer(prefix: Path, build: Path) -> Path:
+    """The C example in a CMake project of C alone; returns the program."""
+    source = REPOSITORY / "tests" / "packaging" / "consumer_c"
+    run(
+        *("cmake", "-S", source, "-B", build, "-G", "Ninja"),
+        f"-DCMAKE_PREFIX_PATH={prefix}",
+        f"-DPROGRAM={C_EXAMPLE}",
+    )
+    run("cmake", "--build", build)
+    return build / C_EXAMPLE.stem
+
+
+@pytest.fixture(scope="module")
+def c_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_c_consumer(cmake_prefix(), tmp_path_factory.mktemp("consumer_c") / "build")
+
+
+def says_its_usage(program: Path, **options: object) -> bool:
+    result = subprocess.run(
+        [program], capture_output=True, text=True, check=False, **options
+    )  # loads the libraries
+    return result.returncode == 2 and "usage: inspect_recorded" in result.stderr
+
+
+def test_installed_tree_can_be_moved(tmp_path: Path) -> None:
+    build = REPOSITORY / "build" / "default"
+    if not (build / "lib" / "libvialsight_c.so").exists():
+        pytest.skip("no build/default: run tools/test, or cmake --preset default and build it")
+    run("cmake", "--install", build, "--prefix", tmp_path / "first")
+    (tmp_path / "first").rename(tmp_path / "second")
+    assert says_its_usage(build_c_consumer(tmp_path / "second", tmp_path / "build"))
+    (config,) = (tmp_path / "second").rglob("vialsightTargets.cmake")
+    assert str(tmp_path) not in config.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(shutil.which("pkg-config") is None, reason="no pkg-config")
+@pytest.mark.parametrize("package", ["vialsight", "vialsight_c"])
+def test_pkg_config_tells_where_headers_and_library_are(package: str, tmp_path: Path) -> None:
+    environment = os.environ | {"PKG_CONFIG_PATH": str(cmake_prefix() / "lib" / "pkgconfig")}
+    answer = run("pkg-config", "--cflags", "--libs", package, env=environment).stdout.split()
+    version = run("pkg-config", "--modversion", package, env=environment).stdout.strip()
+    assert version == vialsight.__version__
+    program = tmp_path / "program"
+    if package == "vialsight_c":
+        run("cc", *C_OPTIONS, C_EXAMPLE, *answer, "-o", program)
+        assert says_its_usage(program, env=os.environ | {"LD_LIBRARY_PATH": str(PACKAGE)})
+    else:
+        source = tmp_path / "program.cc"
+        source.write_text(
+            '#include "vialsight/handshake.h"\n'
+            "int main() { return vialsight::Layout().validate().ok() ? 1 : 0; }\n"
+        )
+        run("c++", "-std=c++20", source, *answer, "-o", program)
+        run(program, env=os.environ | {"LD_LIBRARY_PATH": str(PACKAGE)})
+
+
 @pytest.mark.tensorflow
 def test_stranger_scores_golden_patches(programs: Path, tiny_bundle: Path) -> None:
     result = run(
@@ -184,6 +259,54 @@ def test_example_rejects_unreadable_frames(
     assert result.stdout.startswith("reject reason=frame_invalid")
 
 
+SIGNALS = re.compile(
+    r"^(\w+) +ready=(\d) busy=(\d) valid=(\d) accept=(\d) reason=(\w+) strip=(\d+) heartbeat=\d+$",
+    re.MULTILINE,
+)
+
+
+def expected_signals(strip: int, accept: bool, reason: str) -> list[tuple[str, ...]]:
+    """What a PLC sees of one strip, from trigger to acknowledgement, but for the heartbeat."""
+    return [
+        ("trigger", "0", "1", "0", "0", "none", str(strip)),
+        ("finish", "0", "0", "1", str(int(accept)), reason, str(strip)),
+        ("acknowledge", "1", "0", "0", "0", "none", "0"),
+    ]
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("isolation", ["in-process", "worker"])
+def test_c_example_shows_what_a_plc_sees(
+    isolation: str, c_program: Path, tiny_calibrated_bundle: Path, tmp_path: Path
+) -> None:
+    """Four strips: a whole one, the same again, one with a cut file, one that lacks frames."""
+    import numpy as np
+
+    layout = vialsight.Bundle.load(tiny_calibrated_bundle).layout
+    size = layout.frame_width, layout.frame_height
+    pixels = [frame_pixels(*size, seed) for seed in range(layout.frames)]
+    paths = [tmp_path / f"{seed}.pgm" for seed in range(layout.frames)]
+    for path, content in zip(paths, pixels, strict=True):
+        path.write_bytes(b"P5\n%d %d\n255\n" % size + content)
+    cut = tmp_path / "cut.pgm"
+    cut.write_bytes(paths[0].read_bytes()[:100])
+    images = [*paths, *paths, cut, *paths[1:], paths[0]]
+    command = [c_program, tiny_calibrated_bundle, "60000", isolation, *images]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    frames = np.stack([np.frombuffer(p, np.uint8).reshape(size[::-1]) for p in pixels])
+    verdict = vialsight.Inspector(tiny_calibrated_bundle).inspect(frames)
+    reasons = [verdict.reason, verdict.reason, "frame_invalid", "frame_missing"]
+    accepts = [verdict.accepted, verdict.accepted, False, False]
+    expected = [
+        signals
+        for strip in range(4)
+        for signals in expected_signals(strip + 1, accepts[strip], reasons[strip])
+    ]
+    assert SIGNALS.findall(result.stdout) == expected
+    assert [reason for _, reason in line_verdicts(result.stdout).values()] == reasons
+
+
 @pytest.fixture(scope="module")
 def line_bundle(kit_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Bundle of an untrained network for patches of 32x32 that just accepts the kit's first strip.
@@ -230,6 +353,12 @@ def line_verdicts(output: str) -> dict[int, tuple[str, str]]:
     return {int(strip): (verdict, reason) for strip, verdict, reason in found}
 
 
+def line_counts(output: str) -> dict[str, int]:
+    """The counters inspect_line ends with, without those that are 0."""
+    found = re.findall(r"(\w+)=(\d+)", output.splitlines()[-1])
+    return {name: int(count) for name, count in found if count != "0"}
+
+
 def inspect_line(
     program: Path, bundle: Path, budget_ms: int, slot_ms: int
 ) -> subprocess.CompletedProcess[str]:
@@ -264,8 +393,14 @@ def test_live_line_gives_the_python_verdicts(programs: Path, line_bundle: Path) 
     assert line_verdicts(result.stdout) == expected
     assert ("accept", "none") in expected.values()
     accepted = sum(verdict == "accept" for verdict, _ in expected.values())
-    counts = f"strips=3 accepted={accepted}" + (f" defect={3 - accepted}" if accepted < 3 else "")
-    assert result.stdout.splitlines()[-1] == counts
+    counts = {"triggers": 3, "accepted": accepted, "defect": 3 - accepted}
+    assert line_counts(result.stdout) == {name: count for name, count in counts.items() if count}
+    signals = [
+        line
+        for strip, (verdict, reason) in expected.items()
+        for line in expected_signals(strip, verdict == "accept", reason)
+    ]
+    assert SIGNALS.findall(result.stdout) == signals
 
 
 @pytest.mark.slow
@@ -309,5 +444,5 @@ def test_live_line_names_what_is_wrong_with_a_stream(
     code, output, error = inspect(frames=3)
     assert code == 2
     assert line_verdicts(output) == {1: ("reject", "frame_missing")}
-    assert output.splitlines()[-1] == "strips=1 accepted=0 frame_missing=1"
+    assert line_counts(output) == {"triggers": 1, "frame_missing": 1}
     assert "truncated within a strip: the stream ends behind strip 1, frame 0 of 3" in error

@@ -39,3 +39,28 @@ def test_links_lead_somewhere(document: str) -> None:
     targets = [t for t in re.findall(r"\]\(([^)]+)\)", text) if not t.startswith("http")]
     missing = [target for target in targets if not (REPOSITORY / target).exists()]
     assert missing == []
+
+
+def names_of_enum(header: str, enum: str) -> list[str]:
+    """Enumerators in the order of their numbers, from a public header."""
+    text = (REPOSITORY / "cpp" / "include" / "vialsight" / header).read_text(encoding="utf-8")
+    body = re.search(rf"enum class {enum} : std::uint8_t \{{(.*?)\}};", text, flags=re.DOTALL)
+    assert body is not None
+    return re.findall(r"^ *(k\w+)", body[1], flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("header", "enum", "heading"),
+    [("decision.h", "Reason", "Reasons"), ("status.h", "Code", "Status codes")],
+)
+def test_integration_page_explains_every_answer(header: str, enum: str, heading: str) -> None:
+    page = (REPOSITORY / "docs" / "integration.md").read_text(encoding="utf-8")
+    section = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \(`(k\w+)`, (\d+)\) \|", section, flags=re.MULTILINE)
+    names = names_of_enum(header, enum)
+    assert len(names) > 8, "the check itself must see names"
+    expected = [
+        (re.sub(r"(?<!^)([A-Z])", r"_\1", name[1:]).lower(), name, str(number))
+        for number, name in enumerate(names)
+    ]
+    assert rows == expected
