@@ -425,7 +425,8 @@ def test_live_line_names_what_is_wrong_with_a_stream(
 
     layout = vialsight.Bundle.load(tiny_calibrated_bundle).layout
     size = {"width": layout.frame_width, "height": layout.frame_height}
-    pixels = np.zeros((layout.frame_height, layout.frame_width), np.uint8)
+    shape = layout.frame_height, layout.frame_width
+    pixels = np.frombuffer(frame_pixels(shape[1], shape[0], seed=1), np.uint8).reshape(shape)
     fields = {"product": "p", "run": 1, "index": 0, "label": "nominal", "pixels": pixels}
 
     def inspect(frames: int) -> tuple[int, str, str]:
