@@ -57,12 +57,11 @@ Status read_cpus(const vialsight_options& from, InspectorOptions& to) {
 }  // namespace
 
 vialsight_status report(const Status& status, const char* call) noexcept {
-  if (!status.ok()) std::snprintf(error_text, sizeof error_text, "%s: %s", call, status.message().c_str());
-  return static_cast<vialsight_status>(status.code());
+  return status.ok() ? VIALSIGHT_OK : report(status.code(), status.message().c_str(), call);
 }
 
-vialsight_status report(Code code, const char* message) noexcept {
-  std::snprintf(error_text, sizeof error_text, "%s", message);
+vialsight_status report(Code code, const char* message, const char* call) noexcept {
+  std::snprintf(error_text, sizeof error_text, "%s: %s", call, message);
   return static_cast<vialsight_status>(code);
 }
 

@@ -36,7 +36,7 @@ struct HandshakeObject {
 
 // Keeps the message for vialsight_last_error, in memory that this thread has, and returns the code.
 vialsight_status report(const Status& status, const char* call) noexcept;
-vialsight_status report(Code code, const char* message) noexcept;
+vialsight_status report(Code code, const char* message, const char* call) noexcept;
 [[nodiscard]] const char* last_error() noexcept;
 
 // Runs `body`, which returns a Status; nothing it throws gets out.
@@ -45,11 +45,11 @@ vialsight_status guarded(const char* call, Body body) noexcept {
   try {
     return report(body(), call);
   } catch (const std::bad_alloc&) {
-    return report(Code::kResourceExhausted, "no memory");
+    return report(Code::kResourceExhausted, "no memory", call);
   } catch (const std::exception& error) {
-    return report(Code::kResourceExhausted, error.what());
+    return report(Code::kResourceExhausted, error.what(), call);
   } catch (...) {
-    return report(Code::kResourceExhausted, "an exception that is no std::exception");
+    return report(Code::kResourceExhausted, "an exception that is no std::exception", call);
   }
 }
 

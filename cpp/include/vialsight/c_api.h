@@ -4,8 +4,8 @@
  * do and promise is in inspector.h and handshake.h; this page says what C adds.
  *
  * Every call returns a status, except those that return text or the time. After any other status than VIALSIGHT_OK,
- * vialsight_last_error() has one sentence: what was expected, what came, what to do. A strip that is rejected is no
- * error. Nothing is thrown, printed or aborted.
+ * vialsight_last_error() names the call and says what was expected, what came, what to do. A strip that is rejected is
+ * no error. Nothing is thrown, printed or aborted.
  *
  * Handles are opaque and must not be dereferenced. NULL, destroyed handles, handles of another kind and other pointers
  * are told from living ones and refused. Destroy a handle once no other thread uses it; destroying NULL does nothing.
