@@ -30,7 +30,7 @@ std::string reason_of(int error) { return std::generic_category().message(error)
 
 Status open_error(const std::string& name, int error) {
   if (error == ENOENT) return {Code::kNotFound, name + ": missing; copy or freeze the bundle again"};
-  if (error == ELOOP || error == EMLINK) {
+  if (error == ELOOP) {
     return corrupt(name + ": expected a regular file, got a symbolic link; copy the file itself into the bundle");
   }
   if (error == ENOTDIR) return corrupt(name + ": expected a folder, got something else");

@@ -79,6 +79,12 @@ TEST_F(BundleTest, LoadsWithoutCalibration) {
   EXPECT_FALSE(bundle.heatmap_scale(0).has_value());
 }
 
+TEST_F(BundleTest, LoadsWithThresholdsCopiedFromAnotherLevel) {
+  writer.manifest["calibration"]["levels"]["strip"]["origin"] = "copied_from_patch";
+  writer.write(path);
+  EXPECT_TRUE(Bundle::load(path).ok());
+}
+
 TEST_F(BundleTest, LoadsThroughALinkToTheFolder) {
   writer.write(path);
   std::filesystem::create_symlink(path, folder.path() / "current.vsb");
