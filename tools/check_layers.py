@@ -15,6 +15,7 @@ from pathlib import Path
 PYTHON_LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli"},
+    {"soak"},
     {"freezing", "calibration", "evaluation", "report", "bench", "inspection"},
     {"strip_inspections"},
     {"calibration_scores", "patch_pictures", "findings"},

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import vialsight
-from vialsight.cli import assess, console, line, model, prepare, shards, simulate
+from vialsight.cli import assess, console, line, model, prepare, shards, simulate, soak
 from vialsight.errors import CheckFailed, VialSightError
 
 EXIT_CHECK_FAILED = 1
@@ -32,6 +32,7 @@ app.command()(assess.report)
 app.command()(line.inspect)
 app.command()(line.verify)
 app.command()(line.bench)
+app.command()(soak.soak)
 app.command()(line.show)
 
 

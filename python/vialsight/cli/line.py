@@ -23,6 +23,7 @@ from vialsight.inspection import (
     write_heatmaps,
 )
 from vialsight.machine import machine
+from vialsight.soak import compare_isolation
 
 Images = Annotated[list[Path] | None, typer.Argument(metavar="[IMAGES]...")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -104,6 +105,9 @@ def bench(
     against_python: Annotated[
         bool, typer.Option("--against-python", help="Also time the same graph in Python.")
     ] = False,
+    against_in_process: Annotated[
+        bool, typer.Option("--against-in-process", help="Also time a worker against this process.")
+    ] = False,
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
@@ -123,6 +127,8 @@ def bench(
     }
     if against_python:
         result["against_python"] = benchmark.compare_with_python(loaded, threads=threads)
+    if against_in_process:
+        result["against_in_process"] = compare_isolation(loaded, strips=strips, threads=threads)
     if as_json:
         console.print_json(result)
     else:
@@ -205,6 +211,11 @@ def _print_bench(result: dict[str, Any]) -> None:
     latencies = result["latency_ms"].items()
     console.print_table([{"stage": name, **values} for name, values in latencies])
     print(f"misses of {result['budget_ms']:g} ms: {result['misses']} of {result['strips']}")
+    if isolated := result.get("against_in_process"):
+        print(f"\nms per strip, {isolated['strips']} turns:")
+        names = {"in process": "in_process_ms", "worker": "worker_ms"}
+        names["difference"] = "worker_minus_in_process_ms"
+        console.print_table([{"who": who, **isolated[key]} for who, key in names.items()])
     compared = result.get("against_python")
     if compared is None:
         return

@@ -1,0 +1,111 @@
+"""The verb that runs a line slot by slot, with its deadlines."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Annotated, Any
+
+import typer
+
+from vialsight import _core
+from vialsight.cli import console
+from vialsight.cli.line import Json
+from vialsight.cli.model import BundlePath, Threads
+from vialsight.errors import CheckFailed, DataError
+from vialsight.machine import machine
+from vialsight.soak import run_slots, scheduling_jitter
+
+# What a verdict may be late: the time to wake up on a busy machine, and no more.
+ALLOWED_LATENESS_MS = 50.0
+
+
+def soak(
+    bundle: BundlePath,
+    *,
+    seconds: Annotated[float, typer.Option(min=1.0, help="How long to run.")] = 60.0,
+    slot_ms: Annotated[float, typer.Option(min=0.1, help="From one strip to the next.")] = 500.0,
+    interval_ms: Annotated[
+        float, typer.Option(min=0.0, help="From one frame of a strip to the next.")
+    ] = 0.0,
+    isolation: Annotated[
+        str, typer.Option(help="in_process, or worker: TensorFlow in a process of its own.")
+    ] = "in_process",
+    priority: Annotated[
+        int, typer.Option(min=0, max=99, help="SCHED_FIFO priority of what inspects; 0: none.")
+    ] = 0,
+    cpus: Annotated[str, typer.Option(help="Logical CPUs to stay on, for instance 2,3.")] = "",
+    lock_memory: Annotated[
+        bool, typer.Option("--lock-memory", help="Keep all memory resident (mlockall).")
+    ] = False,
+    jitter: Annotated[
+        bool, typer.Option("--jitter", help="Run cyclictest meanwhile, to know the machine.")
+    ] = False,
+    threads: Threads = 0,
+    as_json: Json = False,
+) -> None:
+    """Run slot after slot on random pixels, as a line would, and say how late it got.
+
+    A verdict is due one slot after the slot opened. Late ones are rejected and counted; only one
+    that came more than 50 ms behind its deadline makes the exit code 1.
+    """
+    if isolation not in ("in_process", "worker"):
+        raise DataError(f"--isolation: expected in_process or worker, got {isolation!r}")
+    loaded = _core.Bundle.load(bundle)
+    inspector = _core.Inspector(
+        loaded,
+        threads=threads,
+        require_fresh_frames=True,
+        isolation="worker" if isolation == "worker" else "in_process",
+        priority=priority,
+        cpus=_cpus(cpus),
+        lock_memory=lock_memory,
+    )
+    beside: AbstractContextManager[dict[str, Any]]
+    beside = scheduling_jitter(seconds) if jitter else nullcontext({})
+    with console.progress("inspecting") as progress, beside as jitter_us:
+        measured = run_slots(
+            inspector,
+            seconds=seconds,
+            budget_s=slot_ms / 1e3,
+            interval_s=interval_ms / 1e3,
+            progress=lambda done, total: progress(int(done), int(total)),
+        )
+    result = {
+        "bundle": loaded.name,
+        "bundle_sha256": loaded.sha256,
+        "machine": machine(threads),
+        "isolation": isolation,
+        "scheduling": {"priority": priority, "cpus": cpus, "lock_memory": lock_memory},
+        **measured,
+        "cyclictest": jitter_us or None,
+    }
+    if as_json:
+        console.print_json(result)
+    else:
+        _print(result)
+    if result["latest_verdict_ms"] > ALLOWED_LATENESS_MS:
+        raise CheckFailed(
+            f"a verdict came {result['latest_verdict_ms']:.1f} ms behind its deadline, "
+            f"more than {ALLOWED_LATENESS_MS:g} ms; --jitter tells this machine's own lateness"
+        )
+
+
+def _cpus(text: str) -> list[int]:
+    try:
+        return [int(cpu) for cpu in text.split(",") if text]
+    except ValueError:
+        raise DataError(f"--cpus: expected numbers like 2,3; got {text!r}") from None
+
+
+def _print(result: dict[str, Any]) -> None:
+    for key, value in result["machine"].items():
+        print(f"{key:<12} {value}")
+    print(f"{'isolation':<12} {result['isolation']}")
+    print(f"\n{result['slots']} slots of {result['budget_ms']:g} ms, in ms:")
+    stages = result["latency_ms"].items()
+    console.print_table([{"stage": name, **values} for name, values in stages])
+    print("verdicts: " + ", ".join(f"{name} {n}" for name, n in result["verdicts"].items()))
+    print(f"latest verdict, behind its deadline: {result['latest_verdict_ms']:.2f} ms")
+    print(f"memory growth: {result['memory_growth_bytes'] / 2**20:.2f} MiB")
+    if result["cyclictest"] is not None:
+        late = result["cyclictest"]["late_us"]
+        text = ", ".join(f"{name} {us:g}" for name, us in late.items())
+        print(f"this machine's own lateness (cyclictest), in us: {text}")
