@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "inspector_fixture.h"
+#include "ordered_backend.h"
 
 namespace vialsight::test {
 namespace {
@@ -97,6 +98,48 @@ TEST_F(InspectorCreateTest, RefusesANegativeMargin) {
 TEST_F(InspectorCreateTest, RefusesAMarginLongerThanAnySlot) {
   options.margin = std::chrono::microseconds::max();
   expect_error(Code::kInvalidArgument, "margin");
+}
+
+TEST_F(InspectorCreateTest, TakesTheLargestAndSmallestOptions) {
+  options.threads = 1024;
+  options.margin = std::chrono::seconds(10);
+  options.worker.batch_timeout = std::chrono::hours(1);
+  EXPECT_TRUE(try_create().ok());
+  options.threads = 0;
+  options.margin = std::chrono::microseconds(0);
+  options.worker.batch_timeout = std::chrono::milliseconds(1);
+  EXPECT_TRUE(try_create().ok());
+}
+
+TEST_F(InspectorCreateTest, RefusesMoreThreadsThanAnyMachineHas) {
+  options.threads = 1025;
+  expect_error(Code::kInvalidArgument, "threads: expected 0 (one per core) to 1024, got 1025");
+}
+
+TEST_F(InspectorCreateTest, RefusesAnUnknownIsolation) {
+  options.isolation = static_cast<Isolation>(2);
+  expect_error(Code::kInvalidArgument, "isolation: expected kInProcess or kWorker, got 2");
+}
+
+TEST_F(InspectorCreateTest, RefusesABatchTimeoutOfNothing) {
+  options.worker.batch_timeout = std::chrono::milliseconds(0);
+  expect_error(Code::kInvalidArgument, "batch_timeout: expected 1 ms to 1 h, got 0 ms");
+}
+
+TEST_F(InspectorCreateTest, RefusesAStartTimeoutLongerThanAnyStart) {
+  options.worker.start_timeout = std::chrono::hours(1) + milliseconds(1);
+  expect_error(Code::kInvalidArgument, "start_timeout: expected 1 ms to 1 h, got 3600001 ms");
+}
+
+TEST_F(InspectorCreateTest, RefusesABackendThatFailsOnTheGoldenPatches) {
+  const auto jumping_clock = std::make_shared<JumpingClock>();
+  const auto orders = std::make_shared<BackendOrders>(jumping_clock);
+  orders->begin_strip({Behaviour::kError, kWarmUpBatches, 0, {}});
+  const Result<Inspector> inspector = InspectorAccess::create(
+      load_bundle().value(), options, std::make_unique<OrderedBackend>(orders, 144), jumping_clock);
+  ASSERT_FALSE(inspector.ok());
+  EXPECT_EQ(inspector.status().code(), Code::kBackendFault);
+  EXPECT_THAT(inspector.status().message(), HasSubstr("golden patches: told to fail"));
 }
 
 TEST_F(InspectorCreateTest, WithoutThresholdsOnlyScores) {
