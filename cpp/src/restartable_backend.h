@@ -16,16 +16,16 @@ struct PatchMemory {
   std::span<float> reconstructions;
 };
 
-// As Backend: one thread at a time, except where it says otherwise.
+// Any thread may call any of this: one inspects while another supervises.
 class RestartableBackend : public Backend {
  public:
   // Ends what is left of it, and starts it anew; blocks while the inference library loads.
   [[nodiscard]] virtual Status restart() noexcept = 0;
   // Ok while it answers. Takes microseconds, or as long as a batch may when it does not.
   [[nodiscard]] virtual Status check() noexcept = 0;
-  // run, check and restart return at once, now and from now on. Any thread.
+  // run, check and restart return at once, now and from now on.
   virtual void cancel() noexcept = 0;
-  // 0: not running. Any thread.
+  // 0: not running.
   [[nodiscard]] virtual int pid() const noexcept = 0;
   // Room for two strips; stays where it is when the backend is restarted.
   [[nodiscard]] virtual PatchMemory memory() noexcept = 0;

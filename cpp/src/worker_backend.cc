@@ -53,10 +53,11 @@ std::optional<std::size_t> offset_in(std::span<float> memory, Float* pointer, st
   return size <= memory.size() - offset ? std::optional(offset) : std::nullopt;
 }
 
-// Runs `call`; what it throws becomes a Status, whose short text needs no memory.
+// Runs `call` when it is its turn; what it throws becomes a Status, whose short text needs no memory.
 template <typename Call>
-Status without_exceptions(Call call) noexcept {
+Status in_turn(std::mutex& mutex, Call call) noexcept {
   try {
+    const std::lock_guard lock(mutex);
     return call();
   } catch (const std::exception&) {
     return {Code::kResourceExhausted, "worker: memory"};
@@ -106,7 +107,7 @@ void WorkerBackend::cancel() noexcept {
 }
 
 Status WorkerBackend::restart() noexcept {
-  return without_exceptions([&] { return start(); });
+  return in_turn(mutex_, [&] { return start(); });
 }
 
 Status WorkerBackend::start() {
@@ -125,11 +126,11 @@ Status WorkerBackend::start() {
 }
 
 Status WorkerBackend::check() noexcept {
-  return without_exceptions([&] { return exchange({}, launch_.options.batch_timeout); });
+  return in_turn(mutex_, [&] { return exchange({}, launch_.options.batch_timeout); });
 }
 
 Status WorkerBackend::run(const float* patches, std::size_t count, float* reconstructions) noexcept {
-  return without_exceptions([&]() -> Status {
+  return in_turn(mutex_, [&]() -> Status {
     for (std::size_t done = 0; done < count;) {
       const std::size_t portion = std::min(count - done, launch_.batch_patches);
       Status status = run_portion(patches + done * launch_.pixels, portion, reconstructions + done * launch_.pixels);

@@ -2,7 +2,8 @@
 //
 // States: running (process_ holds it) or not. A worker that dies, does not answer in time or answers nonsense is killed
 // and reaped before run() returns, so that it cannot touch memory that is used again. Nothing of it is trusted but the
-// numbers it writes, and those are checked as any score is.
+// numbers it writes, and those are checked as any score is. The socket carries one request at a time: callers take
+// turns.
 #pragma once
 
 #include <atomic>
@@ -71,6 +72,7 @@ class WorkerBackend final : public RestartableBackend {
   Status receive(std::uint64_t sequence);
   Status lose(const std::string& what);
 
+  std::mutex mutex_;  // guards all below, except what cancel() and pid() use
   Launch launch_;
   Memories memories_;
   Descriptor cancelled_;  // eventfd, readable once cancel() was called

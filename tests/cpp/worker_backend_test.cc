@@ -97,6 +97,18 @@ TEST_F(WorkerBackendTest, PassesOnAnErrorAndGoesOn) {
   EXPECT_TRUE(run_order(*backend, 1).ok());
 }
 
+// One thread scores patches while the Inspector's own asks whether the worker lives.
+TEST_F(WorkerBackendTest, CallersTakeTurns) {
+  const auto backend = create();
+  std::atomic<bool> done = false;
+  std::thread supervising([&] {
+    while (!done) ASSERT_TRUE(backend->check().ok());
+  });
+  for (int i = 0; i < 500; ++i) ASSERT_TRUE(run_order(*backend, 1).ok());
+  done = true;
+  supervising.join();
+}
+
 class DyingWorkerTest : public WorkerBackendTest, public ::testing::WithParamInterface<unsigned char> {};
 
 TEST_P(DyingWorkerTest, IsAnErrorAndCanBeStartedAgain) {
