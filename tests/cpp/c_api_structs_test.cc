@@ -2,6 +2,9 @@
 #include <array>
 #include <cstddef>
 #include <cstring>
+#include <new>
+#include <stdexcept>
+#include <string>
 
 #include "c_api_fixture.h"
 #include "c_api_support.h"
@@ -16,6 +19,21 @@ struct LaterFrame {
 };
 
 class CApiStructsTest : public CApiTest {};
+
+TEST(CApiErrors, NothingThatIsThrownGetsOut) {
+  EXPECT_REFUSED(guarded("call", []() -> Status { throw std::bad_alloc(); }), VIALSIGHT_RESOURCE_EXHAUSTED,
+                 "call: no memory");
+  EXPECT_REFUSED(guarded("call", []() -> Status { throw std::runtime_error("text"); }), VIALSIGHT_RESOURCE_EXHAUSTED,
+                 "call: text");
+  EXPECT_REFUSED(guarded("call", []() -> Status { throw 1; }), VIALSIGHT_RESOURCE_EXHAUSTED, "call: an exception");
+}
+
+TEST(CApiErrors, ASuccessLeavesTheTextAlone) {
+  EXPECT_EQ(vialsight_bundle_load(nullptr, nullptr), VIALSIGHT_INVALID_ARGUMENT);
+  const std::string before = vialsight_last_error();
+  EXPECT_EQ(vialsight_bundle_destroy(nullptr), VIALSIGHT_OK);
+  EXPECT_EQ(vialsight_last_error(), before);
+}
 
 TEST_F(CApiStructsTest, SizesThatAreNoneAreRefused) {
   auto layout = sized<vialsight_layout>();
