@@ -164,7 +164,8 @@ TEST_F(InspectorRecoveryTest, MustPassTheGoldenPatchesAgain) {
   EXPECT_EQ(inspector.health().restarts, 0U);
   death->wrong_after_restart = false;
   while (!inspector.ready()) clock->advance(milliseconds(10));
-  EXPECT_EQ(inspect(inspector).verdict, Verdict::kAccept);
+  // Without a deadline: the clock ran on while the cost of a batch was measured.
+  EXPECT_EQ(inspect_good(inspector, 1, Clock::time_point::max()).verdict, Verdict::kAccept);
   EXPECT_EQ(inspector.health().restarts, 1U);
 }
 
