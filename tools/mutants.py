@@ -166,7 +166,10 @@ class Workshop:
             else:
                 shutil.copy2(source, target)
         configure = ["cmake", "-S", str(self._sources), "-B", str(self._build), "-G", "Ninja"]
-        configure += ["-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O1"]
+        configure += [
+            "-DCMAKE_BUILD_TYPE=Debug",
+            "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -D_GLIBCXX_ASSERTIONS",
+        ]
         configure += ["-DVIALSIGHT_TESTS=ON", "-DVIALSIGHT_TENSORFLOW=OFF", *options]
         configure += ["-DVIALSIGHT_WERROR=OFF"]  # a mutant may be ugly, as long as it compiles
         subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
@@ -200,7 +203,7 @@ class Workshop:
     def survives(self, mutant: Mutant) -> bool | None:
         """Whether the tests pass with it; None when it does not compile."""
         target = self._sources / mutant.path
-        original = (ROOT / mutant.path).read_text()
+        original = target.read_text()
         lines = original.splitlines(keepends=True)
         lines[mutant.line - 1] = mutant.after + "\n"
         try:
