@@ -32,11 +32,12 @@ class WorkerTest : public ::testing::Test {
     options.require_fresh_frames = false;
   }
   Result<Inspector> try_create() {
-    writer.write(folder_.path() / "small.vsb");
-    const Result<Bundle> bundle = Bundle::load(folder_.path() / "small.vsb");
+    writer.write(path());
+    const Result<Bundle> bundle = Bundle::load(path());
     return bundle.ok() ? Inspector::create(bundle.value(), options) : Result<Inspector>(bundle.status());
   }
   Inspector create() { return try_create().value(); }
+  [[nodiscard]] std::filesystem::path path() const { return folder_.path() / "small.vsb"; }
 
   // Frame 1's last patch carries `order`; 0: none.
   static StripVerdict inspect(Inspector& inspector, unsigned char order, std::chrono::milliseconds budget) {
