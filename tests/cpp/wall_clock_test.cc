@@ -82,5 +82,21 @@ TEST(WallClockTest, CloseReturnsByItsDeadlineWhateverTheBackendDoes) {
   RecordProperty("latest_us", std::to_string(std::chrono::duration_cast<microseconds>(latest).count()));
 }
 
+// An upper bound only: a busy machine makes it wake less often, never more.
+TEST(IdleTest, AnIdleInspectorSleeps) {
+  const TemporaryFolder folder;
+  BundleWriter().write(folder.path() / "small.vsb");
+  const Inspector inspector =
+      InspectorAccess::create(Bundle::load(folder.path() / "small.vsb").value(), {}, std::make_unique<SlowBackend>(),
+                              std::make_shared<SteadyTimeSource>())
+          .value();
+  const std::uint64_t before = inspector.heartbeat();
+  const Clock::time_point started = Clock::now();
+  std::this_thread::sleep_for(milliseconds(200));
+  // Ten times a second, and a few for good measure.
+  const auto tenths = static_cast<std::uint64_t>((Clock::now() - started) / milliseconds(100));
+  EXPECT_LE(inspector.heartbeat() - before, tenths + 10);
+}
+
 }  // namespace
 }  // namespace vialsight::test
