@@ -73,9 +73,8 @@ void Inspector::Impl::run_job(const Job& job, std::unique_lock<std::mutex>& lock
   busy_.reset();
   if (outcome == FrameOutcome::kScored) cost_.measured(ended - started);
   finish_job(job, outcome, times, ended);
-  if (outcome != FrameOutcome::kFault) return;
-  note_fault(error);
-  if (restartable_ != nullptr) (void)supervise(lock);
+  if (outcome != FrameOutcome::kScored) note_fault(error);
+  if (outcome == FrameOutcome::kFault && restartable_ != nullptr) (void)supervise(lock);
 }
 
 void Inspector::Impl::finish_job(const Job& job, FrameOutcome outcome, const StageTimes& times,

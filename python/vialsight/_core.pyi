@@ -186,7 +186,7 @@ class Statistics:
     def batch_cost_s(self) -> float: ...
 
 class Health:
-    """What an Inspector says of itself; `last_fault` is "" while there was none."""
+    """What an Inspector says of itself; `last_fault` says why a frame could last not be scored."""
 
     @property
     def ready(self) -> bool: ...

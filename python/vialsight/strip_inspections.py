@@ -144,7 +144,8 @@ class Inspections:
         if not np.isfinite(verdict.scores).all():
             raise BundleError(
                 f"{strip.name}: expected a score for every patch, but inspection ended with "
-                f"{verdict.reason!r}; run `vialsight verify` on the bundle"
+                f"{verdict.reason!r} ({self._inspector.health.last_fault}); leave the strip out, "
+                "or run `vialsight verify` on the bundle"
             )
         seen["scores"][number], seen["accepted"][number] = verdict.scores, verdict.accepted
         seen["reasons"][number] = verdict.reason

@@ -140,6 +140,8 @@ class FlatFrameTest : public InspectorTest {
     const TestFrame good;
     EXPECT_EQ(inspector.inspect(1, std::array<FrameView, 2>{good.view(), flat}, kNoDeadline).reason,
               Reason::kFrameInvalid);
+    EXPECT_EQ(inspector.health().last_fault,
+              "frame: expected an image, got one gray value all over patch 0; check light, shutter and camera");
   }
 };
 

@@ -96,7 +96,7 @@ VIALSIGHT_C_API vialsight_status vialsight_score_patches(vialsight_inspector* in
 VIALSIGHT_C_API vialsight_status vialsight_get_statistics(const vialsight_inspector* inspector,
                                                           vialsight_statistics* statistics);
 VIALSIGHT_C_API vialsight_status vialsight_get_health(const vialsight_inspector* inspector, vialsight_health* health);
-/* The backend's last error, cut off where `capacity` bytes do not hold it; empty: none yet. */
+/* Why a frame could last not be scored, cut off where `capacity` bytes do not hold it; empty: never yet. */
 VIALSIGHT_C_API vialsight_status vialsight_last_fault(const vialsight_inspector* inspector, char* text,
                                                       uint64_t capacity);
 

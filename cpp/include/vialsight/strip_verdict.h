@@ -42,7 +42,7 @@ struct Health {
   std::uint64_t heartbeat = 0;  // counts several times a second; stands still while a batch runs or hangs
   std::uint64_t restarts = 0;   // of the worker; 0 without one
   int worker_pid = 0;           // 0: none, or not running
-  std::string last_fault;       // the backend's last error; empty: none yet
+  std::string last_fault;       // why a frame could last not be scored: its pixels, or the backend; empty: never yet
 };
 
 }  // namespace vialsight
