@@ -132,7 +132,7 @@ std::vector<Fault> freshness_faults() {
       stamp_fault("stamped with the next strip",
                   [](FrameStamp& stamp, const FrameStamp& right) { stamp.strip_id = right.strip_id + 1; }),
       stamp_fault("stamped with another index",
-                  [](FrameStamp& stamp, const FrameStamp& right) { stamp.frame_index = right.frame_index + 1; }),
+                  [](FrameStamp& stamp, const FrameStamp& right) { stamp.frame_index = right.frame_index ^ 1; }),
       stamp_fault("exposed before open",
                   [](FrameStamp& stamp, const FrameStamp& right) { stamp.exposed = right.exposed - kTick; }),
       stamp_fault("exposed in the future",
