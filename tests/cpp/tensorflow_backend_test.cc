@@ -210,6 +210,17 @@ class TensorFlowInspectorTest : public ::testing::Test {
     return static_cast<float>(1.0 - (2.0 * static_cast<double>(x) * y + 1e-4) / (square + y * y + 1e-4));
   }
 
+  // A frame of one gray value, but for what makes it an image: the corner of every patch, one level brighter, which has
+  // a millionth of a window's weight; and for a pixel that no patch has, which makes it another image.
+  static std::vector<unsigned char> nearly_flat(unsigned char value, unsigned char number) {
+    std::vector<unsigned char> pixels(40 * 30, value);
+    for (const std::vector<Box>& vial : small_layout().boxes) {
+      for (const Box& box : vial) ++pixels[static_cast<std::size_t>(box.y * 40 + box.x)];
+    }
+    pixels.back() = number;
+    return pixels;
+  }
+
   Result<Inspector> create() {
     std::vector<float> inputs;
     std::vector<float> reconstructions;
@@ -238,12 +249,12 @@ class TensorFlowInspectorTest : public ::testing::Test {
 TEST_F(TensorFlowInspectorTest, AcceptsGrayAndRejectsBlack) {
   Result<Inspector> inspector = create();
   ASSERT_TRUE(inspector.ok()) << inspector.status().message();
-  const std::vector<unsigned char> gray(40 * 30, 128);
-  const std::vector<unsigned char> black(40 * 30, 0);
-  const FrameView gray_view{gray.data(), 40, 30, 40, PixelFormat::kGray8};
-  const FrameView black_view{black.data(), 40, 30, 40, PixelFormat::kGray8};
-  const std::array<FrameView, 2> good = {gray_view, gray_view};
-  const std::array<FrameView, 2> bad = {gray_view, black_view};
+  const std::vector<std::vector<unsigned char>> pixels = {nearly_flat(128, 0), nearly_flat(128, 1), nearly_flat(128, 2),
+                                                          nearly_flat(0, 3)};
+  std::vector<FrameView> frames;
+  for (const auto& frame : pixels) frames.push_back({frame.data(), 40, 30, 40, PixelFormat::kGray8});
+  const std::span<const FrameView> good = std::span(frames).first(2);
+  const std::span<const FrameView> bad = std::span(frames).last(2);
   const StripVerdict accepted = inspector.value().inspect(1, good, Clock::time_point::max());
   EXPECT_EQ(accepted.verdict, Verdict::kAccept);
   EXPECT_NEAR(accepted.scores[0], score_of(128.0F / 255.0F), 1e-6F);
