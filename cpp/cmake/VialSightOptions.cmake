@@ -31,10 +31,6 @@ target_compile_options(vialsight_options INTERFACE
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   target_compile_options(vialsight_options INTERFACE -Wno-restrict)
 endif()
-# GCC 12 reports an overlap in std::string operator+ that cannot happen (its bug 105651).
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION MATCHES "^12\\.")
-  target_compile_options(vialsight_options INTERFACE -Wno-restrict)
-endif()
 if(VIALSIGHT_SANITIZE)
   target_compile_options(vialsight_options INTERFACE -fsanitize=${VIALSIGHT_SANITIZE} -fno-sanitize-recover=all
                                                      -fno-omit-frame-pointer)
