@@ -1,4 +1,6 @@
 // What must hold before an Inspector exists, and score_patches.
+#include "inspector_create.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -28,6 +30,18 @@ TEST_F(InspectorCreateTest, WarmsUpAndChecksGoldenPatchesAtTheLinesBatchSize) {
   const Inspector inspector = create();
   EXPECT_EQ(script->entered, kWarmUpBatches + kGoldenBatches);
   EXPECT_EQ(script->last_count, small_layout().patches_per_frame());
+}
+
+TEST_F(InspectorCreateTest, TellsTheBackendWhatToRun) {
+  options.threads = 3;
+  const Bundle bundle = load_bundle().value();
+  const BackendOptions backend = backend_options(bundle, options);
+  EXPECT_EQ(backend.threads, 3);
+  EXPECT_EQ(backend.patch_size, 12);
+  EXPECT_EQ(backend.model, bundle.model().data());
+  EXPECT_EQ(backend.model_size, bundle.model().size());
+  EXPECT_EQ(backend.input_name, bundle.input_name());
+  EXPECT_EQ(backend.output_name, bundle.output_name());
 }
 
 TEST_F(InspectorCreateTest, MeasuresTheCostOfABatch) {
