@@ -169,13 +169,14 @@ class Workshop:
         self._build = folder / "build"
         self._environment = os.environ | {"GTEST_BRIEF": "1", "GTEST_FAIL_FAST": "1"}
         shutil.rmtree(self._sources, ignore_errors=True)
+        # With new times: in a folder used before, the last mutant's object is younger than its source.
         for name in COPIED:
             source, target = ROOT / name, self._sources / name
             target.parent.mkdir(parents=True, exist_ok=True)
             if source.is_dir():
-                shutil.copytree(source, target)
+                shutil.copytree(source, target, copy_function=shutil.copy)
             else:
-                shutil.copy2(source, target)
+                shutil.copy(source, target)
         configure = ["cmake", "-S", str(self._sources), "-B", str(self._build), "-G", "Ninja"]
         configure += [
             "-DCMAKE_BUILD_TYPE=Debug",
