@@ -169,7 +169,7 @@ class Workshop:
         self._build = folder / "build"
         self._environment = os.environ | {"GTEST_BRIEF": "1", "GTEST_FAIL_FAST": "1"}
         shutil.rmtree(self._sources, ignore_errors=True)
-        # With new times: in a folder used before, the last mutant's object is younger than its source.
+        # With new times: in a used folder the last mutant's object is younger than its source.
         for name in COPIED:
             source, target = ROOT / name, self._sources / name
             target.parent.mkdir(parents=True, exist_ok=True)
