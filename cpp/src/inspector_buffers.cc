@@ -18,6 +18,17 @@ std::uint64_t StripBuffers::copy(std::size_t frame, const FrameView& source) noe
   return digest.value();
 }
 
+void StripBuffers::draw_pattern(std::size_t frame) noexcept {
+  constexpr std::size_t kValues = 251;  // within every bit depth
+  const std::size_t bytes = format_ == PixelFormat::kGray16 ? 2 : 1;
+  std::byte* target = pixels_.data() + frame * frame_bytes();
+  for (std::size_t i = 0; i < frame_bytes() / bytes; ++i) {
+    const auto value = static_cast<std::uint16_t>(i % kValues);
+    const auto narrow = static_cast<std::uint8_t>(value);
+    std::memcpy(target + i * bytes, bytes == 2 ? static_cast<const void*>(&value) : &narrow, bytes);
+  }
+}
+
 FrameView StripBuffers::view(std::size_t frame) const noexcept {
   return {pixels_.data() + frame * frame_bytes(), width_, height_, static_cast<std::ptrdiff_t>(row_bytes_), format_};
 }

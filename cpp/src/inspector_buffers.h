@@ -44,6 +44,8 @@ class StripBuffers {
 
   // Copies a frame that check_frame has found good; returns the digest of its pixels.
   std::uint64_t copy(std::size_t frame, const FrameView& source) noexcept;
+  // Something to see in every patch, for the warm-up.
+  void draw_pattern(std::size_t frame) noexcept;
   [[nodiscard]] FrameView view(std::size_t frame) const noexcept;
   [[nodiscard]] PatchBuffers patches(std::size_t frame) noexcept;
   // Input and reconstruction of one patch; `patch` counts within the frame.

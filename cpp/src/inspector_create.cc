@@ -56,33 +56,6 @@ void fill_batch(std::span<const float> patches, std::size_t pixels, std::size_t 
   }
 }
 
-// A frame with something to see in every patch.
-class TestImage {
- public:
-  explicit TestImage(const Layout& layout)
-      : layout_(layout), pixels_(static_cast<std::size_t>(layout.frame_width) * height()) {
-    constexpr std::size_t kValues = 251;  // within every bit depth
-    for (std::size_t i = 0; i < pixels_.size(); ++i) pixels_[i] = static_cast<std::uint16_t>(i % kValues);
-    if (format() == PixelFormat::kGray16) return;
-    auto* bytes = reinterpret_cast<std::uint8_t*>(pixels_.data());
-    for (std::size_t i = 0; i < pixels_.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i % kValues);
-  }
-  [[nodiscard]] FrameView view() const noexcept {
-    const int bytes = format() == PixelFormat::kGray16 ? 2 : 1;
-    return {pixels_.data(), layout_.frame_width, layout_.frame_height, std::ptrdiff_t{layout_.frame_width} * bytes,
-            format()};
-  }
-
- private:
-  [[nodiscard]] std::size_t height() const noexcept { return static_cast<std::size_t>(layout_.frame_height); }
-  [[nodiscard]] PixelFormat format() const noexcept {
-    return layout_.bit_depth > 8 ? PixelFormat::kGray16 : PixelFormat::kGray8;
-  }
-
-  const Layout& layout_;
-  std::vector<std::uint16_t> pixels_;  // or bytes, in its first half
-};
-
 Status check_timeout(const char* name, std::chrono::milliseconds timeout) {
   constexpr std::chrono::hours kLongest{1};
   if (timeout > timeout.zero() && timeout <= kLongest) return {};
@@ -138,13 +111,13 @@ Result<BatchCost> warm_up(const Layout& layout, FramePipeline& pipeline, TimeSou
   Layout one_frame = layout;
   one_frame.frames = 1;
   StripBuffers buffers(one_frame);
-  const TestImage image(layout);
+  buffers.draw_pattern(0);
   Clock::duration cost{};
   for (int run = 0; run < 2; ++run) {
     StageTimes times;
     Status error;
     const Clock::time_point started = time.now();
-    if (pipeline.process(image.view(), buffers.patches(0), times, &error) != FrameOutcome::kScored) {
+    if (pipeline.process(buffers.view(0), buffers.patches(0), times, &error) != FrameOutcome::kScored) {
       return Status(Code::kBackendFault, "warm-up: " + error.message());
     }
     cost = time.now() - started;

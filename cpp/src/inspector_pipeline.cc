@@ -14,14 +14,15 @@ namespace {
 // A failure whose own text could not be made (memory is exhausted): the short string needs none.
 Status fault() noexcept { return {Code::kBackendFault, "exception"}; }
 
-// The first patch, of `pixels` floats each, that is all of one value; the number of patches when there is none.
-std::size_t first_flat_patch(std::span<const float> patches, std::size_t pixels) noexcept {
-  std::size_t patch = 0;
-  for (; patch < patches.size() / pixels; ++patch) {
+// Ok when each patch, of `pixels` floats, shows something.
+Status check_not_flat(std::span<const float> patches, std::size_t pixels) {
+  for (std::size_t patch = 0; patch < patches.size() / pixels; ++patch) {
     const auto values = patches.subspan(patch * pixels, pixels);
-    if (std::all_of(values.begin(), values.end(), [&](float value) { return value == values[0]; })) break;
+    if (!std::all_of(values.begin(), values.end(), [&](float value) { return value == values[0]; })) continue;
+    return {Code::kInvalidArgument, "frame: expected an image, got one gray value all over patch " +
+                                        std::to_string(patch) + "; check light, shutter and camera"};
   }
-  return patch;
+  return {};
 }
 
 }  // namespace
@@ -47,11 +48,9 @@ Status FramePipeline::extract(const FrameView& frame, std::span<float> patches, 
   const Clock::time_point started = time_->now();
   Status status = extractor_.extract(frame, patches, extraction_scratch_);
   const auto pixels = static_cast<std::size_t>(patch_size_) * static_cast<std::size_t>(patch_size_);
-  const std::size_t flat = status.ok() ? first_flat_patch(patches, pixels) : 0;
+  if (status.ok()) status = check_not_flat(patches, pixels);
   times.extract_s += seconds(time_->now() - started);
-  if (!status.ok() || flat == patches.size() / pixels) return status;
-  return {Code::kInvalidArgument, "frame: expected an image, got one gray value all over patch " +
-                                      std::to_string(flat) + "; check light, shutter and camera"};
+  return status;
 }
 
 Status FramePipeline::score_patch(std::span<const float> patch, std::span<const float> reconstruction, float& score) {

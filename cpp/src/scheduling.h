@@ -1,6 +1,9 @@
 // How the kernel schedules the calling thread, and every thread that it creates from then on.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "vialsight/inspector_options.h"
 #include "vialsight/status.h"
 
@@ -11,6 +14,9 @@ namespace vialsight {
 
 // True when `scheduling` asks for anything.
 [[nodiscard]] bool is_wanted(const Scheduling& scheduling) noexcept;
+
+// "0,1", as taskset writes it; empty when there are none.
+[[nodiscard]] std::string text_of_cpus(const std::vector<int>& cpus);
 
 // Pins the calling thread, sets its priority, locks the memory of the process; threads inherit the first two.
 // kPermissionDenied: the operating system refuses, and what to change; kInvalidArgument: no such CPU here.

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "backend_loader.h"
+#include "scheduling.h"
 #include "vialsight/clock.h"
 
 namespace vialsight {
@@ -23,14 +24,9 @@ Result<std::filesystem::path> find_program(const std::filesystem::path& program)
   return program.empty() ? beside_library(kWorkerProgram) : Result(program);
 }
 
-std::string text_of(const std::vector<int>& cpus) {
-  std::string text;
-  for (const int cpu : cpus) text += (text.empty() ? "" : ",") + std::to_string(cpu);
-  return text.empty() ? "-" : text;
-}
-
 std::vector<std::string> arguments_of(const WorkerRequirements& requirements, const std::filesystem::path& module) {
   const BackendOptions& backend = requirements.backend;
+  const std::vector<int>& cpus = requirements.scheduling.cpus;
   return {std::to_string(kWorkerProtocol),
           module.string(),
           backend.input_name,
@@ -38,7 +34,7 @@ std::vector<std::string> arguments_of(const WorkerRequirements& requirements, co
           std::to_string(backend.patch_size),
           std::to_string(backend.threads),
           std::to_string(requirements.scheduling.priority),
-          text_of(requirements.scheduling.cpus),
+          cpus.empty() ? "-" : text_of_cpus(cpus),
           requirements.scheduling.lock_memory ? "1" : "0"};
 }
 

@@ -39,8 +39,8 @@ def measure_latency(
     inspector = _core.Inspector(bundle, threads=threads)
     inputs = strips or (random_strip(bundle.layout, seed),)
     for number in range(WARM_UP_STRIPS):
-        _inspect(inspector, inputs[number % len(inputs)])
-    times = [_inspect(inspector, inputs[number % len(inputs)]) for number in range(count)]
+        time_strip(inspector, inputs[number % len(inputs)])
+    times = [time_strip(inspector, inputs[number % len(inputs)]) for number in range(count)]
     latencies = {stage: [1e3 * row[stage] for row in times] for stage in times[0]}
     return {
         "strips": count,
@@ -101,7 +101,8 @@ def random_strip(layout: Layout, seed: int) -> Frames:
     return np.random.default_rng(seed).integers(0, 2**layout.bit_depth, shape, dtype)
 
 
-def _inspect(inspector: _core.Inspector, frames: Frames) -> dict[str, float]:
+def time_strip(inspector: _core.Inspector, frames: Frames) -> dict[str, float]:
+    """Inspect frames (F,H,W); return the seconds of each stage. BundleError: not all was scored."""
     verdict = inspector.inspect(frames)
     if not np.isfinite(verdict.scores).all():
         raise BundleError(
