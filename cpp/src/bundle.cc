@@ -9,9 +9,9 @@
 #include "bundle_access.h"
 #include "bundle_files.h"
 #include "bundle_manifest.h"
-#include "json.h"
-#include "npy.h"
-#include "sha256.h"
+#include "base/json.h"
+#include "base/npy.h"
+#include "base/sha256.h"
 
 namespace vialsight {
 

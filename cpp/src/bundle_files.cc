@@ -13,7 +13,7 @@
 #include <string_view>
 #include <system_error>
 
-#include "json.h"
+#include "base/json.h"
 
 namespace vialsight {
 namespace {

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "bundle_files.h"
-#include "json.h"
+#include "base/json.h"
 #include "vialsight/ssim.h"
 
 namespace vialsight {

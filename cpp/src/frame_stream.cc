@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "json.h"
+#include "base/json.h"
 
 namespace vialsight {
 namespace {

@@ -14,7 +14,7 @@
 #include "inspector_create.h"
 #include "inspector_impl.h"
 #include "restartable_backend.h"
-#include "scheduling.h"
+#include "base/scheduling.h"
 #include "worker_backend.h"
 
 namespace vialsight {

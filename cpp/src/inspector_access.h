@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "backend.h"
-#include "time_source.h"
+#include "base/time_source.h"
 #include "vialsight/inspector.h"
 
 namespace vialsight {

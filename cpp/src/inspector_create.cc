@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "inspector_buffers.h"
-#include "scheduling.h"
+#include "base/scheduling.h"
 
 namespace vialsight {
 namespace {

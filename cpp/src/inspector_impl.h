@@ -34,7 +34,7 @@
 #include "inspector_cost.h"
 #include "inspector_pipeline.h"
 #include "restartable_backend.h"
-#include "time_source.h"
+#include "base/time_source.h"
 #include "vialsight/inspector.h"
 
 namespace vialsight {

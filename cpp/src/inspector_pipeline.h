@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "backend.h"
-#include "time_source.h"
+#include "base/time_source.h"
 #include "vialsight/inspector.h"
 #include "vialsight/layout.h"
 #include "vialsight/patches.h"

@@ -8,7 +8,7 @@
 #include <system_error>
 #include <utility>
 
-#include "json.h"
+#include "base/json.h"
 #include "layout_json.h"
 #include "vialsight/ssim.h"
 

@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "multiversion.h"
+#include "base/multiversion.h"
 
 namespace vialsight {
 namespace {

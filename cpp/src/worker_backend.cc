@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "backend_loader.h"
-#include "scheduling.h"
+#include "base/scheduling.h"
 #include "vialsight/clock.h"
 
 namespace vialsight {

@@ -16,7 +16,7 @@
 #include <thread>
 
 #include "backend_loader.h"
-#include "scheduling.h"
+#include "base/scheduling.h"
 #include "worker_memory.h"
 #include "worker_protocol.h"
 

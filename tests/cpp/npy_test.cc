@@ -1,4 +1,4 @@
-#include "npy.h"
+#include "base/npy.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "scheduling.h"
+#include "base/scheduling.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

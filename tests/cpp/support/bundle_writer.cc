@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "sha256.h"
+#include "base/sha256.h"
 
 namespace vialsight::test {
 namespace {

@@ -4,7 +4,7 @@
 #include <atomic>
 #include <chrono>
 
-#include "time_source.h"
+#include "base/time_source.h"
 
 namespace vialsight::test {
 

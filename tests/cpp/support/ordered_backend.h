@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "backend.h"
-#include "time_source.h"
+#include "base/time_source.h"
 
 namespace vialsight::test {
 

@@ -1,4 +1,4 @@
-#include "npy.h"
+#include "base/npy.h"
 
 #include <bit>
 #include <charconv>

@@ -1,4 +1,4 @@
-#include "scheduling.h"
+#include "base/scheduling.h"
 
 #include <pthread.h>
 #include <sched.h>
