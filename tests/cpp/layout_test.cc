@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "layout_json.h"
+#include "imaging/layout_json.h"
 
 namespace vialsight {
 namespace {

@@ -1,4 +1,4 @@
-#include "resampling.h"
+#include "imaging/resampling.h"
 
 #include <gtest/gtest.h>
 

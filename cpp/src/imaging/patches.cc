@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "resampling.h"
+#include "imaging/resampling.h"
 
 namespace vialsight {
 namespace {

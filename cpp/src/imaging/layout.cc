@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "base/json.h"
-#include "layout_json.h"
+#include "imaging/layout_json.h"
 #include "vialsight/ssim.h"
 
 namespace vialsight {
