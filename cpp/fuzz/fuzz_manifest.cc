@@ -1,7 +1,7 @@
 // parse_manifest: what it accepts is a whole manifest.
 #include <cmath>
 
-#include "bundle_manifest.h"
+#include "bundle/bundle_manifest.h"
 #include "fuzz_input.h"
 
 using vialsight::fuzz::Input;

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "backend_loader.h"
-#include "bundle_access.h"
+#include "bundle/bundle_access.h"
 #include "inspector_access.h"
 #include "inspector_create.h"
 #include "inspector_impl.h"

@@ -1,5 +1,5 @@
 // A bundle's files while somebody changes them: what was checked is what is used, or there is an error.
-#include "bundle_files.h"
+#include "bundle/bundle_files.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>

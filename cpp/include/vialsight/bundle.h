@@ -61,7 +61,7 @@ class VIALSIGHT_API Bundle {
   ~Bundle() = default;
 
  private:
-  friend struct BundleAccess;  // src/bundle_access.h
+  friend struct BundleAccess;  // src/bundle/bundle_access.h
   struct Contents;
   explicit Bundle(std::shared_ptr<const Contents> contents) noexcept;
   std::shared_ptr<const Contents> contents_;

@@ -1,4 +1,4 @@
-#include "bundle_files.h"
+#include "bundle/bundle_files.h"
 
 #include <dirent.h>
 #include <fcntl.h>

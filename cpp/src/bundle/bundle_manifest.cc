@@ -1,11 +1,11 @@
-#include "bundle_manifest.h"
+#include "bundle/bundle_manifest.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <utility>
 
-#include "bundle_files.h"
+#include "bundle/bundle_files.h"
 #include "base/json.h"
 #include "vialsight/ssim.h"
 

@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
-#include "bundle_access.h"
-#include "bundle_files.h"
-#include "bundle_manifest.h"
+#include "bundle/bundle_access.h"
+#include "bundle/bundle_files.h"
+#include "bundle/bundle_manifest.h"
 #include "base/json.h"
 #include "base/npy.h"
 #include "base/sha256.h"
