@@ -8,14 +8,14 @@
 #include <thread>
 #include <utility>
 
-#include "backend_loader.h"
+#include "backend/backend_loader.h"
 #include "bundle/bundle_access.h"
 #include "inspector_access.h"
 #include "inspector_create.h"
 #include "inspector_impl.h"
-#include "restartable_backend.h"
+#include "backend/restartable_backend.h"
 #include "base/scheduling.h"
-#include "worker_backend.h"
+#include "backend/worker_backend.h"
 
 namespace vialsight {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "backend.h"
+#include "backend/backend.h"
 #include "base/time_source.h"
 #include "vialsight/inspector.h"
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "inspector_pipeline.h"
-#include "restartable_backend.h"
+#include "backend/restartable_backend.h"
 #include "vialsight/layout.h"
 #include "vialsight/patches.h"
 

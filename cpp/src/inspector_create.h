@@ -1,7 +1,7 @@
 // The steps of Inspector::create after the backend is loaded.
 #pragma once
 
-#include "backend.h"
+#include "backend/backend.h"
 #include "inspector_cost.h"
 #include "inspector_pipeline.h"
 #include "vialsight/inspector.h"

@@ -33,7 +33,7 @@
 #include "inspector_buffers.h"
 #include "inspector_cost.h"
 #include "inspector_pipeline.h"
-#include "restartable_backend.h"
+#include "backend/restartable_backend.h"
 #include "base/time_source.h"
 #include "vialsight/inspector.h"
 

@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "backend.h"
+#include "backend/backend.h"
 #include "base/time_source.h"
 #include "vialsight/inspector.h"
 #include "vialsight/layout.h"

@@ -1,4 +1,4 @@
-#include "allowed_ops.h"
+#include "backend/allowed_ops.h"
 
 #include <gtest/gtest.h>
 

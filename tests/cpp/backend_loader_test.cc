@@ -1,4 +1,4 @@
-#include "backend_loader.h"
+#include "backend/backend_loader.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "inspector_fixture.h"
-#include "restartable_backend.h"
+#include "backend/restartable_backend.h"
 
 namespace vialsight::test {
 namespace {

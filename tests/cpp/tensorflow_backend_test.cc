@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "backend_loader.h"
+#include "backend/backend_loader.h"
 #include "bundle_writer.h"
 #include "graph_writer.h"
 #include "temporary_folder.h"

@@ -1,5 +1,5 @@
 // The backend in a process of its own: what it computes, how it ends, and what it leaves behind.
-#include "worker_backend.h"
+#include "backend/worker_backend.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>

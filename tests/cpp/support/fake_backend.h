@@ -10,7 +10,7 @@
 #include <thread>
 #include <utility>
 
-#include "backend.h"
+#include "backend/backend.h"
 #include "fake_clock.h"
 
 namespace vialsight::test {

@@ -1,5 +1,5 @@
 // A backend module without an inference library: for what a loader does. FAKE_BACKEND_ABI is the interface it claims.
-#include "backend.h"
+#include "backend/backend.h"
 
 namespace vialsight {
 namespace {

@@ -4,7 +4,7 @@
 #include <csignal>
 #include <cstdlib>
 
-#include "backend.h"
+#include "backend/backend.h"
 #include "faulty_backend.h"
 
 namespace vialsight {

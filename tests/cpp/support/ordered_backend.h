@@ -13,7 +13,7 @@
 #include <thread>
 #include <utility>
 
-#include "backend.h"
+#include "backend/backend.h"
 #include "base/time_source.h"
 
 namespace vialsight::test {

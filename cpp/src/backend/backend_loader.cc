@@ -1,4 +1,4 @@
-#include "backend_loader.h"
+#include "backend/backend_loader.h"
 
 #include <dlfcn.h>
 

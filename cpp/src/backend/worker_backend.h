@@ -16,11 +16,11 @@
 #include <string>
 #include <vector>
 
-#include "restartable_backend.h"
+#include "backend/restartable_backend.h"
 #include "vialsight/inspector_options.h"
-#include "worker_memory.h"
-#include "worker_process.h"
-#include "worker_protocol.h"
+#include "backend/worker_memory.h"
+#include "backend/worker_process.h"
+#include "backend/worker_protocol.h"
 
 namespace vialsight {
 

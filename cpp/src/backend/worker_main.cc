@@ -15,10 +15,10 @@
 #include <system_error>
 #include <thread>
 
-#include "backend_loader.h"
+#include "backend/backend_loader.h"
 #include "base/scheduling.h"
-#include "worker_memory.h"
-#include "worker_protocol.h"
+#include "backend/worker_memory.h"
+#include "backend/worker_protocol.h"
 
 namespace vialsight {
 namespace {

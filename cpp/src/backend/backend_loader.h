@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <memory>
 
-#include "backend.h"
+#include "backend/backend.h"
 #include "vialsight/status.h"
 
 namespace vialsight {

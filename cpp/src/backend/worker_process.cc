@@ -1,4 +1,4 @@
-#include "worker_process.h"
+#include "backend/worker_process.h"
 
 #include <fcntl.h>
 #include <signal.h>

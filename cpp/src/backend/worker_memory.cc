@@ -1,4 +1,4 @@
-#include "worker_memory.h"
+#include "backend/worker_memory.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>

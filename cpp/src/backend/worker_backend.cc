@@ -1,4 +1,4 @@
-#include "worker_backend.h"
+#include "backend/worker_backend.h"
 
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -13,7 +13,7 @@
 #include <functional>
 #include <utility>
 
-#include "backend_loader.h"
+#include "backend/backend_loader.h"
 #include "base/scheduling.h"
 #include "vialsight/clock.h"
 

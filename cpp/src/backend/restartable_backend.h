@@ -6,7 +6,7 @@
 
 #include <span>
 
-#include "backend.h"
+#include "backend/backend.h"
 
 namespace vialsight {
 

@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "absl/log/globals.h"
-#include "allowed_ops.h"
-#include "backend.h"
+#include "backend/allowed_ops.h"
+#include "backend/backend.h"
 #include "tensorflow/c/c_api.h"
 #include "tensorflow/core/framework/graph.pb.h"
 #include "tensorflow/core/framework/node_def.pb.h"

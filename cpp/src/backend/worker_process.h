@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "vialsight/status.h"
-#include "worker_memory.h"
-#include "worker_protocol.h"
+#include "backend/worker_memory.h"
+#include "backend/worker_protocol.h"
 
 namespace vialsight {
 
