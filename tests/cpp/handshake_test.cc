@@ -9,7 +9,7 @@
 #include <thread>
 #include <utility>
 
-#include "handshake_snapshot.h"
+#include "inspector/handshake_snapshot.h"
 #include "inspector_fixture.h"
 
 namespace vialsight::test {

@@ -1,5 +1,5 @@
 // What must hold before an Inspector exists, and score_patches.
-#include "inspector_create.h"
+#include "inspector/inspector_create.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

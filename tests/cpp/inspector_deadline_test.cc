@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "inspector_cost.h"
+#include "inspector/inspector_cost.h"
 #include "inspector_fixture.h"
 
 namespace vialsight::test {

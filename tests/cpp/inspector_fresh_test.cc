@@ -4,7 +4,7 @@
 
 #include <set>
 
-#include "frame_digest.h"
+#include "inspector/frame_digest.h"
 #include "inspector_fixture.h"
 
 namespace vialsight::test {

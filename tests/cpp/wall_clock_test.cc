@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "bundle_writer.h"
-#include "inspector_access.h"
+#include "inspector/inspector_access.h"
 #include "strip_plan.h"
 #include "temporary_folder.h"
 

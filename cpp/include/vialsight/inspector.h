@@ -83,7 +83,7 @@ class VIALSIGHT_API Inspector {
   [[nodiscard]] std::uint64_t heartbeat() const noexcept;
 
  private:
-  friend struct InspectorAccess;  // src/inspector_access.h: injects clock and backend in tests
+  friend struct InspectorAccess;  // src/inspector/inspector_access.h: injects clock and backend in tests
   struct Impl;
   explicit Inspector(std::unique_ptr<Impl> impl) noexcept;
   std::unique_ptr<Impl> impl_;

@@ -12,7 +12,7 @@
 #include "bundle_writer.h"
 #include "fake_backend.h"
 #include "fake_clock.h"
-#include "inspector_access.h"
+#include "inspector/inspector_access.h"
 #include "temporary_folder.h"
 
 namespace vialsight::test {

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "bundle_writer.h"
-#include "inspector_access.h"
+#include "inspector/inspector_access.h"
 #include "ordered_backend.h"
 #include "temporary_folder.h"
 #include "vialsight/ssim.h"

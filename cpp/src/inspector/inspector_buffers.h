@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "inspector_pipeline.h"
+#include "inspector/inspector_pipeline.h"
 #include "backend/restartable_backend.h"
 #include "vialsight/layout.h"
 #include "vialsight/patches.h"

@@ -1,8 +1,8 @@
-#include "inspector_buffers.h"
+#include "inspector/inspector_buffers.h"
 
 #include <cstring>
 
-#include "frame_digest.h"
+#include "inspector/frame_digest.h"
 
 namespace vialsight {
 

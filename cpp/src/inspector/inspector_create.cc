@@ -1,4 +1,4 @@
-#include "inspector_create.h"
+#include "inspector/inspector_create.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "inspector_buffers.h"
+#include "inspector/inspector_buffers.h"
 #include "base/scheduling.h"
 
 namespace vialsight {

@@ -1,4 +1,4 @@
-#include "inspector_pipeline.h"
+#include "inspector/inspector_pipeline.h"
 
 #include <algorithm>
 #include <exception>

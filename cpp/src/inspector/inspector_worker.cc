@@ -1,7 +1,7 @@
 // The worker thread: takes the frames of the open slot one by one.
 #include <utility>
 
-#include "inspector_impl.h"
+#include "inspector/inspector_impl.h"
 
 namespace vialsight {
 namespace {

@@ -3,8 +3,8 @@
 #include <chrono>
 #include <new>
 
-#include "inspector_create.h"
-#include "inspector_impl.h"
+#include "inspector/inspector_create.h"
+#include "inspector/inspector_impl.h"
 
 namespace vialsight {
 namespace {

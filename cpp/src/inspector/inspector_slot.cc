@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "inspector_impl.h"
+#include "inspector/inspector_impl.h"
 
 namespace vialsight {
 

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "backend/backend.h"
-#include "inspector_cost.h"
-#include "inspector_pipeline.h"
+#include "inspector/inspector_cost.h"
+#include "inspector/inspector_pipeline.h"
 #include "vialsight/inspector.h"
 
 namespace vialsight {

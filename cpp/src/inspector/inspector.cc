@@ -10,9 +10,9 @@
 
 #include "backend/backend_loader.h"
 #include "bundle/bundle_access.h"
-#include "inspector_access.h"
-#include "inspector_create.h"
-#include "inspector_impl.h"
+#include "inspector/inspector_access.h"
+#include "inspector/inspector_create.h"
+#include "inspector/inspector_impl.h"
 #include "backend/restartable_backend.h"
 #include "base/scheduling.h"
 #include "backend/worker_backend.h"

@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "handshake_snapshot.h"
+#include "inspector/handshake_snapshot.h"
 
 namespace vialsight {
 namespace {
