@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "c_api_fixture.h"
-#include "c_api_handles.h"
+#include "c_api/c_api_handles.h"
 #include "vialsight/c_api.h"
 
 namespace vialsight::test {

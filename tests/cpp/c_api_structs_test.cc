@@ -7,7 +7,7 @@
 #include <string>
 
 #include "c_api_fixture.h"
-#include "c_api_support.h"
+#include "c_api/c_api_support.h"
 
 namespace vialsight::test {
 namespace {

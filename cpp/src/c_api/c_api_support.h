@@ -11,7 +11,7 @@
 #include <string>
 #include <string_view>
 
-#include "c_api_handles.h"
+#include "c_api/c_api_handles.h"
 #include "vialsight/c_api.h"
 #include "vialsight/handshake.h"
 #include "vialsight/inspector.h"

@@ -3,7 +3,7 @@
 #include <string>
 #include <utility>
 
-#include "c_api_support.h"
+#include "c_api/c_api_support.h"
 
 using vialsight::Bundle;
 using vialsight::BundleObject;

@@ -1,4 +1,4 @@
-#include "c_api_handles.h"
+#include "c_api/c_api_handles.h"
 
 #include <atomic>
 #include <mutex>

@@ -4,7 +4,7 @@
 #include <memory>
 #include <utility>
 
-#include "c_api_support.h"
+#include "c_api/c_api_support.h"
 
 using vialsight::Code;
 using vialsight::guarded;

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "c_api_support.h"
+#include "c_api/c_api_support.h"
 
 using vialsight::Code;
 using vialsight::FrameView;

@@ -1,4 +1,4 @@
-#include "c_api_support.h"
+#include "c_api/c_api_support.h"
 
 #include <algorithm>
 #include <cstdio>

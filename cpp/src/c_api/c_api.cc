@@ -4,7 +4,7 @@
 #include <chrono>
 #include <limits>
 
-#include "c_api_support.h"
+#include "c_api/c_api_support.h"
 #include "vialsight/version.h"
 
 namespace vialsight {
