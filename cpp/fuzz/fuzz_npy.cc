@@ -1,6 +1,6 @@
 // parse_npy_f32: what it accepts has as many values as its shape says.
-#include "fuzz_input.h"
 #include "base/npy.h"
+#include "fuzz_input.h"
 
 using vialsight::fuzz::require;
 

@@ -5,8 +5,8 @@
 #include <thread>
 #include <vector>
 
-#include "c_api_fixture.h"
 #include "c_api/c_api_handles.h"
+#include "c_api_fixture.h"
 #include "vialsight/c_api.h"
 
 namespace vialsight::test {

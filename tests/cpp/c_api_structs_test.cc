@@ -6,8 +6,8 @@
 #include <stdexcept>
 #include <string>
 
-#include "c_api_fixture.h"
 #include "c_api/c_api_support.h"
+#include "c_api_fixture.h"
 
 namespace vialsight::test {
 namespace {

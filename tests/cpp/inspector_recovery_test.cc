@@ -2,8 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "inspector_fixture.h"
 #include "backend/restartable_backend.h"
+#include "inspector_fixture.h"
 
 namespace vialsight::test {
 namespace {

@@ -17,10 +17,10 @@
 #include <vector>
 
 #include "backend/restartable_backend.h"
-#include "vialsight/inspector_options.h"
 #include "backend/worker_memory.h"
 #include "backend/worker_process.h"
 #include "backend/worker_protocol.h"
+#include "vialsight/inspector_options.h"
 
 namespace vialsight {
 

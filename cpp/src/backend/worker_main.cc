@@ -16,9 +16,9 @@
 #include <thread>
 
 #include "backend/backend_loader.h"
-#include "base/scheduling.h"
 #include "backend/worker_memory.h"
 #include "backend/worker_protocol.h"
+#include "base/scheduling.h"
 
 namespace vialsight {
 namespace {

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "vialsight/status.h"
 #include "backend/worker_memory.h"
 #include "backend/worker_protocol.h"
+#include "vialsight/status.h"
 
 namespace vialsight {
 

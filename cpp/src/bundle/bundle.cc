@@ -6,12 +6,12 @@
 #include <utility>
 #include <vector>
 
-#include "bundle/bundle_access.h"
-#include "bundle/bundle_files.h"
-#include "bundle/bundle_manifest.h"
 #include "base/json.h"
 #include "base/npy.h"
 #include "base/sha256.h"
+#include "bundle/bundle_access.h"
+#include "bundle/bundle_files.h"
+#include "bundle/bundle_manifest.h"
 
 namespace vialsight {
 

@@ -5,8 +5,8 @@
 #include <limits>
 #include <utility>
 
-#include "bundle/bundle_files.h"
 #include "base/json.h"
+#include "bundle/bundle_files.h"
 #include "vialsight/ssim.h"
 
 namespace vialsight {

@@ -9,13 +9,13 @@
 #include <utility>
 
 #include "backend/backend_loader.h"
+#include "backend/restartable_backend.h"
+#include "backend/worker_backend.h"
+#include "base/scheduling.h"
 #include "bundle/bundle_access.h"
 #include "inspector/inspector_access.h"
 #include "inspector/inspector_create.h"
 #include "inspector/inspector_impl.h"
-#include "backend/restartable_backend.h"
-#include "base/scheduling.h"
-#include "backend/worker_backend.h"
 
 namespace vialsight {
 namespace {

@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
-#include "inspector/inspector_pipeline.h"
 #include "backend/restartable_backend.h"
+#include "inspector/inspector_pipeline.h"
 #include "vialsight/layout.h"
 #include "vialsight/patches.h"
 

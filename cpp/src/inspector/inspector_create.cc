@@ -7,8 +7,8 @@
 #include <string>
 #include <utility>
 
-#include "inspector/inspector_buffers.h"
 #include "base/scheduling.h"
+#include "inspector/inspector_buffers.h"
 
 namespace vialsight {
 namespace {

@@ -29,12 +29,12 @@
 #include <thread>
 #include <vector>
 
+#include "backend/restartable_backend.h"
+#include "base/time_source.h"
 #include "inspector/frame_digest.h"
 #include "inspector/inspector_buffers.h"
 #include "inspector/inspector_cost.h"
 #include "inspector/inspector_pipeline.h"
-#include "backend/restartable_backend.h"
-#include "base/time_source.h"
 #include "vialsight/inspector.h"
 
 namespace vialsight {
