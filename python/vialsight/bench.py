@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight import _core
+from vialsight._core import Layout
 from vialsight.bundle import read_manifest
 from vialsight.errors import BundleError
-from vialsight.layout import Layout
 
 Frames = npt.NDArray[Any]
 Patches = npt.NDArray[np.float32]

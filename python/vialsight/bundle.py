@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight import _core, atomic
+from vialsight._core import Layout
 from vialsight.errors import BundleError
-from vialsight.layout import Layout
 
 FORMAT_VERSION: Final = 1
 MANIFEST_NAME: Final = "manifest.json"

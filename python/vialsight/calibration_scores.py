@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight import _core
+from vialsight._core import Layout
 from vialsight.data import NOMINAL, Dataset, Strip, load_frame, strip_truth
 from vialsight.errors import BundleError, DataError
-from vialsight.layout import Layout
 from vialsight.scoring import Arrays, Checkpoint, partial_path
 
 Progress = Callable[[int, int], None]

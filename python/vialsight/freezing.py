@@ -15,9 +15,9 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from vialsight import losses
+from vialsight._core import Layout
 from vialsight.bundle import GoldenPatches, Provenance, write_bundle
 from vialsight.errors import TrainingError
-from vialsight.layout import Layout
 from vialsight.runfolder import FINISHED, RunFolder
 from vialsight.runlog import log
 from vialsight.training import load_generator
@@ -36,12 +36,6 @@ class FrozenGraph:
     graph_def: bytes
     input_name: str = INPUT_NAME
     output_name: str = OUTPUT_NAME
-
-    def ops(self) -> list[str]:
-        """Sorted names of the distinct operations, function library included."""
-        graph = tf.compat.v1.GraphDef.FromString(self.graph_def)
-        nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
-        return sorted({node.op for node in nodes})
 
 
 def freeze_graph(model: keras.Model, patch_size: int) -> FrozenGraph:

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight import _core, atomic
+from vialsight._core import Layout
 from vialsight.data import DEFECTIVE, Record, Strip, load_mask
 from vialsight.evidence import TRUTH_NAMES, Picture
-from vialsight.layout import Layout
 from vialsight.pictures import encoded, fixed_heatmap, picture_of
 
 MISS: Final = "miss"

@@ -52,31 +52,6 @@ class ReadAhead(Protocol):
         """Blocks that are read next, in this order; all others may be forgotten."""
 
 
-class ArrayPatches:
-    """A PatchSource over an array float32 (n,P,P) in [0,1] in memory."""
-
-    block_patches: int | None = None
-
-    def __init__(self, patches: Patches) -> None:
-        if patches.ndim != 3 or patches.shape[1] != patches.shape[2]:
-            raise ValueError(f"patches must have the shape (n,P,P); got {patches.shape}")
-        if patches.dtype != np.float32:
-            raise ValueError(f"patches must be float32; got {patches.dtype}")
-        self._patches = patches
-
-    @property
-    def patch_size(self) -> int:
-        """P, edge of a patch in pixels."""
-        return int(self._patches.shape[1])
-
-    def __len__(self) -> int:
-        return len(self._patches)
-
-    def read(self, indices: npt.NDArray[np.int64]) -> Patches:
-        """Return the patches at `indices` int64 (n,) as float32 (n,P,P)."""
-        return self._patches[indices]
-
-
 class Batch(NamedTuple):
     """One replica's share of a step: images (n,P,P,1), the step, its first row in the batch."""
 

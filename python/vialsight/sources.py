@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from vialsight._core import Layout
 from vialsight.config import DataConfig, SimulateConfig
 from vialsight.data import Dataset, DatasetPatches, open_shards, read_dataset
 from vialsight.data.fingerprints import Fingerprints, describe_all, joined
@@ -15,7 +16,6 @@ from vialsight.data.pixels import Patches
 from vialsight.data.records import raise_listed
 from vialsight.data.shardindex import INDEX_NAME
 from vialsight.errors import ConfigError, DataError
-from vialsight.layout import Layout
 
 if TYPE_CHECKING:
     from vialsight.pipeline import PatchSource

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from array_patches import ArrayPatches
 from training_process import COMMON, IDENTITY, waves
 from training_support import finish, losses_of, start
 
 from vialsight.config import load_config
 from vialsight.errors import TrainingError
-from vialsight.pipeline import ArrayPatches
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import tensorflow as tf
+from array_patches import ArrayPatches
 
 from vialsight.errors import TrainingError
-from vialsight.pipeline import ArrayPatches, Batches, Order, expect, spread
+from vialsight.pipeline import Batches, Order, expect, spread
 
 pytestmark = pytest.mark.tensorflow
 
@@ -199,15 +200,3 @@ class TestSpread:
         assert sorted(set(chosen // 10)) == [0, 49, 99]
         expect(source, chosen)
         assert source.expected == [[0, 49, 99]]
-
-
-@pytest.mark.parametrize(
-    ("array", "message"),
-    [
-        (np.zeros((3, 4, 5), np.float32), r"shape \(n,P,P\)"),
-        (np.zeros((3, 4, 4)), "must be float32; got float64"),
-    ],
-)
-def test_array_patches_refuse_other_arrays(array: np.ndarray, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        ArrayPatches(array)

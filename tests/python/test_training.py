@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
+from array_patches import ArrayPatches
 from training_process import COMMON, IDENTITY, waves
 
 from vialsight.config import Config, load_config
 from vialsight.errors import DataError, TrainingError
-from vialsight.pipeline import ArrayPatches
 from vialsight.training import load_generator, total_steps, train
 
 pytestmark = pytest.mark.tensorflow

@@ -31,9 +31,10 @@ def waves(count: int) -> np.ndarray:
 
 
 def main() -> int:
+    from array_patches import ArrayPatches
+
     from vialsight.config import load_config
     from vialsight.errors import VialSightError
-    from vialsight.pipeline import ArrayPatches
     from vialsight.training import train
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")

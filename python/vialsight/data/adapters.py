@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from vialsight import atomic
+from vialsight._core import Layout
 from vialsight.data.dataset import Dataset, read_dataset, write_dataset
 from vialsight.data.defects import DEFECTS_NAME, KnownDefect, write_defects
 from vialsight.data.images import image_size
@@ -14,7 +15,6 @@ from vialsight.data.independence import without_lookalikes
 from vialsight.data.records import Record, check_files
 from vialsight.data.splits import Fractions, assign_splits
 from vialsight.errors import DataError
-from vialsight.layout import Layout
 
 ELPV_NOMINAL: Final = Fractions(0.6, 0.05, 0.15, 0.2)
 ELPV_DEFECTIVE: Final = Fractions(0.0, 0.0, 0.4, 0.6)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from vialsight._core import Layout
 from vialsight.atomic import file_sha256
 from vialsight.data.images import header_problem, load_frame, load_mask, mask_problem
 from vialsight.data.records import (
@@ -22,7 +23,6 @@ from vialsight.data.records import (
     write_records,
 )
 from vialsight.errors import DataError
-from vialsight.layout import Layout
 
 LAYOUT_NAME: Final = "layout.json"
 NOMINAL: Final = 0

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight import _core
+from vialsight._core import Layout
 from vialsight.data.dataset import Dataset, patch_truth
 from vialsight.data.images import load_frame
 from vialsight.data.pixels import Patches, check_indices
 from vialsight.errors import DataError
-from vialsight.layout import Layout
 
 DEFAULT_CACHE_BYTES: Final = 512 * 2**20
 

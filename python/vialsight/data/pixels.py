@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight import _core
+from vialsight._core import Layout
 from vialsight.errors import DataError
-from vialsight.layout import Layout
 
 Pixels = npt.NDArray[Any]  # uint8, uint16 or float32, little-endian
 Patches = npt.NDArray[np.float32]

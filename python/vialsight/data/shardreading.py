@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight import atomic
+from vialsight._core import Layout
 from vialsight.data.pixels import DTYPES, Normaliser, Patches, check_indices, dtype_name
 from vialsight.data.shardindex import (
     FRAMING_BYTES,
@@ -26,7 +27,6 @@ from vialsight.data.shardindex import (
 )
 from vialsight.data.shardwriting import Progress
 from vialsight.errors import DataError
-from vialsight.layout import Layout
 
 _MASK_DELTA: Final = 0xA282EAD8
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from vialsight import atomic
+from vialsight._core import Layout
 from vialsight.data.pixels import cut_patches
 from vialsight.data.records import TABLE_NAME
 from vialsight.data.shardindex import INDEX_NAME, ShardIndex, new_index, read_index, write_index
@@ -28,7 +29,6 @@ from vialsight.data.shardplan import (
     require_space,
 )
 from vialsight.errors import DataError
-from vialsight.layout import Layout
 
 Progress = Callable[[int, int], None]
 

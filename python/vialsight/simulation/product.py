@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from vialsight.layout import Layout
+from vialsight._core import Layout
 from vialsight.simulation.plan import INSPECTED_FRAMES, VIALS
 
 Float = npt.NDArray[np.float32]
