@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from vialsight import atomic
 from vialsight.config import describe_config
+from vialsight.files import atomic
 
 PAGE = """# Configuration of a training
 

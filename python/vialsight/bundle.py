@@ -17,9 +17,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from vialsight import _core, atomic
+from vialsight import _core
 from vialsight._core import Layout
 from vialsight.errors import BundleError
+from vialsight.files import atomic
 
 FORMAT_VERSION: Final = 1
 MANIFEST_NAME: Final = "manifest.json"

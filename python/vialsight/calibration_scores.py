@@ -13,7 +13,7 @@ from vialsight import _core
 from vialsight._core import Layout
 from vialsight.data import NOMINAL, Dataset, Strip, load_frame, strip_truth
 from vialsight.errors import BundleError, DataError
-from vialsight.scoring import Arrays, Checkpoint, partial_path
+from vialsight.files.unfinished import Arrays, Checkpoint, partial_path
 
 Progress = Callable[[int, int], None]
 Patches = npt.NDArray[np.float32]

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from vialsight import atomic
 from vialsight.errors import TrainingError
+from vialsight.files import atomic
 
 _FOLDER: Final = re.compile(r"step-(\d{8,})")
 _STATE: Final = "state.npz"

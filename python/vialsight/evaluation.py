@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vialsight import _core, atomic
+from vialsight import _core
 from vialsight.bundle import LEVELS, read_manifest, tensorflow_version, timestamp
 from vialsight.data import (
     DEFECTS_NAME,
@@ -37,6 +37,7 @@ from vialsight.evidence import (
     read_evidence,
     write_evidence,
 )
+from vialsight.files import atomic
 from vialsight.findings import Findings, find, rejected_runs
 from vialsight.machine import machine
 from vialsight.statistics.manual import ManualResult

@@ -16,7 +16,6 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from vialsight import atomic
 from vialsight.data import (
     DEFECTIVE,
     DEFECTS_NAME,
@@ -28,10 +27,11 @@ from vialsight.data import (
 )
 from vialsight.data.records import raise_listed
 from vialsight.errors import DataError
-from vialsight.npz import npz_arrays, npz_bytes
+from vialsight.files import atomic
+from vialsight.files.npz import npz_arrays, npz_bytes
+from vialsight.files.tables import table_text
 from vialsight.statistics.manual import ManualResult, read_manual
 from vialsight.statistics.pixels import PixelCounts
-from vialsight.tables import table_text
 from vialsight.thresholds import RunRule
 
 IDENTITY_NAME: Final = "identity.json"

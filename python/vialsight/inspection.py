@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vialsight import _core, atomic
+from vialsight import _core
 from vialsight.data import Dataset, load_frame
 from vialsight.errors import DataError
+from vialsight.files import atomic
 from vialsight.pictures import Float32Image, encoded, fixed_heatmap, picture_of
 
 UNREADABLE_REASON = "frame_invalid"

@@ -8,10 +8,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from vialsight import _core, atomic
+from vialsight import _core
 from vialsight._core import Layout
 from vialsight.data import DEFECTIVE, Record, Strip, load_mask
 from vialsight.evidence import TRUTH_NAMES, Picture
+from vialsight.files import atomic
 from vialsight.pictures import encoded, fixed_heatmap, picture_of
 
 MISS: Final = "miss"

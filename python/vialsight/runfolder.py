@@ -11,9 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from vialsight import atomic
 from vialsight.config import Config, load_config
 from vialsight.errors import TrainingError
+from vialsight.files import atomic
 
 RUNNING: Final = "running"
 INTERRUPTED: Final = "interrupted"

@@ -23,8 +23,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from vialsight import atomic
 from vialsight.errors import TrainingError
+from vialsight.files import atomic
 
 log: Final = logging.getLogger("vialsight.training")
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from vialsight import _core, atomic
+from vialsight import _core
 from vialsight.data import (
     DEFECTIVE,
     UNKNOWN,
@@ -23,8 +23,9 @@ from vialsight.data import (
 )
 from vialsight.errors import BundleError, DataError
 from vialsight.evidence import PICTURES_FOLDER, STAGES, Picture
+from vialsight.files import atomic
+from vialsight.files.unfinished import Checkpoint
 from vialsight.patch_pictures import PictureTaker, patch_mask
-from vialsight.scoring import Checkpoint
 from vialsight.statistics.pixels import PixelCounts
 
 Progress = Callable[[int, int], None]

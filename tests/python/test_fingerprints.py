@@ -117,7 +117,7 @@ class TestBytes:
             Fingerprints.from_bytes(content)
 
     def test_missing_array(self) -> None:
-        from vialsight.npz import npz_bytes
+        from vialsight.files.npz import npz_bytes
 
         with pytest.raises(BundleError, match="training_bits"):
             Fingerprints.from_bytes(npz_bytes({"reference": np.zeros(3)}))

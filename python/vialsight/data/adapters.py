@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from vialsight import atomic
 from vialsight._core import Layout
 from vialsight.data.dataset import Dataset, read_dataset, write_dataset
 from vialsight.data.defects import DEFECTS_NAME, KnownDefect, write_defects
@@ -15,6 +14,7 @@ from vialsight.data.independence import without_lookalikes
 from vialsight.data.records import Record, check_files
 from vialsight.data.splits import Fractions, assign_splits
 from vialsight.errors import DataError
+from vialsight.files import atomic
 
 ELPV_NOMINAL: Final = Fractions(0.6, 0.05, 0.15, 0.2)
 ELPV_DEFECTIVE: Final = Fractions(0.0, 0.0, 0.4, 0.6)

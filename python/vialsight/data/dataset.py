@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight._core import Layout
-from vialsight.atomic import file_sha256
 from vialsight.data.images import header_problem, load_frame, load_mask, mask_problem
 from vialsight.data.records import (
     SPLITS,
@@ -23,6 +22,7 @@ from vialsight.data.records import (
     write_records,
 )
 from vialsight.errors import DataError
+from vialsight.files.atomic import file_sha256
 
 LAYOUT_NAME: Final = "layout.json"
 NOMINAL: Final = 0

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from vialsight import atomic
 from vialsight.data.records import has_control_characters, raise_listed
 from vialsight.errors import DataError
-from vialsight.tables import read_table, table_text
+from vialsight.files import atomic
+from vialsight.files.tables import read_table, table_text
 
 DEFECTS_NAME: Final = "defects.csv"
 DEFECT_COLUMNS: Final = ("product", "kind", "severity", "vial")

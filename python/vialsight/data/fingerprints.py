@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight.errors import BundleError
-from vialsight.npz import npz_arrays, npz_bytes
+from vialsight.files.npz import npz_arrays, npz_bytes
 
 Features = npt.NDArray[np.float32]
 Bits = npt.NDArray[np.uint8]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from vialsight import atomic
 from vialsight.errors import DataError
-from vialsight.tables import Row, read_table, table_text
+from vialsight.files import atomic
+from vialsight.files.tables import Row, read_table, table_text
 
 TABLE_NAME: Final = "dataset.csv"
 COLUMNS: Final = ("image", "product", "run", "frame", "label", "split", "mask")

@@ -12,11 +12,11 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from vialsight import atomic
 from vialsight._core import Layout
 from vialsight.data.pixels import dtype_name
 from vialsight.data.records import LABELS, SPLITS, raise_listed
 from vialsight.errors import DataError
+from vialsight.files import atomic
 
 INDEX_NAME: Final = "index.json"
 FORMAT_VERSION: Final = 1

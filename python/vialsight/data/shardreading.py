@@ -13,7 +13,6 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from vialsight import atomic
 from vialsight._core import Layout
 from vialsight.data.pixels import DTYPES, Normaliser, Patches, check_indices, dtype_name
 from vialsight.data.shardindex import (
@@ -27,6 +26,7 @@ from vialsight.data.shardindex import (
 )
 from vialsight.data.shardwriting import Progress
 from vialsight.errors import DataError
+from vialsight.files import atomic
 
 _MASK_DELTA: Final = 0xA282EAD8
 

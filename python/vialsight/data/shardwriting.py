@@ -15,7 +15,6 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from vialsight import atomic
 from vialsight._core import Layout
 from vialsight.data.pixels import cut_patches
 from vialsight.data.records import TABLE_NAME
@@ -29,6 +28,7 @@ from vialsight.data.shardplan import (
     require_space,
 )
 from vialsight.errors import DataError
+from vialsight.files import atomic
 
 Progress = Callable[[int, int], None]
 

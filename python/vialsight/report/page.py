@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from vialsight import atomic
 from vialsight.evidence import Evidence
+from vialsight.files import atomic
 from vialsight.findings import Drift, Findings
 from vialsight.measures import Measures
 from vialsight.report import figures, knapp, paper, summary, text

@@ -4,13 +4,13 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from vialsight import atomic
 from vialsight.errors import DataError
 from vialsight.evidence import EVIDENCE_NAMES, Evidence, copy_pictures, read_evidence
+from vialsight.files import atomic
+from vialsight.files.tables import table_text
 from vialsight.findings import Findings, find
 from vialsight.report.page import write_page
 from vialsight.report.values import report_values, tables
-from vialsight.tables import table_text
 
 VALUES_NAME: Final = "report.json"
 

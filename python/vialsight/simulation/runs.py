@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from vialsight import atomic
+from vialsight.files import atomic
 from vialsight.simulation.plan import RANK_MAX_FRAME, RANK_MIN_FRAME, SetPlan, StripPlan
 from vialsight.simulation.rendering import rank_images, render_run
 

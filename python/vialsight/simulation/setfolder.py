@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import vialsight
-from vialsight import atomic
 from vialsight.data.defects import DEFECTS_NAME, KnownDefect, write_defects
 from vialsight.data.records import TABLE_NAME
 from vialsight.data.shardindex import INDEX_NAME
 from vialsight.errors import SimulationError
+from vialsight.files import atomic
 from vialsight.simulation.plan import RENDERER_VERSION, SetPlan
 from vialsight.simulation.product import bfs_layout
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from vialsight.data.records import raise_listed
 from vialsight.errors import DataError
-from vialsight.tables import Row, read_table
+from vialsight.files.tables import Row, read_table
 
 COLUMNS: Final = ("product", "inspections", "rejects")
 INSPECTOR_COLUMNS: Final = ("product", "inspector", "inspections", "rejects")

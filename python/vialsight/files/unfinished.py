@@ -13,8 +13,8 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from vialsight import atomic
-from vialsight.npz import npz_arrays, npz_bytes
+from vialsight.files import atomic
+from vialsight.files.npz import npz_arrays, npz_bytes
 
 Arrays = dict[str, npt.NDArray[Any]]
 
