@@ -87,7 +87,7 @@ def write_shards(folder: Path) -> None:
 def link_shards(shards: Path, folder: Path, copies: tuple[int, ...]) -> None:
     """Make a folder of hard links and the index of so many copies of each shard."""
     from vialsight.data import read_index
-    from vialsight.data.shardindex import new_index, write_index
+    from vialsight.data.shards.index import new_index, write_index
 
     index = read_index(shards)
     folder.mkdir()

@@ -14,7 +14,7 @@ from vialsight.data.fingerprints import Fingerprints, describe_all, joined
 from vialsight.data.patches import first_of_each_region
 from vialsight.data.pixels import Patches
 from vialsight.data.records import raise_listed
-from vialsight.data.shardindex import INDEX_NAME
+from vialsight.data.shards.index import INDEX_NAME
 from vialsight.errors import ConfigError, DataError
 
 if TYPE_CHECKING:

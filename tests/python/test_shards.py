@@ -35,7 +35,7 @@ from vialsight.data import (
     read_index,
     write_shards,
 )
-from vialsight.data.shardindex import content_sha256
+from vialsight.data.shards.index import content_sha256
 from vialsight.errors import DataError
 from vialsight.sources import training_data
 

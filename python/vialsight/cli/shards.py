@@ -15,8 +15,8 @@ from vialsight.data import (
     read_dataset,
     write_shards,
 )
-from vialsight.data.shardindex import INDEX_NAME, ShardIndex
-from vialsight.data.shardplan import DEFAULT_RECORDS_PER_SHARD
+from vialsight.data.shards.index import INDEX_NAME, ShardIndex
+from vialsight.data.shards.plan import DEFAULT_RECORDS_PER_SHARD
 from vialsight.errors import CheckFailed
 from vialsight.sources import TRAINING_SPLITS
 

@@ -24,10 +24,10 @@ from vialsight.data.images import load_frame, load_mask
 from vialsight.data.packing import dataset_groups, dataset_source
 from vialsight.data.patches import DatasetPatches
 from vialsight.data.records import Record
-from vialsight.data.shardindex import ShardIndex, read_index
-from vialsight.data.shardplan import Group, needed_bytes, plan_shards, require_space
-from vialsight.data.shardreading import ShardFolder, ShardPatches, check_shards, open_shards
-from vialsight.data.shardwriting import unfinished_shards, write_shards
+from vialsight.data.shards.index import ShardIndex, read_index
+from vialsight.data.shards.plan import Group, needed_bytes, plan_shards, require_space
+from vialsight.data.shards.reading import ShardFolder, ShardPatches, check_shards, open_shards
+from vialsight.data.shards.writing import unfinished_shards, write_shards
 from vialsight.data.splits import Fractions, assign_splits
 
 __all__ = [

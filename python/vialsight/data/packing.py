@@ -10,7 +10,7 @@ from vialsight.data.dataset import Dataset
 from vialsight.data.images import load_frame
 from vialsight.data.pixels import Pixels
 from vialsight.data.records import Record
-from vialsight.data.shardplan import Group
+from vialsight.data.shards.plan import Group
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import vialsight
 from vialsight.data.defects import DEFECTS_NAME, KnownDefect, write_defects
 from vialsight.data.records import TABLE_NAME
-from vialsight.data.shardindex import INDEX_NAME
+from vialsight.data.shards.index import INDEX_NAME
 from vialsight.errors import SimulationError
 from vialsight.files import atomic
 from vialsight.simulation.plan import RENDERER_VERSION, SetPlan

@@ -9,7 +9,7 @@ from typing import Any, Final
 from vialsight._core import Layout
 from vialsight.data.pixels import Pixels, patch_bytes
 from vialsight.data.records import LABELS, SPLITS, raise_listed
-from vialsight.data.shardindex import FRAMING_BYTES
+from vialsight.data.shards.index import FRAMING_BYTES
 from vialsight.errors import DataError
 
 # 3,600 patches of 256x256 at 8 bit are 236 MB: few files for the paper's set, yet quick to redo.

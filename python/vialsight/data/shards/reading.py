@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from vialsight._core import Layout
 from vialsight.data.pixels import DTYPES, Normaliser, Patches, check_indices, dtype_name
-from vialsight.data.shardindex import (
+from vialsight.data.shards.index import (
     FRAMING_BYTES,
     HEADER_BYTES,
     Shard,
@@ -24,7 +24,7 @@ from vialsight.data.shardindex import (
     read_index,
     size_problem,
 )
-from vialsight.data.shardwriting import Progress
+from vialsight.data.shards.writing import Progress
 from vialsight.errors import DataError
 from vialsight.files import atomic
 

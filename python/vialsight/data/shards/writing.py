@@ -18,8 +18,8 @@ from typing import Any, Final, Protocol
 from vialsight._core import Layout
 from vialsight.data.pixels import cut_patches
 from vialsight.data.records import TABLE_NAME
-from vialsight.data.shardindex import INDEX_NAME, ShardIndex, new_index, read_index, write_index
-from vialsight.data.shardplan import (
+from vialsight.data.shards.index import INDEX_NAME, ShardIndex, new_index, read_index, write_index
+from vialsight.data.shards.plan import (
     DEFAULT_RECORDS_PER_SHARD,
     Group,
     ShardTask,

@@ -1,0 +1,1 @@
+"""TFRecord shards: index, plan, writing, reading."""
