@@ -162,7 +162,7 @@ def write_tiny_bundle(out: Path, dataset: Dataset) -> Path:
     from vialsight.data.independence import describe_images
     from vialsight.data.patches import first_of_each_region
     from vialsight.freezing import freeze_graph
-    from vialsight.model import NetworkOptions, build_generator, deployed_part
+    from vialsight.models.drae.network import NetworkOptions, build_generator, deployed_part
 
     keras.utils.set_random_seed(3)
     generator = build_generator(NetworkOptions(patch_size=PATCH, preset="drae-16"))

@@ -137,7 +137,7 @@ def training_rates(folder: Path, steps: int) -> list[float]:
     import tensorflow as tf
 
     from vialsight.config import load_config
-    from vialsight.steps import Pace, Step, Trainable
+    from vialsight.models.drae.step import Pace, Step, Trainable
 
     config = load_config(None, ["model.preset=drae-64", f"training.batch_size={BATCH}"])
     step = Step(config, Trainable.create(config, SIZE, replicas=1))

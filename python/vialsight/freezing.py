@@ -14,10 +14,10 @@ import numpy.typing as npt
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from vialsight import losses
 from vialsight._core import Layout
 from vialsight.bundle import GoldenPatches, Provenance, write_bundle
 from vialsight.errors import TrainingError
+from vialsight.models.drae import losses
 from vialsight.runfolder import FINISHED, RunFolder
 from vialsight.runlog import log
 from vialsight.training import load_generator

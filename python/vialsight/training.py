@@ -19,11 +19,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from vialsight import losses
 from vialsight.checkpoints import Checkpoints
 from vialsight.config import Config
 from vialsight.errors import TrainingError
-from vialsight.model import build_generator, deployed_part
+from vialsight.models.drae import losses
+from vialsight.models.drae.network import build_generator, deployed_part
+from vialsight.models.drae.step import LOSS_NAMES, Pace, Step, Trainable, network_options
 from vialsight.optimization import learning_rate
 from vialsight.pipeline import Batches, Order, PatchSource, expect, spread
 from vialsight.runfolder import (
@@ -36,7 +37,6 @@ from vialsight.runfolder import (
     new_record,
 )
 from vialsight.runlog import Bars, CsvLog, TensorBoard, log, sample_picture, write_png
-from vialsight.steps import LOSS_NAMES, Pace, Step, Trainable, network_options
 
 Patches = npt.NDArray[np.float32]
 Tensor = Any  # tf.Tensor has no usable stubs

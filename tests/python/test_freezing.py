@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from vialsight.freezing import FrozenGraph, freeze_graph, golden, run_frozen
-from vialsight.model import NetworkOptions, build_generator, deployed_part
+from vialsight.models.drae.network import NetworkOptions, build_generator, deployed_part
 
 pytestmark = pytest.mark.tensorflow
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vialsight import losses
+from vialsight.models.drae import losses
 
 pytestmark = pytest.mark.tensorflow
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from vialsight.model import (
+from vialsight.models.drae.network import (
     PRESETS,
     FusedBatchNormalization,
     NearestUpsampling,

@@ -5,9 +5,9 @@ from typing import Any, Final, NamedTuple
 
 import tensorflow as tf
 
-from vialsight import losses
 from vialsight.config import Config
-from vialsight.model import NetworkOptions, Networks, build_networks
+from vialsight.models.drae import losses
+from vialsight.models.drae.network import NetworkOptions, Networks, build_networks
 from vialsight.optimization import Adam, LossScale, all_finite
 from vialsight.perturbation import Perturbed, Rows, augment, perturb
 from vialsight.pipeline import Batch

@@ -1,0 +1,1 @@
+"""DRAE: the residual autoencoder of the paper, trained as a GAN."""
