@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vialsight.perturbation import Rows, augment, overlay, perlin_noise, perturb
+from vialsight.models.perturbation import Rows, augment, overlay, perlin_noise, perturb
 
 pytestmark = pytest.mark.tensorflow
 

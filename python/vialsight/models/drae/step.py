@@ -8,8 +8,8 @@ import tensorflow as tf
 from vialsight.config import Config
 from vialsight.models.drae import losses
 from vialsight.models.drae.network import NetworkOptions, Networks, build_networks
+from vialsight.models.perturbation import Perturbed, Rows, augment, perturb
 from vialsight.optimization import Adam, LossScale, all_finite
-from vialsight.perturbation import Perturbed, Rows, augment, perturb
 from vialsight.pipeline import Batch
 
 Tensor = Any  # tf.Tensor has no usable stubs

@@ -1,0 +1,1 @@
+"""Methods: a folder each, a model and how it learns."""
