@@ -161,8 +161,8 @@ def write_tiny_bundle(out: Path, dataset: Dataset) -> Path:
     from vialsight.data.fingerprints import Fingerprints
     from vialsight.data.independence import describe_images
     from vialsight.data.patches import first_of_each_region
-    from vialsight.freezing import freeze_graph
     from vialsight.models.drae.network import NetworkOptions, build_generator, deployed_part
+    from vialsight.training.freezing import freeze_graph
 
     keras.utils.set_random_seed(3)
     generator = build_generator(NetworkOptions(patch_size=PATCH, preset="drae-16"))

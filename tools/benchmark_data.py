@@ -107,7 +107,7 @@ def batches(folder: Path, *, steps: int, first: int = 0) -> Iterator[Any]:
     import tensorflow as tf
 
     from vialsight.data import open_shards
-    from vialsight.pipeline import Batches, Order
+    from vialsight.training.batches import Batches, Order
 
     source = open_shards(folder).patches("train")
     order = Order(patches=len(source), batch_size=BATCH, seed=0)

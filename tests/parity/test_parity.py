@@ -69,8 +69,8 @@ def tensorflow_scores(patches: np.ndarray, reconstructions: np.ndarray) -> np.nd
 
 @pytest.fixture(scope="module")
 def scores(tmp_path_factory: pytest.TempPathFactory) -> Scores:
-    from vialsight.freezing import FrozenGraph, run_frozen
-    from vialsight.training import load_generator
+    from vialsight.training.freezing import FrozenGraph, run_frozen
+    from vialsight.training.loop import load_generator
 
     folder = tmp_path_factory.mktemp("parity")
     bundle = vialsight.Bundle.load(run_verbs(folder))

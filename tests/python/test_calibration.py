@@ -352,8 +352,8 @@ def _dazzled_bundle(out: Path, dataset: Dataset) -> Path:
     from conftest import reference_scores
     from vialsight.bundle import GoldenPatches, Provenance, write_bundle
     from vialsight.config import DataConfig
-    from vialsight.freezing import freeze_graph
-    from vialsight.sources import training_data
+    from vialsight.training.data import training_data
+    from vialsight.training.freezing import freeze_graph
 
     with training_data(DataConfig(path=dataset.folder)) as data:
         inputs = data.golden_patches(count=8)

@@ -28,7 +28,7 @@ from vialsight.data import (
     write_dataset,
 )
 from vialsight.errors import DataError
-from vialsight.sources import training_data
+from vialsight.training.data import training_data
 
 Rows = list[list[str]]
 IMAGE, PRODUCT, RUN, FRAME, LABEL, SPLIT, MASK = range(7)

@@ -76,7 +76,7 @@ def first_moments(run: Path) -> np.ndarray:
 def test_multi_worker_without_tf_config_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vialsight.training import train
+    from vialsight.training.loop import train
 
     monkeypatch.delenv("TF_CONFIG", raising=False)
     config = load_config(None, [*COMMON, *SETTINGS, "training.strategy=multi_worker"])

@@ -152,7 +152,7 @@ class TestTrainingData:
     ) -> None:
         from vialsight.config import DataConfig
         from vialsight.data import dataset_groups, dataset_source, write_shards
-        from vialsight.sources import training_data
+        from vialsight.training.data import training_data
 
         splits = ("train", "validation")
         groups = dataset_groups(tiny_dataset, splits)
@@ -172,7 +172,7 @@ class TestTrainingData:
 
     def test_images_rendered_while_training_are_counted_only(self) -> None:
         from vialsight.config import DataConfig, SimulateConfig
-        from vialsight.sources import training_data
+        from vialsight.training.data import training_data
 
         simulate = SimulateConfig(strips=20, runs=1, patch_size=32, workers=1)
         with training_data(DataConfig(simulate=simulate)) as data:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vialsight.freezing import FrozenGraph, freeze_graph, golden, run_frozen
 from vialsight.models.drae.network import NetworkOptions, build_generator, deployed_part
+from vialsight.training.freezing import FrozenGraph, freeze_graph, golden, run_frozen
 
 pytestmark = pytest.mark.tensorflow
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from vialsight.config import OptimizerConfig, ScheduleConfig
-from vialsight.optimization import (
+from vialsight.training.optimization import (
     GROWTH_INTERVAL,
     INITIAL_LOSS_SCALE,
     Adam,

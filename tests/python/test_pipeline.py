@@ -8,7 +8,7 @@ import tensorflow as tf
 from array_patches import ArrayPatches
 
 from vialsight.errors import TrainingError
-from vialsight.pipeline import Batches, Order, expect, spread
+from vialsight.training.batches import Batches, Order, expect, spread
 
 pytestmark = pytest.mark.tensorflow
 

@@ -37,7 +37,7 @@ from vialsight.data import (
 )
 from vialsight.data.shards.index import content_sha256
 from vialsight.errors import DataError
-from vialsight.sources import training_data
+from vialsight.training.data import training_data
 
 pytestmark = pytest.mark.tensorflow
 

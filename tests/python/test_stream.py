@@ -19,7 +19,7 @@ from vialsight.simulation.product import bfs_layout
 from vialsight.simulation.rendering import rank_images, render_run
 from vialsight.simulation.stream import BlockTask, RenderedPatches, render_block
 from vialsight.simulation.workers import WorkerPool
-from vialsight.sources import TrainingData, training_data
+from vialsight.training.data import TrainingData, training_data
 
 P = 32
 FRAME_PATCHES = 20
@@ -224,7 +224,7 @@ class TestTraining:
 
     @classmethod
     def train(cls, data: TrainingData, run: Path, *overrides: str) -> None:
-        from vialsight.training import train
+        from vialsight.training.loop import train
 
         config = load_config(None, [*cls.SETTINGS, *overrides])
         train(config, data.training, data.validation, run, data_identity=data.identity)

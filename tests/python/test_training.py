@@ -12,7 +12,7 @@ from training_process import COMMON, IDENTITY, waves
 
 from vialsight.config import Config, load_config
 from vialsight.errors import DataError, TrainingError
-from vialsight.training import load_generator, total_steps, train
+from vialsight.training.loop import load_generator, total_steps, train
 
 pytestmark = pytest.mark.tensorflow
 

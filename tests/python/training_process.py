@@ -35,7 +35,7 @@ def main() -> int:
 
     from vialsight.config import load_config
     from vialsight.errors import VialSightError
-    from vialsight.training import train
+    from vialsight.training.loop import train
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("vialsight").setLevel(logging.DEBUG)

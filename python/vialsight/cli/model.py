@@ -9,8 +9,8 @@ import typer
 from vialsight.cli import console
 from vialsight.config import DataConfig, load_config
 from vialsight.errors import DataError, TrainingError
-from vialsight.runfolder import RunFolder
-from vialsight.sources import training_data
+from vialsight.training.data import training_data
+from vialsight.training.runfolder import RunFolder
 
 GOLDEN_PER_REGION = 8
 
@@ -37,7 +37,7 @@ def train(
         chosen.append(f"data.path={json.dumps(str(data))}")
     resolved = load_config(config, chosen)
     with training_data(resolved.data) as found:
-        from vialsight import training as trainer
+        from vialsight.training import loop as trainer
 
         trainer.train(resolved, found.training, found.validation, out, data_identity=found.identity)
     console.log(f"next: vialsight freeze {out} --out NAME.vsb")
@@ -62,7 +62,7 @@ def freeze(
         with console.progress("fingerprinting") as progress:
             fingerprints = found.fingerprints(progress).to_bytes()
 
-    from vialsight import freezing
+    from vialsight.training import freezing
 
     freezing.freeze(run, out, layout=layout, golden_patches=golden, fingerprints=fingerprints)
     console.log(f"next: vialsight calibrate {out} --data DATASET --out CALIBRATED.vsb")

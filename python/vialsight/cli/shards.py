@@ -18,7 +18,7 @@ from vialsight.data import (
 from vialsight.data.shards.index import INDEX_NAME, ShardIndex
 from vialsight.data.shards.plan import DEFAULT_RECORDS_PER_SHARD
 from vialsight.errors import CheckFailed
-from vialsight.sources import TRAINING_SPLITS
+from vialsight.training.data import TRAINING_SPLITS
 
 app = typer.Typer(
     help="Look after folders of TFRecord shards; `vialsight prepare shards` writes them.",

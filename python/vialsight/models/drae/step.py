@@ -9,8 +9,8 @@ from vialsight.config import Config
 from vialsight.models.drae import losses
 from vialsight.models.drae.network import NetworkOptions, Networks, build_networks
 from vialsight.models.perturbation import Perturbed, Rows, augment, perturb
-from vialsight.optimization import Adam, LossScale, all_finite
-from vialsight.pipeline import Batch
+from vialsight.training.batches import Batch
+from vialsight.training.optimization import Adam, LossScale, all_finite
 
 Tensor = Any  # tf.Tensor has no usable stubs
 

@@ -19,15 +19,16 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from vialsight.checkpoints import Checkpoints
 from vialsight.config import Config
 from vialsight.errors import TrainingError
 from vialsight.models.drae import losses
 from vialsight.models.drae.network import build_generator, deployed_part
 from vialsight.models.drae.step import LOSS_NAMES, Pace, Step, Trainable, network_options
-from vialsight.optimization import learning_rate
-from vialsight.pipeline import Batches, Order, PatchSource, expect, spread
-from vialsight.runfolder import (
+from vialsight.training.batches import Batches, Order, PatchSource, expect, spread
+from vialsight.training.checkpoints import Checkpoints
+from vialsight.training.journal import Bars, CsvLog, TensorBoard, log, sample_picture, write_png
+from vialsight.training.optimization import learning_rate
+from vialsight.training.runfolder import (
     FAILED,
     FINISHED,
     INTERRUPTED,
@@ -36,7 +37,6 @@ from vialsight.runfolder import (
     check_resumable,
     new_record,
 )
-from vialsight.runlog import Bars, CsvLog, TensorBoard, log, sample_picture, write_png
 
 Patches = npt.NDArray[np.float32]
 Tensor = Any  # tf.Tensor has no usable stubs

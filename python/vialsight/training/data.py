@@ -18,7 +18,7 @@ from vialsight.data.shards.index import INDEX_NAME
 from vialsight.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from vialsight.pipeline import PatchSource
+    from vialsight.training.batches import PatchSource
 
 TRAINING_SPLITS: Final = ("train", "validation")
 

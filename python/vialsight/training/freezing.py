@@ -18,9 +18,9 @@ from vialsight._core import Layout
 from vialsight.bundle import GoldenPatches, Provenance, write_bundle
 from vialsight.errors import TrainingError
 from vialsight.models.drae import losses
-from vialsight.runfolder import FINISHED, RunFolder
-from vialsight.runlog import log
-from vialsight.training import load_generator
+from vialsight.training.journal import log
+from vialsight.training.loop import load_generator
+from vialsight.training.runfolder import FINISHED, RunFolder
 
 Patches = npt.NDArray[np.float32]
 

@@ -1,0 +1,1 @@
+"""Training: patches in, a run folder and a frozen graph out."""
