@@ -128,7 +128,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_dataset: Dataset)
 @pytest.fixture(scope="session")
 def tiny_calibrated_bundle(tiny_bundle: Path, tiny_dataset: Dataset) -> Path:
     """The tiny bundle with thresholds fitted on the tiny dataset."""
-    from vialsight.calibration import calibrate
+    from vialsight.calibration.fitting import calibrate
 
     out = tiny_bundle.with_name("calibrated.vsb")
     calibrate(vialsight.Bundle.load(tiny_bundle), tiny_dataset, out)

@@ -15,6 +15,7 @@ import numpy as np
 
 from vialsight import _core
 from vialsight.bundle import LEVELS, read_manifest, tensorflow_version, timestamp
+from vialsight.calibration.thresholds import RunRule
 from vialsight.data import (
     DEFECTS_NAME,
     Dataset,
@@ -42,7 +43,6 @@ from vialsight.findings import Findings, find, rejected_runs
 from vialsight.machine import machine
 from vialsight.statistics.manual import ManualResult
 from vialsight.strip_inspections import Inspections
-from vialsight.thresholds import RunRule
 
 Progress = Callable[[int, int], None]
 WriteReport = Callable[[Evidence, Findings, Path], None]

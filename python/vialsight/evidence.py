@@ -16,6 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from vialsight.calibration.thresholds import RunRule
 from vialsight.data import (
     DEFECTIVE,
     DEFECTS_NAME,
@@ -32,7 +33,6 @@ from vialsight.files.npz import npz_arrays, npz_bytes
 from vialsight.files.tables import table_text
 from vialsight.statistics.manual import ManualResult, read_manual
 from vialsight.statistics.pixels import PixelCounts
-from vialsight.thresholds import RunRule
 
 IDENTITY_NAME: Final = "identity.json"
 STRIPS_NAME: Final = "strips.csv"

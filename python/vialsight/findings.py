@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from vialsight.calibration.thresholds import span_text
 from vialsight.data import DEFECTIVE, UNKNOWN
 from vialsight.data.defects import ALL_KINDS
 from vialsight.evidence import Evidence
@@ -18,7 +19,6 @@ from vialsight.statistics.drift import rank_correlation
 from vialsight.statistics.intervals import Interval, proportion_interval, resampled_strips
 from vialsight.statistics.knapp import KnappStudy, study
 from vialsight.statistics.pixels import per_region_overlap, pixel_auroc, pixel_interval
-from vialsight.thresholds import span_text
 
 SEVERITIES: Final = ("low", "middle", "high")
 

@@ -317,7 +317,7 @@ def line_bundle(kit_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
     from conftest import write_tiny_bundle
     from vialsight.bundle import LEVELS, HeatmapScales, read_manifest, with_calibration
-    from vialsight.calibration import calibrate
+    from vialsight.calibration.fitting import calibrate
     from vialsight.data import load_strip, read_dataset
     from vialsight.simulation.product import bfs_layout
 

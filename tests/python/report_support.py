@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from vialsight.calibration.thresholds import RunRule
 from vialsight.data import DEFECTIVE, NOMINAL, UNKNOWN, KnownDefect
 from vialsight.evidence import PICTURES_FOLDER, STAGES, Evidence, Picture
 from vialsight.statistics.knapp import ManualResult
 from vialsight.statistics.pixels import PixelCounts
-from vialsight.thresholds import RunRule
 
 REGIONS = ("flag", "top_body", "liquid_body", "bottom")
 THRESHOLDS = {

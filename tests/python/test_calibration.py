@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 import vialsight
-from vialsight.calibration import calibrate, fit_levels
-from vialsight.calibration_scores import (
+from vialsight.calibration.fitting import calibrate, fit_levels
+from vialsight.calibration.scores import (
     CalibrationScores,
     count_differences,
     difference_quantile,
 )
+from vialsight.calibration.thresholds import RunRule, parse_objective
 from vialsight.data import DEFECTIVE, NOMINAL, Dataset
 from vialsight.errors import BundleError, DataError
-from vialsight.thresholds import RunRule, parse_objective
 
 
 def made_scores(
@@ -220,7 +220,7 @@ class TestCalibrate:
     def test_scores_are_those_of_the_line(
         self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset, tmp_path: Path
     ) -> None:
-        from vialsight.calibration_scores import score_split
+        from vialsight.calibration.scores import score_split
         from vialsight.data import load_strip
 
         bundle = vialsight.Bundle.load(tiny_calibrated_bundle)

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 import vialsight
-from vialsight.calibration import calibrate
+from vialsight.calibration.fitting import calibrate
+from vialsight.calibration.thresholds import RunRule, parse_objective
 from vialsight.data import Dataset, KnownDefect, write_defects
 from vialsight.errors import BundleError, DataError
 from vialsight.evaluation import ManualStudy, evaluate
@@ -18,7 +19,6 @@ from vialsight.findings import Findings
 from vialsight.report import rebuild_report, write_report
 from vialsight.statistics.manual import ManualResult
 from vialsight.statistics.pixels import PixelCounts
-from vialsight.thresholds import RunRule, parse_objective
 
 pytestmark = pytest.mark.tensorflow
 

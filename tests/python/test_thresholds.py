@@ -5,8 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from vialsight.errors import DataError
-from vialsight.thresholds import (
+from vialsight.calibration.thresholds import (
     RunRule,
     best_threshold,
     goal_of,
@@ -16,6 +15,7 @@ from vialsight.thresholds import (
     quantile_threshold,
     tail_threshold,
 )
+from vialsight.errors import DataError
 
 
 def scores(*values: float) -> np.ndarray:

@@ -6,8 +6,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from vialsight.thresholds import parse_objective
-from vialsight.thresholds.joint import Runs, count_right, fit_joint, fit_joint_quantile
+from vialsight.calibration.thresholds import parse_objective
+from vialsight.calibration.thresholds.joint import Runs, count_right, fit_joint, fit_joint_quantile
 
 OBJECTIVES = [
     "balanced_accuracy",

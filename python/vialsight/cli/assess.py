@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from vialsight import _core
-from vialsight.calibration import DEFAULT_QUANTILE, CalibrationResult
-from vialsight.calibration import calibrate as fit_bundle
+from vialsight.calibration.fitting import DEFAULT_QUANTILE, CalibrationResult
+from vialsight.calibration.fitting import calibrate as fit_bundle
+from vialsight.calibration.thresholds import parse_objective, parse_run_rule
 from vialsight.cli import console
 from vialsight.cli.model import BundlePath, Data, Threads
 from vialsight.data import read_dataset
@@ -18,7 +19,6 @@ from vialsight.evaluation import evaluate as evaluate_bundle
 from vialsight.findings import Findings
 from vialsight.report import rebuild_report, write_report
 from vialsight.statistics.manual import read_manual
-from vialsight.thresholds import parse_objective, parse_run_rule
 
 FittedRule = Annotated[str, typer.Option("--run-rule", help="AGREE/RUNS: runs that must agree.")]
 AppliedRule = Annotated[

@@ -17,9 +17,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from vialsight.thresholds.nominal import quantile_threshold
-from vialsight.thresholds.objectives import Goal, Objective, goal_of
-from vialsight.thresholds.single import best_threshold
+from vialsight.calibration.thresholds.nominal import quantile_threshold
+from vialsight.calibration.thresholds.objectives import Goal, Objective, goal_of
+from vialsight.calibration.thresholds.single import best_threshold
 
 Indices = npt.NDArray[np.int64]
 

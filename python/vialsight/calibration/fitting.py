@@ -15,13 +15,8 @@ import numpy.typing as npt
 
 from vialsight import _core
 from vialsight.bundle import LEVELS, HeatmapScales, read_manifest, with_calibration
-from vialsight.calibration_scores import CalibrationScores, score_split
-from vialsight.data import DEFECTIVE, NOMINAL, Dataset
-from vialsight.data.fingerprints import Fingerprints
-from vialsight.data.independence import describe_images, refuse_seen_images, repeated_images
-from vialsight.data.records import raise_listed, refuse_overlap
-from vialsight.errors import DataError
-from vialsight.thresholds import (
+from vialsight.calibration.scores import CalibrationScores, score_split
+from vialsight.calibration.thresholds import (
     Objective,
     RunRule,
     Runs,
@@ -35,7 +30,16 @@ from vialsight.thresholds import (
     span_text,
     tail_threshold,
 )
-from vialsight.thresholds.objectives import BALANCED_ACCURACY, NOMINAL_QUANTILE, NOMINAL_TAIL
+from vialsight.calibration.thresholds.objectives import (
+    BALANCED_ACCURACY,
+    NOMINAL_QUANTILE,
+    NOMINAL_TAIL,
+)
+from vialsight.data import DEFECTIVE, NOMINAL, Dataset
+from vialsight.data.fingerprints import Fingerprints
+from vialsight.data.independence import describe_images, refuse_seen_images, repeated_images
+from vialsight.data.records import raise_listed, refuse_overlap
+from vialsight.errors import DataError
 
 Scores = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]

@@ -1,8 +1,18 @@
 """Fitting thresholds to scores: exact, deterministic, in integers where anything is counted."""
 
-from vialsight.thresholds.joint import JointFit, Runs, count_right, fit_joint, fit_joint_quantile
-from vialsight.thresholds.nominal import quantile_bound, quantile_threshold, tail_threshold
-from vialsight.thresholds.objectives import (
+from vialsight.calibration.thresholds.joint import (
+    JointFit,
+    Runs,
+    count_right,
+    fit_joint,
+    fit_joint_quantile,
+)
+from vialsight.calibration.thresholds.nominal import (
+    quantile_bound,
+    quantile_threshold,
+    tail_threshold,
+)
+from vialsight.calibration.thresholds.objectives import (
     Goal,
     Objective,
     RunRule,
@@ -11,7 +21,7 @@ from vialsight.thresholds.objectives import (
     parse_run_rule,
     span_text,
 )
-from vialsight.thresholds.single import best_threshold
+from vialsight.calibration.thresholds.single import best_threshold
 
 __all__ = [
     "Goal",

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from vialsight.thresholds.objectives import Goal
+from vialsight.calibration.thresholds.objectives import Goal
 
 Scores = npt.NDArray[np.floating]
 

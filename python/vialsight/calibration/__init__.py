@@ -1,0 +1,1 @@
+"""Calibration: scores of a calibration set, thresholds fitted to them."""
