@@ -173,7 +173,7 @@ def resident_mib_elsewhere(folder: Path, steps: int) -> dict[str, float]:
 
 def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Everything, as JSON."""
-    from vialsight.machine import machine
+    from vialsight.line.machine import machine
 
     shards = folder / "shards"
     say("writing shards")

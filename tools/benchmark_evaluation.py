@@ -22,7 +22,7 @@ from vialsight.data import DEFECTS_NAME, Dataset, read_dataset, write_dataset
 from vialsight.evaluation import evaluate
 from vialsight.evidence import Evidence, read_evidence
 from vialsight.findings import Findings, find
-from vialsight.machine import machine
+from vialsight.line.machine import machine
 from vialsight.report import write_report
 
 

@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vialsight.machine import machine
+from vialsight.line.machine import machine
 from vialsight.simulation.live import LiveLine
 from vialsight.simulation.plan import SetPlan, plan_set
 from vialsight.simulation.runs import RunTask, render_pictures, run_tasks

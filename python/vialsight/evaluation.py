@@ -40,7 +40,7 @@ from vialsight.evidence import (
 )
 from vialsight.files import atomic
 from vialsight.findings import Findings, find, rejected_runs
-from vialsight.machine import machine
+from vialsight.line.machine import machine
 from vialsight.statistics.manual import ManualResult
 from vialsight.strip_inspections import Inspections
 

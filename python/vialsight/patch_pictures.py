@@ -13,7 +13,7 @@ from vialsight._core import Layout
 from vialsight.data import DEFECTIVE, Record, Strip, load_mask
 from vialsight.evidence import TRUTH_NAMES, Picture
 from vialsight.files import atomic
-from vialsight.pictures import encoded, fixed_heatmap, picture_of
+from vialsight.line.pictures import encoded, fixed_heatmap, picture_of
 
 MISS: Final = "miss"
 FALSE_REJECT: Final = "false_reject"

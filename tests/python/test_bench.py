@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import vialsight
-from vialsight.bench import compare_with_python, measure_latency, random_strip, summary
-from vialsight.machine import machine
+from vialsight.line.bench import compare_with_python, measure_latency, random_strip, summary
+from vialsight.line.machine import machine
 
 
 def test_summary_of_one_to_a_hundred() -> None:

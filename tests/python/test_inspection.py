@@ -8,7 +8,7 @@ import pytest
 import vialsight
 from vialsight.data import Dataset
 from vialsight.errors import DataError
-from vialsight.inspection import (
+from vialsight.line.inspection import (
     Product,
     inspect_product,
     picture_of,

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import vialsight
 from vialsight.cli import app
 from vialsight.errors import BundleError
-from vialsight.soak import read_jitter, run_slots, scheduling_jitter, tail_summary
+from vialsight.line.soak import read_jitter, run_slots, scheduling_jitter, tail_summary
 
 
 def test_summary_of_a_thousand() -> None:

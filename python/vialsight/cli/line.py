@@ -7,14 +7,14 @@ import numpy as np
 import typer
 
 from vialsight import _core
-from vialsight import bench as benchmark
 from vialsight.bundle import read_manifest
 from vialsight.cli import console
 from vialsight.cli.model import BundlePath, Threads
 from vialsight.data import load_frame, read_dataset
 from vialsight.data.fingerprints import Fingerprints
 from vialsight.errors import BundleError, CheckFailed, DataError
-from vialsight.inspection import (
+from vialsight.line import bench as benchmark
+from vialsight.line.inspection import (
     Inspected,
     Product,
     inspect_product,
@@ -22,8 +22,8 @@ from vialsight.inspection import (
     products_of_images,
     write_heatmaps,
 )
-from vialsight.machine import machine
-from vialsight.soak import compare_isolation
+from vialsight.line.machine import machine
+from vialsight.line.soak import compare_isolation
 
 Images = Annotated[list[Path] | None, typer.Argument(metavar="[IMAGES]...")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

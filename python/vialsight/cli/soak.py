@@ -10,8 +10,8 @@ from vialsight.cli import console
 from vialsight.cli.line import Json
 from vialsight.cli.model import BundlePath, Threads
 from vialsight.errors import CheckFailed, DataError
-from vialsight.machine import machine
-from vialsight.soak import run_slots, scheduling_jitter
+from vialsight.line.machine import machine
+from vialsight.line.soak import run_slots, scheduling_jitter
 
 # What a verdict may be late: the time to wake up on a busy machine, and no more.
 ALLOWED_LATENESS_MS = 50.0

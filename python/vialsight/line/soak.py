@@ -17,8 +17,8 @@ import numpy as np
 
 from vialsight import _core
 from vialsight._core import Layout
-from vialsight.bench import WARM_UP_STRIPS, Frames, random_strip, time_strip
 from vialsight.errors import BundleError
+from vialsight.line.bench import WARM_UP_STRIPS, Frames, random_strip, time_strip
 
 PERCENTILES: Final = {"p50": 50.0, "p99": 99.0, "p99.9": 99.9}
 # One thread that wakes every millisecond, before all but the kernel's own; a histogram to 20 ms.

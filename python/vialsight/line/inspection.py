@@ -12,7 +12,7 @@ from vialsight import _core
 from vialsight.data import Dataset, load_frame
 from vialsight.errors import DataError
 from vialsight.files import atomic
-from vialsight.pictures import Float32Image, encoded, fixed_heatmap, picture_of
+from vialsight.line.pictures import Float32Image, encoded, fixed_heatmap, picture_of
 
 UNREADABLE_REASON = "frame_invalid"
 

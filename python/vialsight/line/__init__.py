@@ -1,0 +1,1 @@
+"""At the line: inspection of images, latency, long runs, pictures."""
