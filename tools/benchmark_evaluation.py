@@ -19,9 +19,9 @@ from pathlib import Path
 
 import vialsight
 from vialsight.data import DEFECTS_NAME, Dataset, read_dataset, write_dataset
-from vialsight.evaluation import evaluate
-from vialsight.evidence import Evidence, read_evidence
-from vialsight.findings import Findings, find
+from vialsight.evaluation.evaluate import evaluate
+from vialsight.evaluation.evidence import Evidence, read_evidence
+from vialsight.evaluation.findings import Findings, find
 from vialsight.line.machine import machine
 from vialsight.report import write_report
 

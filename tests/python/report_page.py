@@ -3,8 +3,8 @@
 import dataclasses
 import html.parser
 
-from vialsight.evidence import Evidence
-from vialsight.findings import Findings
+from vialsight.evaluation.evidence import Evidence
+from vialsight.evaluation.findings import Findings
 from vialsight.report import write_page
 
 

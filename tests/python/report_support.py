@@ -8,7 +8,7 @@ from PIL import Image
 
 from vialsight.calibration.thresholds import RunRule
 from vialsight.data import DEFECTIVE, NOMINAL, UNKNOWN, KnownDefect
-from vialsight.evidence import PICTURES_FOLDER, STAGES, Evidence, Picture
+from vialsight.evaluation.evidence import PICTURES_FOLDER, STAGES, Evidence, Picture
 from vialsight.statistics.knapp import ManualResult
 from vialsight.statistics.pixels import PixelCounts
 

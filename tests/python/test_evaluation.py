@@ -13,9 +13,9 @@ from vialsight.calibration.fitting import calibrate
 from vialsight.calibration.thresholds import RunRule, parse_objective
 from vialsight.data import Dataset, KnownDefect, write_defects
 from vialsight.errors import BundleError, DataError
-from vialsight.evaluation import ManualStudy, evaluate
-from vialsight.evidence import Evidence
-from vialsight.findings import Findings
+from vialsight.evaluation.evaluate import ManualStudy, evaluate
+from vialsight.evaluation.evidence import Evidence
+from vialsight.evaluation.findings import Findings
 from vialsight.report import rebuild_report, write_report
 from vialsight.statistics.manual import ManualResult
 from vialsight.statistics.pixels import PixelCounts
@@ -52,7 +52,7 @@ class TestFiguresOfTheTestSplit:
     def test_scores_are_the_inspectors(
         self, report: Path, tiny_calibrated_bundle: Path, tiny_dataset: Dataset
     ) -> None:
-        from vialsight.evidence import read_evidence
+        from vialsight.evaluation.evidence import read_evidence
 
         bundle, evidence = vialsight.Bundle.load(tiny_calibrated_bundle), read_evidence(report)
         number = evidence.products.index("test-defective-0")
@@ -93,7 +93,7 @@ class TestFiguresOfTheTestSplit:
         assert values["thresholds"] == bundle.thresholds
 
     def test_a_picture_of_every_wrong_verdict(self, report: Path) -> None:
-        from vialsight.evidence import read_evidence
+        from vialsight.evaluation.evidence import read_evidence
 
         evidence = read_evidence(report)
         wrong = {
@@ -283,8 +283,8 @@ class TestRefusals:
         assert list(tmp_path.iterdir()) == []
 
     def test_verdict_that_contradicts_its_scores(self, report: Path) -> None:
-        from vialsight.evaluation import _check_verdicts
-        from vialsight.evidence import read_evidence
+        from vialsight.evaluation.evaluate import _check_verdicts
+        from vialsight.evaluation.evidence import read_evidence
 
         evidence = read_evidence(report)
         _check_verdicts(evidence)

@@ -12,8 +12,8 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from vialsight.data import DEFECTIVE, NOMINAL, UNKNOWN
 from vialsight.errors import DataError
-from vialsight.evidence import EVIDENCE_NAMES, Evidence, read_evidence, write_evidence
-from vialsight.findings import find, severity_band
+from vialsight.evaluation.evidence import EVIDENCE_NAMES, Evidence, read_evidence, write_evidence
+from vialsight.evaluation.findings import find, severity_band
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from report_page import PageParser, Report, written
 from report_support import REGIONS, evidence_of, small_kit
 
 from vialsight.errors import DataError
-from vialsight.findings import find
+from vialsight.evaluation.findings import find
 from vialsight.report import report_values, tables, write_page
 from vialsight.report import text as texts
 from vialsight.report.decisions import decision_tables

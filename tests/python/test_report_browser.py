@@ -8,7 +8,7 @@ import pytest
 from browser import Browser, find_browser, open_browser
 from report_support import evidence_of, small_kit
 
-from vialsight.findings import find
+from vialsight.evaluation.findings import find
 from vialsight.report import write_page
 
 pytestmark = pytest.mark.skipif(

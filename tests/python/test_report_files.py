@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from report_support import small_kit
 
-from vialsight.evidence import write_evidence
-from vialsight.findings import find
+from vialsight.evaluation.evidence import write_evidence
+from vialsight.evaluation.findings import find
 from vialsight.report import write_report
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "report.md"

@@ -9,8 +9,8 @@ from report_page import PageParser, Report, written
 from report_support import evidence_of
 
 from vialsight.data import UNKNOWN
-from vialsight.evidence import Picture
-from vialsight.findings import find
+from vialsight.evaluation.evidence import Picture
+from vialsight.evaluation.findings import find
 from vialsight.report import tables
 from vialsight.report.figures import drift, histogram, roc
 

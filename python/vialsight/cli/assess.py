@@ -14,9 +14,9 @@ from vialsight.cli import console
 from vialsight.cli.model import BundlePath, Data, Threads
 from vialsight.data import read_dataset
 from vialsight.errors import DataError
-from vialsight.evaluation import ManualStudy
-from vialsight.evaluation import evaluate as evaluate_bundle
-from vialsight.findings import Findings
+from vialsight.evaluation.evaluate import ManualStudy
+from vialsight.evaluation.evaluate import evaluate as evaluate_bundle
+from vialsight.evaluation.findings import Findings
 from vialsight.report import rebuild_report, write_report
 from vialsight.statistics.manual import read_manual
 

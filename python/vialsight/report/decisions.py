@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from vialsight.evidence import Evidence
-from vialsight.findings import Findings
-from vialsight.measures import Measures
+from vialsight.evaluation.evidence import Evidence
+from vialsight.evaluation.findings import Findings
+from vialsight.evaluation.measures import Measures
 from vialsight.report import paper
 
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from vialsight.data import DEFECTIVE as TRUTH_DEFECTIVE
 from vialsight.data import UNKNOWN
 from vialsight.data.defects import ALL_KINDS
-from vialsight.evidence import Evidence
-from vialsight.findings import ClassMeasures
+from vialsight.evaluation.evidence import Evidence
+from vialsight.evaluation.findings import ClassMeasures
 from vialsight.report import svg
 from vialsight.report.text import count, words
 from vialsight.statistics.drift import running_median

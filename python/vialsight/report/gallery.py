@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from vialsight.errors import DataError
-from vialsight.evidence import PICTURES_FOLDER, Evidence, Picture
+from vialsight.evaluation.evidence import PICTURES_FOLDER, Evidence, Picture
 from vialsight.report.text import count, words
 
 # Title of each purpose, and what to say when there is none.

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from vialsight.evidence import Evidence
-from vialsight.findings import Findings
+from vialsight.evaluation.evidence import Evidence
+from vialsight.evaluation.findings import Findings
 from vialsight.report import svg
 from vialsight.report.text import percent, rate
 from vialsight.statistics.characteristic import (

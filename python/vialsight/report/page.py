@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from vialsight.evidence import Evidence
+from vialsight.evaluation.evidence import Evidence
+from vialsight.evaluation.findings import Drift, Findings
+from vialsight.evaluation.measures import Measures
 from vialsight.files import atomic
-from vialsight.findings import Drift, Findings
-from vialsight.measures import Measures
 from vialsight.report import figures, knapp, paper, summary, text
 from vialsight.report.decisions import decision_tables, threshold_rows
 from vialsight.report.gallery import galleries

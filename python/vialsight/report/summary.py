@@ -5,9 +5,9 @@ from typing import Final
 
 import numpy as np
 
-from vialsight.evidence import Evidence
-from vialsight.findings import Findings
-from vialsight.measures import Measures
+from vialsight.evaluation.evidence import Evidence
+from vialsight.evaluation.findings import Findings
+from vialsight.evaluation.measures import Measures
 from vialsight.report.figures import SLOT_MS
 from vialsight.report.text import count, milliseconds, percent, percent_interval
 

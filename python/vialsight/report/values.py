@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from vialsight.evidence import Evidence
-from vialsight.findings import Findings
-from vialsight.measures import Measures
+from vialsight.evaluation.evidence import Evidence
+from vialsight.evaluation.findings import Findings
+from vialsight.evaluation.measures import Measures
 
 Row = dict[str, Any]
 

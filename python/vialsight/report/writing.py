@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Final
 
 from vialsight.errors import DataError
-from vialsight.evidence import EVIDENCE_NAMES, Evidence, copy_pictures, read_evidence
+from vialsight.evaluation.evidence import EVIDENCE_NAMES, Evidence, copy_pictures, read_evidence
+from vialsight.evaluation.findings import Findings, find
 from vialsight.files import atomic
 from vialsight.files.tables import table_text
-from vialsight.findings import Findings, find
 from vialsight.report.page import write_page
 from vialsight.report.values import report_values, tables
 

@@ -22,10 +22,10 @@ from vialsight.data import (
     strip_truth,
 )
 from vialsight.errors import BundleError, DataError
-from vialsight.evidence import PICTURES_FOLDER, STAGES, Picture
+from vialsight.evaluation.evidence import PICTURES_FOLDER, STAGES, Picture
+from vialsight.evaluation.patch_pictures import PictureTaker, patch_mask
 from vialsight.files import atomic
 from vialsight.files.unfinished import Checkpoint
-from vialsight.patch_pictures import PictureTaker, patch_mask
 from vialsight.statistics.pixels import PixelCounts
 
 Progress = Callable[[int, int], None]

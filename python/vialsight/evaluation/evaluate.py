@@ -32,17 +32,17 @@ from vialsight.data.independence import (
 )
 from vialsight.data.records import refuse_overlap
 from vialsight.errors import BundleError, DataError
-from vialsight.evidence import (
+from vialsight.evaluation.evidence import (
     STAGES,
     Evidence,
     read_evidence,
     write_evidence,
 )
+from vialsight.evaluation.findings import Findings, find, rejected_runs
+from vialsight.evaluation.strip_inspections import Inspections
 from vialsight.files import atomic
-from vialsight.findings import Findings, find, rejected_runs
 from vialsight.line.machine import machine
 from vialsight.statistics.manual import ManualResult
-from vialsight.strip_inspections import Inspections
 
 Progress = Callable[[int, int], None]
 WriteReport = Callable[[Evidence, Findings, Path], None]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from vialsight import _core
 from vialsight._core import Layout
 from vialsight.data import DEFECTIVE, Record, Strip, load_mask
-from vialsight.evidence import TRUTH_NAMES, Picture
+from vialsight.evaluation.evidence import TRUTH_NAMES, Picture
 from vialsight.files import atomic
 from vialsight.line.pictures import encoded, fixed_heatmap, picture_of
 

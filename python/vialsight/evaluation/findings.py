@@ -13,8 +13,8 @@ import numpy.typing as npt
 from vialsight.calibration.thresholds import span_text
 from vialsight.data import DEFECTIVE, UNKNOWN
 from vialsight.data.defects import ALL_KINDS
-from vialsight.evidence import Evidence
-from vialsight.measures import Measures, Units, measure, rate
+from vialsight.evaluation.evidence import Evidence
+from vialsight.evaluation.measures import Measures, Units, measure, rate
 from vialsight.statistics.drift import rank_correlation
 from vialsight.statistics.intervals import Interval, proportion_interval, resampled_strips
 from vialsight.statistics.knapp import KnappStudy, study

@@ -1,0 +1,1 @@
+"""Evaluation: held-out strips inspected, evidence kept, findings made of it."""
