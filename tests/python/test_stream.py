@@ -16,8 +16,8 @@ from vialsight.config import DataConfig, load_config
 from vialsight.errors import ConfigError, DataError, SimulationError, TrainingError
 from vialsight.simulation.plan import SetPlan, plan_set
 from vialsight.simulation.product import bfs_layout
+from vialsight.simulation.rendered_patches import BlockTask, RenderedPatches, render_block
 from vialsight.simulation.rendering import rank_images, render_run
-from vialsight.simulation.stream import BlockTask, RenderedPatches, render_block
 from vialsight.simulation.workers import WorkerPool
 from vialsight.training.data import TrainingData, training_data
 

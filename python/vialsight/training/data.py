@@ -132,7 +132,7 @@ def _sharded(folder: Path) -> TrainingData:
 def _simulated(config: SimulateConfig) -> Iterator[TrainingData]:
     # SciPy's part in it would slow down every start of the command line.
     from vialsight.simulation.plan import plan_set
-    from vialsight.simulation.stream import RenderedPatches
+    from vialsight.simulation.rendered_patches import RenderedPatches
     from vialsight.simulation.workers import WorkerPool
 
     plan = plan_set("train", strips=config.strips, runs=config.runs, seed=config.seed)
