@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Checks that dependencies point one way, in Python and in C++, as the tables below draw them.
+"""Checks that dependencies point one way, in Python and in C++.
+
+The layers are the tree: a module belongs to the folder it lies in, its room, and may use its own
+room and the rooms below it. The two tables say only in which order the rooms lie.
 
 usage: tools/check_layers.py [ROOT]     exit 0: they do; 1: they do not, each violation on a line
 """
@@ -10,205 +13,185 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-# Top to bottom: a module may import modules of lower layers only, and of its own layer only where
-# PYTHON_ALLOWED says so.
-PYTHON_LAYERS: list[set[str]] = [
-    {"__main__"},
-    {"cli"},
-    {"soak"},
-    {"freezing", "calibration", "evaluation", "report", "bench", "inspection"},
-    {"strip_inspections"},
-    {"calibration_scores", "patch_pictures", "findings"},
-    {"scoring", "evidence", "measures", "pictures", "machine"},
-    {"training"},
-    {"steps", "runlog", "runfolder", "checkpoints", "sources"},
-    {"pipeline", "optimization"},
-    {"simulation"},
-    {"model", "losses", "perturbation", "statistics", "thresholds"},
-    {"data"},
-    {"bundle"},
-    {"layout"},
-    {"config"},
-    {"__init__"},
-    {"_core"},
-    {"tables"},
-    {"errors", "atomic", "npz"},
-]
-PYTHON_ALLOWED: set[tuple[str, str]] = set()
+# Top to bottom; rooms on one line do not use each other.
+PYTHON_ROOMS = (
+    ("__main__",),
+    ("cli",),
+    ("report",),
+    ("evaluation", "training"),
+    ("calibration", "line", "models", "simulation", "statistics"),
+    ("data",),
+    ("bundle", "config"),
+    ("__init__",),
+    ("_core",),
+    ("files",),
+    ("errors",),
+)
+# Only here may a module need TensorFlow when it is imported; all others must do without.
+TENSORFLOW_ROOMS = {"models", "training"}
 
-# Modules that may import TensorFlow or Keras when they are imported; all others must not need it.
-TENSORFLOW_MODULES = {
-    "training",
-    "freezing",
-    "steps",
-    "runlog",
-    "pipeline",
-    "optimization",
-    "model",
-    "losses",
-    "perturbation",
-}
+CPP_ROOMS = (
+    ("c_api", "stream"),
+    ("inspector",),
+    ("bundle",),
+    ("scoring", "backend"),
+    ("imaging",),
+    ("base",),
+)
+# A public header belongs to the room of the source whose name it begins with; these have none.
+HEADER_ROOMS = {"strip_verdict": "inspector", "isolation": "backend"}
+# The only sources that include an inference library.
+RUNTIME_SOURCES = {"tensorflow_backend.cc"}
+FOREIGN_INCLUDE = re.compile(
+    r'#include [<"](tensorflow|tsl|xla|absl|google/protobuf|Eigen|openvino|opencv)'
+)
+OWN_INCLUDE = re.compile(r'#include "([a-z0-9_/]+)\.h"')
 
-# Each C++ source names what it may include from src/ and include/vialsight/, by stem.
-CPP_BASE = {"export", "status"}
-CPP_ALLOWED: dict[str, set[str]] = {
-    "export": set(),
-    "status": set(),
-    "version": set(),
-    "layout": {"json", "ssim"},
-    "patches": {"layout", "multiversion", "resampling"},
-    "resampling": set(),
-    "ssim": {"multiversion"},
-    "heatmap": set(),
-    "decision": {"layout"},
-    "frame_stream": {"json", "layout", "patches"},
-    "json": set(),
-    "npy": set(),
-    "sha256": set(),
-    "multiversion": set(),
-    "backend": set(),
-    "bundle": {"decision", "heatmap", "layout", "json", "npy", "sha256", "ssim"},
-    "clock": set(),
-    "time_source": {"clock"},
-    "backend_loader": {"backend"},
-    "inspector_options": {"decision"},
-    "strip_verdict": {"decision"},
-    "frame_digest": set(),
-    "scheduling": {"inspector_options"},
-    "restartable_backend": {"backend"},
-    "worker": {"backend", "backend_loader", "clock", "restartable_backend"}
-    | {"inspector_options", "scheduling"},
-    "inspector": {
-        "bundle",
-        "decision",
-        "heatmap",
-        "layout",
-        "patches",
-        "ssim",
-        "backend",
-        "backend_loader",
-        "clock",
-        "time_source",
-        "inspector_options",
-        "strip_verdict",
-        "scheduling",
-        "restartable_backend",
-        "frame_digest",
-        "worker",
-    },
-    "handshake": {"inspector", "clock", "decision", "patches", "strip_verdict"},
-    "c_api": {"inspector", "handshake", "bundle", "clock", "decision", "layout", "patches"}
-    | {"inspector_options", "strip_verdict", "version"},
-    "allowed_ops": set(),
-    "tensorflow_backend": {"backend", "allowed_ops"},
-}
-TENSORFLOW_SOURCE = "tensorflow_backend.cc"
-FOREIGN_INCLUDE = re.compile(r'#include [<"](tensorflow|tsl|xla|absl|google/protobuf|Eigen|opencv)')
-OWN_INCLUDE = re.compile(r'#include "(?:vialsight/)?([a-z0-9_]+)\.h"')
+Imports = list[tuple[int, str]]
 
 
-def module_of(path: Path, package: Path) -> str:
-    """First component below the package: `data/images.py` belongs to `data`."""
-    return path.relative_to(package).parts[0].removesuffix(".py")
+def levels(rooms: tuple[tuple[str, ...], ...]) -> dict[str, int]:
+    """Room to its number, from the top."""
+    return {room: level for level, names in enumerate(rooms) for room in names}
 
 
-def imports_of(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and dotted name of every import anywhere in a module."""
+def python_modules(package: Path) -> dict[str, Path]:
+    """Dotted name below the package to its file; a folder stands for its __init__."""
+    modules = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+        modules[name] = path
+    return modules
+
+
+def imports_of(tree: ast.AST) -> Imports:
+    """Line and dotted name, below the package, of what is imported from it anywhere in a module."""
+    found: Imports = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            if node.module == "vialsight":
-                yield from ((node.lineno, f"vialsight.{alias.name}") for alias in node.names)
-            else:
-                yield node.lineno, node.module
+            # A name may be a module of the folder, or something in its __init__.
+            found += [(node.lineno, f"{node.module}.{alias.name}") for alias in node.names]
+    return found
 
 
-def check_python(root: Path) -> Iterator[str]:
-    """Violations of the Python layers."""
-    package = root / "python" / "vialsight"
-    rank = {name: level for level, names in enumerate(PYTHON_LAYERS) for name in names}
-    for path in sorted(package.rglob("*.py")):
-        source = module_of(path, package)
-        if source not in rank:
-            yield f"{path}: '{source}' is in no layer; add it to PYTHON_LAYERS"
+def own_module(name: str, modules: dict[str, Path]) -> str | None:
+    """The module of ours that a dotted name is, or lies in."""
+    parts = name.split(".")
+    if parts[0] != "vialsight":
+        return None
+    for end in range(len(parts), 1, -1):
+        found = ".".join(parts[1:end])
+        if found in modules or found == "_core":
+            return found
+    return "__init__"
+
+
+def room_of(module: str) -> str:
+    """First folder, or the module itself where it lies beside the rooms."""
+    return module.split(".", maxsplit=1)[0]
+
+
+def check_rooms(modules: dict[str, Path]) -> Iterator[str]:
+    """Imports, anywhere in a module, of rooms that are not below its own."""
+    level = levels(PYTHON_ROOMS)
+    for module, path in modules.items():
+        room = room_of(module)
+        if room not in level:
+            yield f"{path}: '{room}' is in no layer; add it to PYTHON_ROOMS"
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for line, name in imports_of(tree):
-            if not name.startswith("vialsight"):
+        for line, name in imports_of(ast.parse(path.read_text(encoding="utf-8"))):
+            target = own_module(name, modules)
+            if target is None or room_of(target) == room or room_of(target) not in level:
                 continue
-            parts = name.split(".")
-            target = parts[1] if len(parts) > 1 and parts[1] in rank else "__init__"
-            if target == source or (source, target) in PYTHON_ALLOWED:
+            if level[room_of(target)] <= level[room]:
+                other = room_of(target)
+                yield f"{path}:{line}: '{room}' may not import '{other}', which is not below it"
+
+
+def imports_at_load(path: Path) -> Imports:
+    """What importing the module imports: nothing inside functions, nothing for type checkers."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    kept = [n for n in tree.body if not isinstance(n, functions) and not is_for_types(n)]
+    return imports_of(ast.Module(body=kept, type_ignores=[]))
+
+
+def is_for_types(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+
+
+def check_tensorflow(modules: dict[str, Path]) -> Iterator[str]:
+    """Modules outside TENSORFLOW_ROOMS whose import would load TensorFlow, however indirectly."""
+    imports = {module: imports_at_load(path) for module, path in modules.items()}
+    heavy: set[str] = set()
+    found = True
+    while found:
+        found = False
+        for module, names in imports.items():
+            cause = next((n for n in names if is_heavy(n[1], modules, heavy)), None)
+            if module in heavy or cause is None:
                 continue
-            if rank[target] <= rank[source]:
-                yield f"{path}:{line}: '{source}' may not import '{target}', which is not below it"
-        yield from check_tensorflow_imports(path, source, tree)
+            found = True
+            heavy.add(module)
+            if room_of(module) not in TENSORFLOW_ROOMS:
+                place = f"{modules[module]}:{cause[0]}: '{room_of(module)}'"
+                yield f"{place} may import '{cause[1]}' only inside a function"
 
 
-def check_tensorflow_imports(path: Path, source: str, tree: ast.Module) -> Iterator[str]:
-    """Imports of TensorFlow at the top of a module that must be importable without it."""
-    if source in TENSORFLOW_MODULES:
-        return
-    for line, name in imports_of(
-        ast.Module(body=[n for n in tree.body if not _is_function(n)], type_ignores=[])
-    ):
-        heavy = name.split(".")[0] in {"tensorflow", "keras"}
-        ours = name.startswith("vialsight.") and name.split(".")[1] in TENSORFLOW_MODULES
-        if (heavy or ours) and not _only_for_types(tree, line):
-            yield f"{path}:{line}: '{source}' may import '{name}' only inside a function"
-
-
-def _is_function(node: ast.stmt) -> bool:
-    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-
-
-def _only_for_types(tree: ast.Module, line: int) -> bool:
-    return any(
-        isinstance(node, ast.If)
-        and ast.unparse(node.test).endswith("TYPE_CHECKING")
-        and node.lineno <= line <= (node.end_lineno or line)
-        for node in tree.body
+def is_heavy(name: str, modules: dict[str, Path], heavy: set[str]) -> bool:
+    """Whether importing `name` loads TensorFlow, as far as is known."""
+    return (
+        name.split(".", maxsplit=1)[0] in {"tensorflow", "keras"}
+        or own_module(name, modules) in heavy
     )
 
 
-def family_of(stem: str) -> str:
-    """`bundle_manifest.cc` belongs to `bundle`: the longest known name the stem starts with."""
-    candidates = [name for name in CPP_ALLOWED if stem == name or stem.startswith(f"{name}_")]
-    return max(candidates, key=len, default="")
+def header_room(stem: str, sources: dict[str, str]) -> str:
+    """Room of a public header: that of the source it is the interface of."""
+    if stem in HEADER_ROOMS:
+        return HEADER_ROOMS[stem]
+    names = [name for name in sources if stem == name or stem.startswith(f"{name}_")]
+    return sources[max(names, key=len)] if names else "base"
 
 
 def check_cpp(root: Path) -> Iterator[str]:
-    """Violations of the C++ layers."""
-    for path in sorted(
-        [*(root / "cpp" / "include").rglob("*.h"), *(root / "cpp" / "src").iterdir()]
-    ):
-        if path.suffix not in {".h", ".cc"}:
+    """Includes of rooms not below, of inference libraries, of private headers in public ones."""
+    level = levels(CPP_ROOMS)
+    source_folder, public_folder = root / "cpp" / "src", root / "cpp" / "include" / "vialsight"
+    paths = [p for p in sorted(source_folder.rglob("*")) if p.suffix in {".h", ".cc"}]
+    sources = {p.stem: p.parent.name for p in paths if p.suffix == ".cc"}
+    headers = sorted(public_folder.glob("*.h"))
+    rooms = {p: p.parent.name for p in paths} | {p: header_room(p.stem, sources) for p in headers}
+    for path, room in rooms.items():
+        if room not in level:
+            yield f"{path}: '{room}' is in no layer; add it to CPP_ROOMS"
             continue
-        family = family_of(path.stem)
-        if not family:
-            yield f"{path}: in no layer; add it to CPP_ALLOWED"
-            continue
-        allowed = CPP_ALLOWED[family] | CPP_BASE | {family}
-        public = "include" in path.parts
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            if FOREIGN_INCLUDE.match(line) and path.name != TENSORFLOW_SOURCE:
-                yield f"{path}:{number}: only {TENSORFLOW_SOURCE} may include this"
-            if (
-                public
-                and line.startswith('#include "')
-                and not line.startswith('#include "vialsight/')
-            ):
-                yield f"{path}:{number}: a public header may include public headers only"
+            place = f"{path}:{number}"
+            if FOREIGN_INCLUDE.match(line) and path.name not in RUNTIME_SOURCES:
+                yield f"{place}: only the backend of an inference library may include this"
             match = OWN_INCLUDE.match(line)
-            if match and family_of(match[1]) not in allowed:
-                yield f"{path}:{number}: '{family}' may not include '{match[1]}.h'"
+            if not match:
+                continue
+            folder, _, stem = match[1].rpartition("/")
+            if folder not in {"", "vialsight", *level}:
+                continue
+            if path in headers and folder != "vialsight":
+                yield f"{place}: a public header may include public headers only"
+                continue
+            target = header_room(stem, sources) if folder == "vialsight" else folder
+            if target != room and level.get(target, 0) <= level[room]:
+                yield f"{place}: '{room}' may not include '{match[1]}.h', which is not below it"
 
 
 def main() -> int:
     """Print violations; say how many."""
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent
-    violations = [*check_python(root), *check_cpp(root)]
+    modules = python_modules(root / "python" / "vialsight")
+    violations = [*check_rooms(modules), *check_tensorflow(modules), *check_cpp(root)]
     for violation in violations:
         print(violation)
     print(f"check_layers: {len(violations)} violations", file=sys.stderr)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from vialsight.config import OptimizerConfig, ScheduleConfig
-from vialsight.training.optimization import (
+from vialsight.models.optimization import (
     GROWTH_INTERVAL,
     INITIAL_LOSS_SCALE,
     Adam,

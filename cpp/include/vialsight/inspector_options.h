@@ -2,38 +2,13 @@
 #pragma once
 
 #include <chrono>
-#include <cstdint>
 #include <filesystem>
-#include <vector>
 
 #include "vialsight/decision.h"
+#include "vialsight/isolation.h"
+#include "vialsight/scheduling.h"
 
 namespace vialsight {
-
-// Where the inference library runs.
-enum class Isolation : std::uint8_t {
-  kInProcess = 0,  // in this process: its abort is this process's abort
-  kWorker = 1,     // in a supervised vialsight-worker: this process loads no inference library, and survives its faults
-};
-
-// How the kernel schedules what inspects: the Inspector's thread and the threads of the inference library, in whichever
-// process they are. Inspector::create refuses with kPermissionDenied, and says what to change, when it is not
-// permitted.
-struct Scheduling {
-  int priority = 0;          // SCHED_FIFO, 1 to 99; 0: as the process that creates the Inspector
-  std::vector<int> cpus;     // logical CPUs to stay on; empty: all
-  bool lock_memory = false;  // mlockall: this process, and the worker, keep all memory resident
-};
-
-struct WorkerOptions {
-  // The program; empty: vialsight-worker beside libvialsight.so.
-  std::filesystem::path program;
-  // A batch that takes longer, or a worker that does not answer for as long, is killed and started again. Longer than
-  // any batch; a strip's deadline is another matter, and does not wait for this.
-  std::chrono::milliseconds batch_timeout{2000};
-  // Loading the inference library and preparing the graph.
-  std::chrono::milliseconds start_timeout{120'000};
-};
 
 struct InspectorOptions {
   Level level = Level::kStrip;     // which threshold set decides

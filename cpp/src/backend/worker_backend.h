@@ -20,7 +20,8 @@
 #include "backend/worker_memory.h"
 #include "backend/worker_process.h"
 #include "backend/worker_protocol.h"
-#include "vialsight/inspector_options.h"
+#include "vialsight/isolation.h"
+#include "vialsight/scheduling.h"
 
 namespace vialsight {
 

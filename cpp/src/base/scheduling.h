@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "vialsight/inspector_options.h"
+#include "vialsight/scheduling.h"
 #include "vialsight/status.h"
 
 namespace vialsight {

@@ -3,13 +3,14 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from vialsight.errors import TrainingError
+from vialsight.models.batch import Batch
 
 Patches = npt.NDArray[np.float32]
 Tensor = Any  # tf.Tensor has no usable stubs
@@ -50,14 +51,6 @@ class ReadAhead(Protocol):
 
     def expect(self, blocks: Sequence[int]) -> None:
         """Blocks that are read next, in this order; all others may be forgotten."""
-
-
-class Batch(NamedTuple):
-    """One replica's share of a step: images (n,P,P,1), the step, its first row in the batch."""
-
-    images: Tensor
-    step: Tensor
-    first_row: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)

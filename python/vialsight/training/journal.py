@@ -26,7 +26,7 @@ from rich.progress import (
 from vialsight.errors import TrainingError
 from vialsight.files import atomic
 
-log: Final = logging.getLogger("vialsight.training.loop")
+log: Final = logging.getLogger("vialsight.training")
 
 
 class CsvLog:

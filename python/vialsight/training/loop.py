@@ -24,10 +24,10 @@ from vialsight.errors import TrainingError
 from vialsight.models.drae import losses
 from vialsight.models.drae.network import build_generator, deployed_part
 from vialsight.models.drae.step import LOSS_NAMES, Pace, Step, Trainable, network_options
+from vialsight.models.optimization import learning_rate
 from vialsight.training.batches import Batches, Order, PatchSource, expect, spread
 from vialsight.training.checkpoints import Checkpoints
 from vialsight.training.journal import Bars, CsvLog, TensorBoard, log, sample_picture, write_png
-from vialsight.training.optimization import learning_rate
 from vialsight.training.runfolder import (
     FAILED,
     FINISHED,

@@ -6,11 +6,11 @@ from typing import Any, Final, NamedTuple
 import tensorflow as tf
 
 from vialsight.config import Config
+from vialsight.models.batch import Batch
 from vialsight.models.drae import losses
 from vialsight.models.drae.network import NetworkOptions, Networks, build_networks
+from vialsight.models.optimization import Adam, LossScale, all_finite
 from vialsight.models.perturbation import Perturbed, Rows, augment, perturb
-from vialsight.training.batches import Batch
-from vialsight.training.optimization import Adam, LossScale, all_finite
 
 Tensor = Any  # tf.Tensor has no usable stubs
 
