@@ -136,7 +136,7 @@ def training_rates(folder: Path, steps: int) -> list[float]:
     """Patches per second of each step after the first, which builds the graph."""
     import tensorflow as tf
 
-    from vialsight.config import load_config
+    from vialsight.models.configuration import load_config
     from vialsight.models.drae.step import Pace, Step, Trainable
 
     config = load_config(None, ["model.preset=drae-64", f"training.batch_size={BATCH}"])

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from vialsight.config import describe_config
 from vialsight.files import atomic
+from vialsight.models.configuration import describe_config
 
 PAGE = """# Configuration of a training
 

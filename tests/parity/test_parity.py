@@ -70,14 +70,14 @@ def tensorflow_scores(patches: np.ndarray, reconstructions: np.ndarray) -> np.nd
 @pytest.fixture(scope="module")
 def scores(tmp_path_factory: pytest.TempPathFactory) -> Scores:
     from vialsight.training.freezing import FrozenGraph, run_frozen
-    from vialsight.training.loop import load_generator
+    from vialsight.training.loop import load_network
 
     folder = tmp_path_factory.mktemp("parity")
     bundle = vialsight.Bundle.load(run_verbs(folder))
     dataset = read_dataset(folder / "data")
     source = DatasetPatches(dataset)
     patches = source.read(np.linspace(0, len(source) - 1, 600).astype(np.int64))
-    generator = load_generator(folder / "run")
+    generator = load_network(folder / "run")
     keras_output = generator.predict(patches[..., np.newaxis], batch_size=60, verbose=0)
     frozen_output = run_frozen(FrozenGraph(graph_def=bundle.model), patches)
     inspector = vialsight.Inspector(bundle)

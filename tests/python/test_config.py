@@ -6,20 +6,20 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vialsight.config import Config, describe_config, load_config, parse_config
 from vialsight.errors import ConfigError
+from vialsight.models.configuration import Config, describe_config, load_config, parse_config
 
 
 def test_defaults_are_the_papers() -> None:
     config = load_config(None)
-    loss = config.loss
+    loss = config.model.loss
     assert (loss.pixel_weight, loss.ssim_weight) == (2.0, 1.0)
     assert (loss.adversarial_weight, loss.contextual_weight) == (1.0, 50.0)
     assert (loss.encoder_weight, loss.noise_weight) == (1.0, 3.0)
     assert config.optimizer.learning_rate == 1.5e-4
     assert config.training.batch_size == 32
     assert config.training.epochs == 10
-    assert config.perturbation.probability == 0.75
+    assert config.model.perturbation.probability == 0.75
 
 
 def test_simulated_data_are_a_section_of_their_own(tmp_path: Path) -> None:
@@ -36,10 +36,12 @@ def test_simulated_data_are_a_section_of_their_own(tmp_path: Path) -> None:
 def test_file_then_overrides(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("training:\n  steps: 7\n  seed: 3\nmodel: {preset: drae-128}\n")
-    config = load_config(file, ["training.seed=4", "loss.pixel=l1", "optimizer.learning_rate=1e-3"])
+    config = load_config(
+        file, ["training.seed=4", "model.loss.pixel=l1", "optimizer.learning_rate=1e-3"]
+    )
     assert (config.training.steps, config.training.seed) == (7, 4)
     assert config.model.preset == "drae-128"
-    assert config.loss.pixel == "l1"
+    assert config.model.loss.pixel == "l1"
     assert config.optimizer.learning_rate == 1e-3
 
 
@@ -57,13 +59,23 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
         ("model.learning_rate=0.1", "did you mean 'optimizer.learning_rate'"),
         ("training.xyzzy=4", "valid keys here: training.epochs"),
         ("training.batch_size=1", "training.batch_size: input should be greater than or equal"),
-        ("perturbation.probability=1.5", "perturbation.probability: input should be less than"),
+        (
+            "model.perturbation.probability=1.5",
+            "model.perturbation.probability: input should be less than",
+        ),
         ("optimizer.learning_rate=.nan", "optimizer.learning_rate"),
-        ("loss.noise_weight=.inf", "loss.noise_weight"),
+        ("model.loss.noise_weight=.inf", "model.loss.noise_weight"),
         ("model.preset=drae-65", "model.preset: input should be 'drae-16'"),
         ("training.batch_size=many", "training.batch_size: input should be a valid integer"),
         ("training=5", "training must be a section"),
-        ("perturbation.min_scale=5", "min_scale must not exceed max_scale"),
+        ("model.perturbation.min_scale=5", "min_scale must not exceed max_scale"),
+        (
+            "loss.pixel=l1",
+            "'loss' belongs to the method and is now 'model.loss': write model.loss.pixel",
+        ),
+        ("perturbation.octaves=2", "write model.perturbation.octaves"),
+        ("model.method=vae", "model.method: expected one of drae, pca; got 'vae'"),
+        ("model.components=4", "unknown configuration key 'model.components'"),
         ("training.steps", "must read section.key=value"),
         ("=5", "must read section.key=value"),
         ("training.steps.more=5", "training.steps"),
@@ -128,3 +140,24 @@ def test_shipped_presets_are_valid(name: str) -> None:
 def test_configuration_is_immutable() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Config().training.seed = 3  # type: ignore[misc]
+
+
+def test_method_chooses_its_keys() -> None:
+    config = load_config(None, ["model.method=pca", "model.components=8"])
+    assert config.model.method == "pca"
+    assert parse_config(yaml.safe_load(config.to_yaml())) == config
+    with pytest.raises(ConfigError, match=r"unknown configuration key 'model\.preset'"):
+        load_config(None, ["model.method=pca", "model.preset=drae-64"])
+
+
+def test_old_section_in_a_file_is_refused_with_its_new_place(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("loss: {pixel: l1, noise: '2024'}\n")
+    with pytest.raises(ConfigError, match=r"write model\.loss\.pixel, model\.loss\.noise"):
+        load_config(file)
+
+
+def test_description_tells_the_keys_of_every_method() -> None:
+    text = describe_config()
+    assert "#  method: pca" in text
+    assert "#  components: 64" in text

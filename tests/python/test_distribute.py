@@ -11,8 +11,8 @@ from array_patches import ArrayPatches
 from training_process import COMMON, IDENTITY, waves
 from training_support import finish, losses_of, start
 
-from vialsight.config import load_config
 from vialsight.errors import TrainingError
+from vialsight.models.configuration import load_config
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 

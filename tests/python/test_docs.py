@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from vialsight.cli import app
-from vialsight.config import describe_config
+from vialsight.models.configuration import describe_config
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from vialsight.models import similarity
 from vialsight.models.drae import losses
 
 pytestmark = pytest.mark.tensorflow
@@ -23,13 +24,13 @@ def test_ssim_is_tensorflows(size: int) -> None:
     y = np.clip(x + random.normal(0, 0.2, x.shape), 0, 1).astype(np.float32)
     x[3], y[3], x[4], y[4] = 0, 1, 0.5, 0.5
     expected = tf.image.ssim(x, y, max_val=1.0).numpy()
-    np.testing.assert_allclose(losses.ssim(x, y).numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(similarity.ssim(x, y).numpy(), expected, atol=1e-5)
 
 
 def test_ssim_of_constant_images_by_hand() -> None:
     # No variance: only the luminance term (2ab + c1) / (a² + b² + c1) is left.
     expected = (2 * 0.2 * 0.6 + 1e-4) / (0.2**2 + 0.6**2 + 1e-4)
-    assert losses.ssim(images(0.2), images(0.6)).numpy()[0] == pytest.approx(expected, abs=1e-5)
+    assert similarity.ssim(images(0.2), images(0.6)).numpy()[0] == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 32])
@@ -39,14 +40,14 @@ def test_ssim_of_any_batch_size(count: int, size: int) -> None:
     random = np.random.default_rng(count)
     x, y = random.random((2, count, size, size, 1))
     expected = tf.image.ssim(x, y, max_val=1.0).numpy()
-    np.testing.assert_allclose(losses.ssim(tf.constant(x), tf.constant(y)), expected, atol=1e-5)
+    np.testing.assert_allclose(similarity.ssim(tf.constant(x), tf.constant(y)), expected, atol=1e-5)
 
 
 def test_ssim_gradient_is_tensorflows() -> None:
     random = np.random.default_rng(5)
     x, y = (tf.constant(a) for a in random.random((2, 3, 20, 20, 1)))
     gradients = []
-    for function in (losses.ssim, lambda a, b: tf.image.ssim(a, b, max_val=1.0)):
+    for function in (similarity.ssim, lambda a, b: tf.image.ssim(a, b, max_val=1.0)):
         with tf.GradientTape() as tape:
             tape.watch(y)
             value = tf.reduce_sum(function(x, y))
@@ -57,7 +58,7 @@ def test_ssim_gradient_is_tensorflows() -> None:
 
 def test_ssim_refuses_images_smaller_than_its_window() -> None:
     with pytest.raises(ValueError, match="at least 11 pixels"):
-        losses.ssim(images(0.1, size=10), images(0.1, size=10))
+        similarity.ssim(images(0.1, size=10), images(0.1, size=10))
 
 
 def test_huber_is_quadratic_then_linear() -> None:

@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 from array_patches import ArrayPatches
 
+from vialsight.data.sources import expect, spread
 from vialsight.errors import TrainingError
-from vialsight.training.batches import Batches, Order, expect, spread
+from vialsight.training.batches import Batches, Order
 
 pytestmark = pytest.mark.tensorflow
 

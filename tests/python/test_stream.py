@@ -12,8 +12,9 @@ import pytest
 from training_support import losses_of
 
 from vialsight import extract_patches
-from vialsight.config import DataConfig, load_config
+from vialsight.config import DataConfig
 from vialsight.errors import ConfigError, DataError, SimulationError, TrainingError
+from vialsight.models.configuration import load_config
 from vialsight.simulation.plan import SetPlan, plan_set
 from vialsight.simulation.product import bfs_layout
 from vialsight.simulation.rendered_patches import BlockTask, RenderedPatches, render_block

@@ -10,9 +10,10 @@ import yaml
 from array_patches import ArrayPatches
 from training_process import COMMON, IDENTITY, waves
 
-from vialsight.config import Config, load_config
 from vialsight.errors import DataError, TrainingError
-from vialsight.training.loop import load_generator, total_steps, train
+from vialsight.models.configuration import Config, load_config
+from vialsight.training.loop import total_steps, train
+from vialsight.training.saved import load_network
 
 pytestmark = pytest.mark.tensorflow
 
@@ -89,7 +90,7 @@ def test_finished_run_is_left_alone(finished: Path) -> None:
 
 def test_generator_is_loaded_back(finished: Path) -> None:
     patches = waves(3)[..., np.newaxis]
-    first, again = (load_generator(finished)(patches, training=False) for _ in range(2))
+    first, again = (load_network(finished)(patches, training=False) for _ in range(2))
     assert first.shape == patches.shape
     np.testing.assert_array_equal(first, again)
 
@@ -98,7 +99,7 @@ def test_generator_is_loaded_back(finished: Path) -> None:
     ("override", "told"),
     [
         ("training.seed=1", "training.seed 0, now 1"),
-        ("loss.pixel=l1", "loss.pixel 'huber', now 'l1'"),
+        ("model.loss.pixel=l1", "model.model.loss.pixel 'huber', now 'l1'"),
         ("training.batch_size=6", "training.batch_size 12, now 6"),
     ],
 )
@@ -131,7 +132,7 @@ def test_too_few_patches_are_refused(tmp_path: Path) -> None:
 
 def test_folder_without_a_run_has_no_generator(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="holds no trained network"):
-        load_generator(tmp_path)
+        load_network(tmp_path)
 
 
 def test_broken_checkpoint_is_named(finished: Path, tmp_path: Path) -> None:
@@ -142,9 +143,9 @@ def test_broken_checkpoint_is_named(finished: Path, tmp_path: Path) -> None:
     state = broken / "checkpoints" / "step-00000070" / "state.npz"
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(TrainingError, match="delete its folder to go on from the one before"):
-        load_generator(broken)
+        load_network(broken)
     shutil.rmtree(state.parent)
-    assert load_generator(broken) is not None
+    assert load_network(broken) is not None
 
 
 def test_total_steps() -> None:
@@ -187,8 +188,8 @@ def test_error_of_the_data_passes_through(tmp_path: Path) -> None:
         [
             "training.precision=mixed_bfloat16",
             "training.strategy=mirrored",
-            "loss.pixel=l1",
-            "loss.noise='2024'",
+            "model.loss.pixel=l1",
+            "model.loss.noise='2024'",
         ],
     ],
 )
@@ -196,5 +197,5 @@ def test_other_precisions_losses_and_strategies_train(tmp_path: Path, overrides:
     folder = tmp_path / "run"
     run(configured(*overrides, "training.steps=3"), folder)
     assert np.isfinite(np.loadtxt(folder / "losses.csv", delimiter=",", skiprows=1)).all()
-    reconstruction = load_generator(folder)(waves(2)[..., np.newaxis], training=False)
+    reconstruction = load_network(folder)(waves(2)[..., np.newaxis], training=False)
     assert reconstruction.dtype == "float32"

@@ -33,8 +33,8 @@ def waves(count: int) -> np.ndarray:
 def main() -> int:
     from array_patches import ArrayPatches
 
-    from vialsight.config import load_config
     from vialsight.errors import VialSightError
+    from vialsight.models.configuration import load_config
     from vialsight.training.loop import train
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")

@@ -12,9 +12,10 @@
 namespace vialsight {
 
 // Sorted, for binary search.
-inline constexpr std::array<std::string_view, 32> kAllowedOps = {
+inline constexpr std::array<std::string_view, 34> kAllowedOps = {
     "Add",
     "AddV2",
+    "ArgMax",
     "AvgPool",
     "BiasAdd",
     "Cast",
@@ -32,6 +33,7 @@ inline constexpr std::array<std::string_view, 32> kAllowedOps = {
     "Minimum",
     "Mul",
     "Neg",
+    "OneHot",
     "Pack",
     "Placeholder",
     "Relu",

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from vialsight.cli import console
-from vialsight.config import DataConfig, load_config
+from vialsight.config import DataConfig
 from vialsight.errors import DataError, TrainingError
+from vialsight.models.configuration import load_config
 from vialsight.training.data import training_data
 from vialsight.training.runfolder import RunFolder
 

@@ -10,12 +10,13 @@ differs in a sixth of them.
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
+from vialsight.data.sources import PatchSource
 from vialsight.errors import BundleError
 from vialsight.files.npz import npz_arrays, npz_bytes
 
@@ -39,16 +40,6 @@ _NAMES: Final = (
     "calibration_content",
     "calibration_bits",
 )
-
-
-class _Source(Protocol):
-    """Patches by index, as DatasetPatches and ShardPatches give them; frames come whole."""
-
-    def __len__(self) -> int:
-        """Count patches."""
-
-    def read(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Return the patches at `indices`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +153,7 @@ def describe(patches: npt.NDArray[np.float32]) -> tuple[int, Features]:
 
 
 def describe_all(
-    source: _Source, patches_per_image: int, progress: Progress | None = None
+    source: PatchSource, patches_per_image: int, progress: Progress | None = None
 ) -> Described:
     """Describe every image of a source of patches, image by image."""
     images = len(source) // patches_per_image

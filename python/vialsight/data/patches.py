@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from vialsight._core import Layout
 from vialsight.data.dataset import Dataset, patch_truth
 from vialsight.data.images import load_frame
 from vialsight.data.pixels import Patches, check_indices
+from vialsight.data.sources import PatchSource
 from vialsight.errors import DataError
 
 DEFAULT_CACHE_BYTES: Final = 512 * 2**20
@@ -82,17 +83,8 @@ class DatasetPatches:
             raise DataError(f"{image}: {error}") from error
 
 
-class _Readable(Protocol):
-    """What golden patches are read from: all V·R patches of one frame after the other."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, indices: npt.NDArray[np.int64]) -> Patches:
-        """Return the patches at `indices`."""
-
-
 def first_of_each_region(
-    sources: Sequence[_Readable], layout: Layout, *, count: int, name: str
+    sources: Sequence[PatchSource], layout: Layout, *, count: int, name: str
 ) -> Patches:
     """Return the first `count` patches of each region, float32 (R,count,P,P), source by source.
 

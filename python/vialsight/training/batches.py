@@ -1,16 +1,17 @@
 """Patches to batches: an endless, repeatable order that is a pure function of (seed, step)."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from vialsight.data.sources import PatchSource, ReadAhead
 from vialsight.errors import TrainingError
-from vialsight.models.batch import Batch
+from vialsight.models.method import Batch
 
 Patches = npt.NDArray[np.float32]
 Tensor = Any  # tf.Tensor has no usable stubs
@@ -22,35 +23,6 @@ _BLOCK_STREAM: Final = 3
 _REST_STREAM: Final = 4
 # Steps that may still be read while a later one is: two parallel reads, and the buffer.
 _STRAGGLERS: Final = 8
-
-
-class PatchSource(Protocol):
-    """Something patches can be read from, by any number of threads, always the same ones."""
-
-    @property
-    def patch_size(self) -> int:
-        """P, edge of a patch in pixels."""
-
-    @property
-    def block_patches(self) -> int | None:
-        """Neighbouring patches that are cheap to read together; None: any patch is."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, indices: npt.NDArray[np.int64]) -> Patches:
-        """Return the patches at `indices` int64 (n,) as float32 (n,P,P) in [0,1]."""
-
-
-@runtime_checkable
-class ReadAhead(Protocol):
-    """What a source offers that prepares its blocks before they are read."""
-
-    @property
-    def block_patches(self) -> int | None:
-        """Patches of a block."""
-
-    def expect(self, blocks: Sequence[int]) -> None:
-        """Blocks that are read next, in this order; all others may be forgotten."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,30 +190,3 @@ class Batches:
             if step > self._announced:
                 self._announced = step
                 self._source.expect(self._order.blocks(step))
-
-
-def expect(source: PatchSource, indices: npt.NDArray[np.int64]) -> None:
-    """Tell a source that prepares blocks that these patches are read next, and no others."""
-    if isinstance(source, ReadAhead):
-        source.expect(np.unique(indices // (source.block_patches or 1)).tolist())
-
-
-def spread(source: PatchSource, count: int) -> npt.NDArray[np.int64]:
-    """Return `count` indices, or as many as there are, spread evenly over a source.
-
-    Where the source has blocks they are spread over as few blocks as can hold them.
-    """
-    count = min(count, len(source))
-    if not count:
-        return np.empty(0, np.int64)
-    if source.block_patches is None:
-        return np.linspace(0, len(source) - 1, count).astype(np.int64)
-    size = min(source.block_patches, len(source))
-    blocks = np.linspace(0, len(source) // size - 1, -(-count // size)).astype(np.int64)
-    shares = np.array_split(np.arange(count), len(blocks))
-    return np.concatenate(
-        [
-            block * size + np.linspace(0, size - 1, len(share)).astype(np.int64)
-            for block, share in zip(blocks, shares, strict=True)
-        ]
-    )

@@ -3,11 +3,12 @@
 import re
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from vialsight.errors import TrainingError
 from vialsight.files import atomic
@@ -40,7 +41,7 @@ class Checkpoints:
 
         Raises TrainingError and writes nothing when a value is not finite.
         """
-        arrays = {name: variable.numpy() for name, variable in variables.items()}
+        arrays = {name: np.asarray(variable) for name, variable in variables.items()}
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise TrainingError(
@@ -50,7 +51,7 @@ class Checkpoints:
         if step in self.steps():
             return
         with atomic.new_folder(self.path(step)) as temporary:
-            np.savez(temporary / _STATE, **arrays)
+            np.savez(temporary / _STATE, **arrays)  # type: ignore[arg-type]
         for old in self.steps()[: -self._keep]:
             shutil.rmtree(self.path(old))
 
@@ -60,14 +61,7 @@ class Checkpoints:
         Raises TrainingError when the file is unreadable or belongs to another network.
         """
         path = self.path(step) / _STATE
-        try:
-            with np.load(path) as saved:
-                arrays = {name: saved[name] for name in variables}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise TrainingError(
-                f"cannot read the checkpoint {path}: {error}; delete its folder to go on from the "
-                f"one before"
-            ) from None
+        arrays = self._read(path, list(variables))
         for name, variable in variables.items():
             if arrays[name].shape != tuple(variable.shape):
                 raise TrainingError(
@@ -76,3 +70,18 @@ class Checkpoints:
                 )
         for name, variable in variables.items():
             variable.assign(arrays[name])
+
+    def arrays(self, step: int) -> dict[str, npt.NDArray[Any]]:
+        """Return all arrays saved at `step`. Raises TrainingError when the file is unreadable."""
+        return self._read(self.path(step) / _STATE, None)
+
+    def _read(self, path: Path, names: Sequence[str] | None) -> dict[str, npt.NDArray[Any]]:
+        """Return the named arrays of a state; None: all there are."""
+        try:
+            with np.load(path) as saved:
+                return {name: saved[name] for name in names or saved.files}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise TrainingError(
+                f"cannot read the checkpoint {path}: {error}; delete its folder to go on from the "
+                f"one before"
+            ) from None

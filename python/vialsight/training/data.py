@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from vialsight._core import Layout
 from vialsight.config import DataConfig, SimulateConfig
@@ -15,10 +15,8 @@ from vialsight.data.patches import first_of_each_region
 from vialsight.data.pixels import Patches
 from vialsight.data.records import raise_listed
 from vialsight.data.shards.index import INDEX_NAME
+from vialsight.data.sources import PatchSource
 from vialsight.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    from vialsight.training.batches import PatchSource
 
 TRAINING_SPLITS: Final = ("train", "validation")
 
@@ -32,8 +30,8 @@ class TrainingData:
 
     name: str
     layout: Layout
-    training: "PatchSource"
-    validation: "PatchSource"
+    training: PatchSource
+    validation: PatchSource
     data_sha256: str
     products: tuple[str, ...]
     folder: Path | None

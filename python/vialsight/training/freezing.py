@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -17,10 +16,11 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from vialsight._core import Layout
 from vialsight.bundle import GoldenPatches, Provenance, write_bundle
 from vialsight.errors import TrainingError
-from vialsight.models.drae import losses
+from vialsight.models.method import Network
+from vialsight.models.similarity import ssim
 from vialsight.training.journal import log
-from vialsight.training.loop import load_generator
 from vialsight.training.runfolder import FINISHED, RunFolder
+from vialsight.training.saved import load_network
 
 Patches = npt.NDArray[np.float32]
 
@@ -38,7 +38,7 @@ class FrozenGraph:
     output_name: str = OUTPUT_NAME
 
 
-def freeze_graph(model: keras.Model, patch_size: int) -> FrozenGraph:
+def freeze_graph(model: Network, patch_size: int) -> FrozenGraph:
     """Freeze `model` (n,P,P,1) -> (n,P,P,1), both float32, in inference mode."""
 
     def reconstruct(patches: Any) -> Any:
@@ -68,13 +68,13 @@ def run_frozen(graph: FrozenGraph, patches: Patches) -> Patches:
 def freeze(
     run_dir: Path, out: Path, *, layout: Layout, golden_patches: Patches, fingerprints: bytes
 ) -> None:
-    """Write the generator of a run as an uncalibrated bundle `out`.
+    """Write the network of a run as an uncalibrated bundle `out`.
 
     `golden_patches` is float32 (R,K,P,P) in [0,1]: K >= 8 patches per region, re-scored by every
     loader; `fingerprints` are those of the training images. Raises TrainingError when the run holds
     no checkpoint or was trained for other patches, BundleError when the bundle cannot be written.
     """
-    model = load_generator(run_dir)
+    model = load_network(run_dir)
     folder = RunFolder(run_dir)
     record = folder.record() or {}
     _check_patch_size(record, layout)
@@ -104,7 +104,7 @@ def golden(graph: FrozenGraph, inputs: Patches) -> GoldenPatches:
     flat = inputs.reshape(-1, *inputs.shape[2:])
     outputs = run_frozen(graph, flat)
     exact = (array[..., np.newaxis].astype(np.float64) for array in (flat, outputs))
-    similarity = losses.ssim(*map(tf.constant, exact))
+    similarity = ssim(*map(tf.constant, exact))
     scores = np.asarray(1.0 - similarity, np.float32)
     return GoldenPatches(
         inputs=inputs,

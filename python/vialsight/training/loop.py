@@ -19,14 +19,14 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from vialsight.config import Config
+from vialsight.data.sources import PatchSource, expect, spread
 from vialsight.errors import TrainingError
-from vialsight.models.drae import losses
-from vialsight.models.drae.network import build_generator, deployed_part
-from vialsight.models.drae.step import LOSS_NAMES, Pace, Step, Trainable, network_options
-from vialsight.models.optimization import learning_rate
-from vialsight.training.batches import Batches, Order, PatchSource, expect, spread
+from vialsight.models.configuration import Config
+from vialsight.models.method import StepTraining, method_of
+from vialsight.models.similarity import ssim
+from vialsight.training.batches import Batches, Order
 from vialsight.training.checkpoints import Checkpoints
+from vialsight.training.fit import fit_run
 from vialsight.training.journal import Bars, CsvLog, TensorBoard, log, sample_picture, write_png
 from vialsight.training.runfolder import (
     FAILED,
@@ -60,6 +60,9 @@ def train(
     SIGTERM save a checkpoint first. Raises TrainingError when the run cannot start or resume, when
     it was interrupted, and when a loss is no longer finite.
     """
+    if method_of(config).fit is not None:
+        fit_run(config, training, validation, run_dir, resume=resume, data_identity=data_identity)
+        return
     order = Order(
         patches=len(training),
         batch_size=config.training.batch_size,
@@ -84,25 +87,6 @@ def train(
             return
         run = _Run(config, folder, record, training, validation, order, chief=chief)
         run.train(first_step)
-
-
-def load_generator(run_dir: Path) -> keras.Model:
-    """Rebuild the trained generator, float32 (n,P,P,1) -> (n,P,P,1), from its last checkpoint.
-
-    Raises TrainingError when the folder holds no run or no checkpoint.
-    """
-    folder = RunFolder(run_dir)
-    record, steps = folder.record(), Checkpoints(folder.checkpoints, keep=1).steps()
-    if record is None or not steps:
-        raise TrainingError(f"{run_dir} holds no trained network; run `vialsight train` first")
-    options = network_options(folder.config(), int(record["patch_size"]), synchronized=False)
-    generator = build_generator(options)
-    named = {
-        f"generator/{index:04d}": variable.value
-        for index, variable in enumerate(generator.variables)
-    }
-    Checkpoints(folder.checkpoints, keep=1).restore(steps[-1], named)
-    return deployed_part(generator)
 
 
 def total_steps(config: Config, steps_per_epoch: int) -> int:
@@ -132,23 +116,24 @@ class _Run:
         strategy = _strategy(self.config)
         replicas = strategy.num_replicas_in_sync
         with strategy.scope():
-            trainable = Trainable.create(self.config, self.training.patch_size, replicas=replicas)
-        self.variables = trainable.variables()
-        self.generator = trainable.networks.generator
+            steps = method_of(self.config).steps
+            assert steps is not None  # train() sends every other method elsewhere
+            self.method = steps(self.config, self.training.patch_size, replicas)
+        self.variables = self.method.variables()
         self.checkpoints = Checkpoints(
             self.folder.checkpoints, keep=self.config.training.keep_checkpoints
         )
         if first_step:
             self.checkpoints.restore(first_step, self.variables)
             log.info("resuming at step %d", first_step)
-        self._steps(strategy, Step(self.config, trainable), first_step)
+        self._steps(strategy, self.method, first_step)
 
     def _prepare_runtime(self) -> None:
         if self.config.training.deterministic:
             tf.config.experimental.enable_op_determinism()
         keras.utils.set_random_seed(self.config.training.seed)
 
-    def _steps(self, strategy: tf.distribute.Strategy, step: Step, first_step: int) -> None:
+    def _steps(self, strategy: tf.distribute.Strategy, step: StepTraining, first_step: int) -> None:
         last_step = self.record["total_steps"]
         batches = Batches(self.training, self.order)
         iterator = iter(
@@ -158,7 +143,7 @@ class _Run:
         )
 
         @tf.function(autograph=False)  # type: ignore[untyped-decorator]
-        def distributed(batch: Any, pace: Pace) -> Tensor:
+        def distributed(batch: Any, pace: Any) -> Tensor:
             shares = strategy.run(step, args=(batch, pace))
             return strategy.reduce(tf.distribute.ReduceOp.MEAN, shares, axis=None)
 
@@ -174,28 +159,16 @@ class _Run:
                 if stop.is_set() and number < last_step:
                     self._interrupted(number)
 
-    def _pace(self, step: int) -> Pace:
-        optimizer, schedule = self.config.optimizer, self.config.schedule
-        maxima = optimizer.learning_rate, optimizer.discriminator_learning_rate
-        rates = (
-            learning_rate(
-                step,
-                maximum or optimizer.learning_rate,
-                schedule,
-                steps_per_epoch=self.order.steps_per_epoch,
-            )
-            for maximum in maxima
-        )
-        ramp_steps = self.config.loss.ramp_steps
-        ramp = min(1.0, step / ramp_steps) if ramp_steps else 1.0
-        return Pace(*(tf.constant(value, tf.float32) for value in (*rates, ramp)))
+    def _pace(self, step: int) -> tuple[Tensor, ...]:
+        return self.method.pace(step, self.order.steps_per_epoch)
 
     def _check_finite(self, values: npt.NDArray[np.float32], step: int) -> None:
         if np.isfinite(values).all():
             return
         if self.chief:
             self.folder.update(self.record, status=FAILED)
-        bad = ", ".join(n for n, v in zip(LOSS_NAMES, values, strict=True) if not np.isfinite(v))
+        named = zip(self.method.loss_names, values, strict=True)
+        bad = ", ".join(name for name, value in named if not np.isfinite(value))
         saved = self.checkpoints.steps()
         raise TrainingError(
             f"the loss is not finite at step {step} ({bad}); "
@@ -238,16 +211,13 @@ class _Run:
 
     def _score(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         images = self.validation.read(indices)[..., np.newaxis]
-        scores = 1.0 - losses.ssim(images, self._reconstruct(images))
+        scores = 1.0 - ssim(images, self.method.reconstruct(images))
         return np.asarray(scores, np.float32)
-
-    def _reconstruct(self, images: Patches) -> Patches:
-        return np.asarray(self.generator(images, training=False)[0], np.float32)
 
     def _samples(self) -> npt.NDArray[np.uint8]:
         source = self.validation if len(self.validation) else self.training
         images = source.read(spread(source, _SAMPLES))
-        return sample_picture(images, self._reconstruct(images[..., np.newaxis])[..., 0])
+        return sample_picture(images, self.method.reconstruct(images[..., np.newaxis])[..., 0])
 
     @contextmanager
     def _journal(self, first_step: int) -> Iterator["_Journal | None"]:
@@ -271,25 +241,28 @@ class _Journal:
     def __init__(self, run: _Run, bars: Bars, first_step: int) -> None:
         folder = run.folder.path
         self._run, self._bars = run, bars
-        self._losses = CsvLog(
-            folder / "losses.csv", ["learning_rate", *LOSS_NAMES], resume_step=first_step
-        )
+        self._names = ["learning_rate", *run.method.loss_names]
+        self._losses = CsvLog(folder / "losses.csv", self._names, resume_step=first_step)
         self._scores = CsvLog(folder / "validation.csv", ["mean_score"], resume_step=first_step)
         self._board = TensorBoard(folder / "tensorboard")
 
     def step(self, step: int, values: npt.NDArray[np.float32]) -> None:
         """Record a step's losses, and samples where they are due."""
-        rate = float(self._run._pace(step - 1).learning_rate)
+        rate = float(self._run._pace(step - 1)[0])
         row = [rate, *map(float, values)]
         self._losses.append(step, row)
-        self._board.scalars(step, ["learning_rate", *LOSS_NAMES], row)
-        self._bars.advance(step, _note(values))
+        self._board.scalars(step, self._names, row)
+        self._bars.advance(step, self._note(values))
         last = step == self._run.record["total_steps"]
         if last or step % self._run.config.training.sample_every == 0:
             picture = self._run._samples()
             write_png(self._run.folder.path / "samples" / f"step-{step:08d}.png", picture)
             self._board.picture(step, picture)
-            self._bars.report(step, _note(values))
+            self._bars.report(step, self._note(values))
+
+    def _note(self, values: npt.NDArray[np.float32]) -> str:
+        first, last = self._names[1], self._names[-1]
+        return f"{first} {values[0]:.3f}  {last} {values[-1]:.3f}"
 
     def validated(self, step: int, mean_score: float) -> None:
         """Record the mean validation score of a checkpoint."""
@@ -371,7 +344,3 @@ def _stop_requests() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _note(values: npt.NDArray[np.float32]) -> str:
-    return f"generator {values[0]:.3f}  discriminator {values[-1]:.3f}"

@@ -11,9 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from vialsight.config import Config, load_config
 from vialsight.errors import TrainingError
 from vialsight.files import atomic
+from vialsight.models.configuration import Config, load_config
 
 RUNNING: Final = "running"
 INTERRUPTED: Final = "interrupted"

@@ -5,10 +5,11 @@ from typing import Any, Final, NamedTuple
 
 import tensorflow as tf
 
-from vialsight.config import Config
-from vialsight.models.batch import Batch
+from vialsight.models.configuration import Config
 from vialsight.models.drae import losses
 from vialsight.models.drae.network import NetworkOptions, Networks, build_networks
+from vialsight.models.drae.section import DraeSection
+from vialsight.models.method import Batch
 from vialsight.models.optimization import Adam, LossScale, all_finite
 from vialsight.models.perturbation import Perturbed, Rows, augment, perturb
 
@@ -84,7 +85,7 @@ class Step:
     """
 
     def __init__(self, config: Config, trainable: Trainable) -> None:
-        self._config = config
+        self._config, self._section = config, drae_section(config)
         self._trainable = trainable
         networks = trainable.networks
         self._generator_variables = _values(
@@ -105,7 +106,7 @@ class Step:
 
     def _prepare(self, batch: Batch) -> tuple[Tensor, Perturbed]:
         """X, augmented, and P_q(X)."""
-        augmentation, noise = self._config.augmentation, self._config.perturbation
+        augmentation, noise = self._config.augmentation, self._section.perturbation
         training = self._config.training
         rows = Rows(
             tf.cast(batch.first_row, tf.int32),
@@ -133,7 +134,7 @@ class Step:
         return images, perturbed
 
     def _losses(self, x: Tensor, perturbed: Perturbed, ramp: Tensor) -> _Outcome:
-        networks, weights = self._trainable.networks, self._config.loss
+        networks, weights = self._trainable.networks, self._section.loss
         reconstruction, z = networks.generator(perturbed.images, training=True)
         z_hat = networks.encoder(reconstruction, training=True)
         logit_real, features_real = networks.discriminator(x, training=True)
@@ -159,7 +160,7 @@ class Step:
         return _Outcome(generator, discriminator, tf.stack(parts))
 
     def _noise_loss(self, reconstruction: Tensor, perturbed: Perturbed) -> Tensor:
-        if self._config.loss.noise == "2024":
+        if self._section.loss.noise == "2024":
             return losses.noise_loss_2024(reconstruction, perturbed.images, noise=perturbed.noise)
         return losses.noise_loss(
             reconstruction,
@@ -194,13 +195,21 @@ class Step:
         return True
 
 
+def drae_section(config: Config) -> DraeSection:
+    """Return what a configuration says of this method; ValueError where it names another."""
+    if not isinstance(config.model, DraeSection):
+        raise ValueError(f"expected a configuration of drae; got {config.model.method!r}")
+    return config.model
+
+
 def network_options(config: Config, patch_size: int, *, synchronized: bool) -> NetworkOptions:
     """Return what a configuration says about the networks."""
+    section = drae_section(config)
     return NetworkOptions(
         patch_size=patch_size,
-        preset=config.model.preset,
-        activation=config.model.activation,
-        batch_norm_momentum=config.model.batch_norm_momentum,
+        preset=section.preset,
+        activation=section.activation,
+        batch_norm_momentum=section.batch_norm_momentum,
         dtype=config.training.precision,
         synchronized=synchronized,
     )

@@ -1,0 +1,113 @@
+"""What a training asks of a method: a model, and how it learns.
+
+A method learns in steps (batches, gradients, checkpoints: `StepTraining`) or by one fit (a pass
+over the patches: `FitTraining`), never both. Either way it leaves named arrays, from which
+`network` rebuilds what is deployed. `docs/methods.md` shows how to add one.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from vialsight.data.sources import PatchSource
+from vialsight.models.configuration import Config
+
+Patches = npt.NDArray[np.float32]
+Tensor = Any  # tf.Tensor has no usable stubs
+# Called with what is done and the total.
+Progress = Callable[[int, int], None]
+
+
+class Batch(NamedTuple):
+    """One replica's share of a step: images (n,P,P,1), the step, its first row in the batch."""
+
+    images: Tensor
+    step: Tensor
+    first_row: Tensor
+
+
+class StepTraining(Protocol):
+    """Networks and optimizers of one training, moved step by step.
+
+    Made inside a distribution strategy's scope; a call runs in replica context and inside a
+    `tf.function`.
+    """
+
+    @property
+    def loss_names(self) -> Sequence[str]:
+        """Names of what a call returns."""
+
+    def variables(self) -> dict[str, Any]:
+        """All state by a stable name, for checkpoints."""
+
+    def pace(self, step: int, steps_per_epoch: int) -> tuple[Tensor, ...]:
+        """Return what changes by plan, as scalars; the first is the learning rate."""
+
+    def __call__(self, batch: Batch, pace: Any) -> Tensor:
+        """Train on one replica's share; return its losses float32 (k,), as `loss_names`."""
+
+    def reconstruct(self, images: Patches) -> Patches:
+        """Return X̂ of images (n,P,P,1), in inference mode, for validation and samples."""
+
+
+class SavedState(Protocol):
+    """What a training left in its run folder."""
+
+    def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
+        """All arrays by name."""
+
+    def restore(self, variables: Mapping[str, Any]) -> None:
+        """Assign saved values to variables; TrainingError where name or shape differ."""
+
+
+class Network(Protocol):
+    """What is frozen: patches (n,P,P,1) in [0,1] to reconstructions of the same shape."""
+
+    def __call__(self, patches: Tensor, training: bool = False) -> Tensor:
+        """Reconstruct; built of operations a bundle may hold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """What a fit found: arrays to keep, figures to log, and sentences of warning."""
+
+    arrays: Mapping[str, npt.NDArray[Any]]
+    figures: Mapping[str, float]
+    warnings: tuple[str, ...] = ()
+
+
+class FitTraining(Protocol):
+    """Fit to all patches of `training`, each read once; patch i is of region i modulo `regions`."""
+
+    def __call__(
+        self, config: Config, training: PatchSource, regions: int, progress: Progress
+    ) -> Fitted:
+        """Return what was found; raises TrainingError where the patches do not allow a fit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A model and how it learns. Exactly one of `steps` and `fit` is given.
+
+    `steps(config, patch_size, replicas)` makes fresh networks; `network(config, patch_size, saved)`
+    rebuilds what is deployed.
+    """
+
+    network: Callable[[Config, int, SavedState], Network]
+    steps: Callable[[Config, int, int], StepTraining] | None = None
+    fit: FitTraining | None = None
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.fit is None):
+            raise ValueError("a method learns either in steps or by one fit; give one of the two")
+
+
+def method_of(config: Config) -> Method:
+    """Return the method a configuration names: METHOD in the module `method` of its folder."""
+    module = import_module(f"vialsight.models.{config.model.method}.method")
+    method: Method = module.METHOD
+    return method

@@ -1,0 +1,1 @@
+"""PCA: the linear autoencoder, one per region; the baseline of every network."""

@@ -1,0 +1,169 @@
+"""PCA as a method: fitted in one pass, deployed as two matrix products.
+
+The graph is not told of which region a patch is: it takes the region whose mean image is nearest,
+projects on the components of all regions at once, and keeps those of the one taken.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from vialsight.data.sources import PatchSource, expect
+from vialsight.errors import TrainingError
+from vialsight.models.configuration import Config
+from vialsight.models.method import Fitted, Method, Network, Progress, SavedState, Tensor
+from vialsight.models.pca.fit import OVERSAMPLING, StreamingComponents, enough_for
+from vialsight.models.pca.section import PcaSection
+
+Arrays = dict[str, npt.NDArray[Any]]
+Float32 = npt.NDArray[np.float32]
+
+# Batches that are expected ahead of the one being read.
+_AHEAD: Final = 8
+_LARGE_BYTES: Final = 100 * 2**20
+
+
+class LinearAutoencoder(tf.Module):  # type: ignore[misc]
+    """Patches (n,P,P,1) to their projections on the components of the region they look like.
+
+    Args:
+        means: float32 (R,D), the nominal mean of each region.
+        components: float32 (K,D), those of all regions one after the other.
+        region: int (K,), of which region a component is.
+    """
+
+    def __init__(self, means: Any, components: Any, region: npt.NDArray[np.int64]) -> None:
+        super().__init__(name="pca")
+        self._means = tf.Variable(means, dtype=tf.float32, trainable=False)
+        self._components = tf.Variable(components, dtype=tf.float32, trainable=False)
+        double = np.asarray(means, np.float64)
+        # |x - m|² is least where x·m - |m|²/2 is largest.
+        self._half_squares = tf.constant(0.5 * np.square(double).sum(axis=1), tf.float32)
+        centres = np.asarray(components, np.float64) @ double.T  # (K,R)
+        self._offsets = tf.constant(centres[np.arange(len(region)), region], tf.float32)
+        self._belongs = tf.constant(np.equal.outer(np.arange(len(double)), region), tf.float32)
+
+    def __call__(self, patches: Tensor, training: bool = False) -> Tensor:
+        """Return reconstructions, clipped to [0,1]."""
+        size = int(patches.shape[1])
+        flat = tf.reshape(patches, (-1, size * size))
+        chosen = tf.one_hot(self.region_of(flat), self._means.shape[0])
+        codes = tf.matmul(flat, self._components, transpose_b=True) - self._offsets
+        codes *= tf.matmul(chosen, self._belongs)
+        found = tf.matmul(codes, self._components) + tf.matmul(chosen, self._means)
+        return tf.reshape(tf.minimum(tf.maximum(found, 0.0), 1.0), (-1, size, size, 1))
+
+    def region_of(self, flat: Tensor) -> Tensor:
+        """Return the region, int64 (n,), whose mean is nearest to patches (n,D)."""
+        return tf.argmax(tf.matmul(flat, self._means, transpose_b=True) - self._half_squares, 1)
+
+
+def pca_section(config: Config) -> PcaSection:
+    """Return what a configuration says of this method; ValueError where it names another."""
+    if not isinstance(config.model, PcaSection):
+        raise ValueError(f"expected a configuration of pca; got {config.model.method!r}")
+    return config.model
+
+
+def _fit(config: Config, training: PatchSource, regions: int, progress: Progress) -> Fitted:
+    section = pca_section(config)
+    if len(training) < 2 * regions:
+        raise TrainingError(
+            f"principal components need two patches of each region at least; the data hold "
+            f"{len(training)} of {regions} regions: add images"
+        )
+    streams, last_rows = _stream(section, training, regions, progress)
+    kept = [_kept(section, stream) for stream in streams]
+    arrays: Arrays = {
+        "means": np.stack([stream.mean for stream in streams]).astype(np.float32),
+        "components": np.concatenate([found for found, _, _ in kept]).astype(np.float32),
+        "region": np.repeat(np.arange(regions), [len(found) for found, _, _ in kept]),
+    }
+    figures = {}
+    for number, (found, share, _) in enumerate(kept, start=1):
+        figures[f"region_{number}_components"] = float(len(found))
+        figures[f"region_{number}_share_of_variance"] = share
+    warnings = [text for _, _, text in kept if text] + _warnings(arrays, last_rows, regions)
+    return Fitted(arrays=arrays, figures=figures, warnings=tuple(dict.fromkeys(warnings)))
+
+
+def _stream(
+    section: PcaSection, training: PatchSource, regions: int, progress: Progress
+) -> tuple[list[StreamingComponents], Float32]:
+    """Read every patch once, in order; patch i is of region i modulo `regions`.
+
+    Returns what was found of each region, and the rows read last.
+    """
+    size = training.patch_size**2
+    rank = section.components + OVERSAMPLING
+    streams = [StreamingComponents(size, rank) for _ in range(regions)]
+    at_a_time = section.batch_patches * regions
+    for first in range(0, len(training), at_a_time):
+        last = min(first + at_a_time, len(training))
+        expect(training, np.arange(first, min(first + _AHEAD * at_a_time, len(training))))
+        rows = training.read(np.arange(first, last)).reshape(-1, size)
+        if not np.isfinite(rows).all():
+            raise TrainingError(f"patches {first} to {last - 1} hold values that are not finite")
+        for region, stream in enumerate(streams):
+            # Batches begin with region 0; the rest of a damaged source may lack the last regions.
+            if len(rows) > region:
+                stream.merge(rows[region::regions])
+        progress(last, len(training))
+    return streams, rows
+
+
+def _kept(
+    section: PcaSection, stream: StreamingComponents
+) -> tuple[npt.NDArray[np.float64], float, str]:
+    """Return the components to keep, the share of variance they explain, and a warning or ""."""
+    found, shares = stream.components()
+    count, text = min(section.components, len(found)), ""
+    if section.variance is not None:
+        enough = enough_for(shares[:count], section.variance)
+        if enough is None:
+            text = (
+                f"{count} components do not explain {section.variance:g} of the variance of every "
+                "region; raise model.components for more"
+            )
+        count = enough or count
+    return found[:count], float(shares[:count].sum()), text
+
+
+def _warnings(arrays: Arrays, rows: Float32, regions: int) -> list[str]:
+    texts = []
+    if regions > 1:
+        wrong = _misplaced_share(arrays, rows, regions)
+        if wrong:
+            texts.append(
+                f"{wrong:.2%} of the patches read last look more like another region than like "
+                "their own, and are reconstructed as such; merge such regions, or train drae"
+            )
+    size = arrays["components"].nbytes
+    if size > _LARGE_BYTES:
+        texts.append(
+            f"the components take {size // 2**20} MiB of every bundle; fewer, or smaller patches, "
+            "take less"
+        )
+    return texts
+
+
+def _misplaced_share(arrays: Arrays, rows: Float32, regions: int) -> float:
+    """Return the share of rows (n,D), row i of region i modulo `regions`, taken for another."""
+    network = LinearAutoencoder(arrays["means"], arrays["components"], arrays["region"])
+    taken = network.region_of(tf.constant(rows)).numpy()
+    return float(np.mean(taken != np.arange(len(rows)) % regions))
+
+
+def _network(config: Config, patch_size: int, saved: SavedState) -> Network:
+    arrays = saved.arrays()
+    if arrays["means"].shape[1] != patch_size**2:
+        raise TrainingError(
+            f"the components are of {arrays['means'].shape[1]} pixels, patches of "
+            f"{patch_size}x{patch_size} were expected; was the run changed? Train again"
+        )
+    return LinearAutoencoder(arrays["means"], arrays["components"], arrays["region"])
+
+
+METHOD = Method(fit=_fit, network=_network)

@@ -1,0 +1,127 @@
+"""The run of a method that is fitted in one pass: one result, whole or not there at all."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vialsight.data.sources import PatchSource, expect, spread
+from vialsight.errors import TrainingError
+from vialsight.files import atomic
+from vialsight.models.configuration import Config
+from vialsight.models.method import Fitted, method_of
+from vialsight.models.similarity import ssim
+from vialsight.training.checkpoints import Checkpoints
+from vialsight.training.journal import Bars, log
+from vialsight.training.runfolder import (
+    FINISHED,
+    INTERRUPTED,
+    RunFolder,
+    check_resumable,
+    new_record,
+)
+from vialsight.training.saved import load_network
+
+_TOTAL_STEPS = 1
+# Lines of progress where no bar is shown.
+_REPORTS = 10
+_SCORING_BATCH = 32
+
+
+def fit_run(
+    config: Config,
+    training: PatchSource,
+    validation: PatchSource,
+    run_dir: Path,
+    *,
+    resume: bool,
+    data_identity: Mapping[str, Any],
+) -> None:
+    """Fit the configured method and keep what it found in `run_dir`.
+
+    An interrupted fit leaves nothing but its record; the same call begins again. Raises
+    TrainingError as `loop.train` does.
+    """
+    record = new_record(
+        config,
+        patch_size=training.patch_size,
+        total_steps=_TOTAL_STEPS,
+        data_identity=data_identity,
+    )
+    folder = RunFolder(run_dir)
+    with folder.locked():
+        found = folder.record()
+        if found is not None and not resume:
+            raise TrainingError(f"{run_dir} holds a run; choose a new folder, or resume it")
+        if found is not None:
+            check_resumable(folder, config, record, found)
+            if found["status"] == FINISHED:
+                log.info("the run in %s is finished", run_dir)
+                return
+        folder.begin(config, record)
+        fitted = _fit(config, training, _region_count(data_identity), folder, record)
+        Checkpoints(folder.checkpoints, keep=1).save(_TOTAL_STEPS, fitted.arrays)
+        _tell(folder, config, fitted, validation)
+        folder.update(record, status=FINISHED, step=_TOTAL_STEPS)
+
+
+def _region_count(data_identity: Mapping[str, Any]) -> int:
+    try:
+        return len(data_identity["layout"]["regions"])
+    except KeyError:
+        raise TrainingError(
+            "the data do not say their layout, hence not which patch is of which region; prepare "
+            "them again"
+        ) from None
+
+
+def _fit(
+    config: Config,
+    training: PatchSource,
+    regions: int,
+    folder: RunFolder,
+    record: Mapping[str, Any],
+) -> Fitted:
+    fit = method_of(config).fit
+    assert fit is not None  # loop.train() sends only such methods here
+    try:
+        with Bars(total=len(training), done=0) as bars:
+            said = 0
+
+            def progress(done: int, total: int) -> None:
+                nonlocal said
+                bars.advance(done, "patches")
+                if done * _REPORTS // max(total, 1) > said:
+                    said = done * _REPORTS // total
+                    bars.report(done, "patches")
+
+            return fit(config, training, regions, progress)
+    except KeyboardInterrupt:
+        folder.update(record, status=INTERRUPTED)
+        raise TrainingError(
+            "interrupted; a fit is one pass over the patches: the same command begins it again"
+        ) from None
+
+
+def _tell(folder: RunFolder, config: Config, fitted: Fitted, validation: PatchSource) -> None:
+    """Log and keep the figures of the fit, with the mean φ of validation patches."""
+    figures = dict(fitted.figures)
+    chosen = spread(validation, config.training.validation_patches)
+    if len(chosen):
+        figures["validation_mean_score"] = _mean_score(folder.path, validation, chosen)
+    for name, value in figures.items():
+        log.info("%s: %.6g", name, value)
+    for sentence in fitted.warnings:
+        log.warning(sentence)
+    atomic.write_json(folder.path / "fit.json", figures)
+
+
+def _mean_score(run_dir: Path, validation: PatchSource, chosen: Any) -> float:
+    network = load_network(run_dir)
+    expect(validation, chosen)
+    scores = []
+    for start in range(0, len(chosen), _SCORING_BATCH):
+        images = validation.read(chosen[start : start + _SCORING_BATCH])[..., np.newaxis]
+        scores.append(1.0 - np.asarray(ssim(images, network(images))))
+    return float(np.mean(np.concatenate(scores)))

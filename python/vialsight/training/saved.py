@@ -1,0 +1,44 @@
+"""What a training left in its run folder, and the network rebuilt from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from vialsight.errors import TrainingError
+from vialsight.models.method import Network, method_of
+from vialsight.training.checkpoints import Checkpoints
+from vialsight.training.runfolder import RunFolder
+
+
+@dataclass(frozen=True)
+class LastCheckpoint:
+    """The state saved at `step`."""
+
+    checkpoints: Checkpoints
+    step: int
+
+    def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
+        """All arrays by name; TrainingError when the file is unreadable."""
+        return self.checkpoints.arrays(self.step)
+
+    def restore(self, variables: Mapping[str, Any]) -> None:
+        """Assign saved values to variables; see `Checkpoints.restore`."""
+        self.checkpoints.restore(self.step, variables)
+
+
+def load_network(run_dir: Path) -> Network:
+    """Rebuild the trained network, float32 (n,P,P,1) -> (n,P,P,1), from its last checkpoint.
+
+    Raises TrainingError when the folder holds no run or no checkpoint.
+    """
+    folder = RunFolder(run_dir)
+    checkpoints = Checkpoints(folder.checkpoints, keep=1)
+    record, steps = folder.record(), checkpoints.steps()
+    if record is None or not steps:
+        raise TrainingError(f"{run_dir} holds no trained network; run `vialsight train` first")
+    config = folder.config()
+    saved = LastCheckpoint(checkpoints, steps[-1])
+    return method_of(config).network(config, int(record["patch_size"]), saved)
