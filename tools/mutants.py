@@ -26,7 +26,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BOUND = 95.0
-SOURCES = ("cpp/include/vialsight/decision.h", "cpp/src/scoring/decision.cc", "cpp/src/inspector")
+SOURCES = (
+    "cpp/include/vialsight/decision.h",
+    "cpp/src/scoring/decision.cc",
+    "cpp/src/inspector/inspector",
+)
 COPIED = ("cpp", "tests/cpp", "CMakeLists.txt", "pyproject.toml")
 # Whole runs of the tests take a minute or less; a mutant that waits for ever is killed by it.
 TIME_LIMIT_S = 120.0
