@@ -13,7 +13,7 @@ from vialsight import _core
 from vialsight._core import Layout
 from vialsight.data import NOMINAL, Dataset, Strip, load_frame, strip_truth
 from vialsight.errors import BundleError, DataError
-from vialsight.files.unfinished import Arrays, Checkpoint, partial_path
+from vialsight.files.unfinished import Arrays, Unfinished, partial_path
 
 Progress = Callable[[int, int], None]
 Patches = npt.NDArray[np.float32]
@@ -35,7 +35,7 @@ class CalibrationScores:
     unit: npt.NDArray[np.int64]
     defective: npt.NDArray[np.bool_]
     differences: npt.NDArray[np.int64]
-    checkpoint: Checkpoint | None = None
+    unfinished: Unfinished | None = None
 
     @property
     def defective_units(self) -> npt.NDArray[np.bool_]:
@@ -55,8 +55,8 @@ class CalibrationScores:
 
     def forget(self) -> None:
         """Remove what was kept for an interruption."""
-        if self.checkpoint is not None:
-            self.checkpoint.remove()
+        if self.unfinished is not None:
+            self.unfinished.remove()
 
 
 def score_split(
@@ -77,17 +77,21 @@ def score_split(
     products = {product: number for number, product in enumerate(part.products)}
     text = hashlib.sha256(f"calibration {bundle.sha256} {identity}".encode()).hexdigest()
     out.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint = Checkpoint(partial_path(out), text)
+    unfinished = Unfinished(partial_path(out), text)
     inspector = _core.Inspector(bundle, threads=threads, require_thresholds=False)
     truth = np.stack([strip_truth(strip, part.layout) for strip in strips])
-    arrays = _score_all(inspector, strips, truth, checkpoint, progress)
+
+    def begin(kept: Arrays | None) -> _Scoring:
+        return _Scoring(inspector, strips, truth, kept)
+
+    arrays = unfinished.resume(begin, len(strips), progress)
     return CalibrationScores(
         scores=arrays["scores"],
         truth=truth,
         unit=np.array([products[strip.product] for strip in strips]),
         defective=np.array([strip.defective for strip in strips]),
         differences=arrays["differences"],
-        checkpoint=checkpoint,
+        unfinished=unfinished,
     )
 
 
@@ -108,27 +112,60 @@ def count_differences(differences: npt.NDArray[np.float32]) -> npt.NDArray[np.in
     return np.bincount(np.minimum(bins, _DIFFERENCE_BINS - 1).ravel(), minlength=_DIFFERENCE_BINS)
 
 
-def _score_all(
-    inspector: _core.Inspector,
-    strips: tuple[Strip, ...],
-    truth: npt.NDArray[np.int8],
-    checkpoint: Checkpoint,
-    progress: Progress | None,
-) -> Arrays:
-    """Score what the checkpoint has not; returns the arrays of all strips."""
-    done, arrays = checkpoint.load() or (0, _nothing_scored(truth.shape))
-    try:
-        for number in range(done, len(strips)):
-            nominal = truth[number] == NOMINAL
-            _score_strip(inspector, strips[number], nominal, arrays, number)
-            done = number + 1
-            checkpoint.save_now_and_then(done, lambda: arrays)
-            if progress is not None:
-                progress(done, len(strips))
-    except KeyboardInterrupt:
-        checkpoint.save(done, arrays)
-        raise
-    return arrays
+class _Scoring:
+    """Scores and counted differences of the strips, filled strip by strip; see `files.unfinished`.
+
+    Args:
+        inspector: of the bundle that scores.
+        strips: S runs, whole.
+        truth: int8 (S,F,V,R).
+        kept: what was done before, None for nothing.
+    """
+
+    def __init__(
+        self,
+        inspector: _core.Inspector,
+        strips: tuple[Strip, ...],
+        truth: npt.NDArray[np.int8],
+        kept: Arrays | None,
+    ) -> None:
+        self._inspector, self._strips, self._truth = inspector, strips, truth
+        self._arrays = _nothing_scored(truth.shape) if kept is None else kept
+        self._before: tuple[int, npt.NDArray[np.int64]] | None = None
+
+    def arrays(self) -> Arrays:
+        """Return scores and differences."""
+        return self._arrays
+
+    def do(self, number: int) -> None:
+        """Score a strip and count its nominal differences."""
+        counts = self._arrays["differences"]
+        self._before = (number, counts.copy())
+        found = self._score(number)
+        nominal = self._truth[number] == NOMINAL
+        for region in range(len(counts)):
+            counts[region] += count_differences(found[..., region, :][nominal[..., region]])
+
+    def undo(self, number: int) -> None:
+        """Put the counts back; scores are written anew."""
+        if self._before is not None and self._before[0] == number:
+            self._arrays["differences"][:] = self._before[1]
+
+    def _score(self, number: int) -> npt.NDArray[np.float32]:
+        """Score frame by frame, in the batches of the line; returns |X - X̂| (F,V,R,P²)."""
+        strip, scores, found = self._strips[number], self._arrays["scores"][number], []
+        layout = self._inspector.bundle.layout
+        for frame, record in enumerate(strip.records):
+            patches = _patches(load_frame(record.image, layout.bit_depth), layout)
+            phi, reconstructions = self._inspector.score_and_reconstruct(patches)
+            if not np.isfinite(phi).all():
+                raise BundleError(
+                    f"{strip.name}: expected a finite score for every patch, the model gave "
+                    f"{phi[~np.isfinite(phi)][0]}; it is not usable, freeze another checkpoint"
+                )
+            scores[frame] = phi.reshape(scores[frame].shape)
+            found.append(np.abs(patches - reconstructions).reshape(*scores[frame].shape, -1))
+        return np.stack(found)
 
 
 def _nothing_scored(shape: tuple[int, ...]) -> Arrays:
@@ -137,33 +174,6 @@ def _nothing_scored(shape: tuple[int, ...]) -> Arrays:
         "scores": np.full(shape, np.nan, np.float32),
         "differences": np.zeros((shape[-1], _DIFFERENCE_BINS), np.int64),
     }
-
-
-def _score_strip(
-    inspector: _core.Inspector,
-    strip: Strip,
-    nominal: npt.NDArray[np.bool_],
-    arrays: Arrays,
-    number: int,
-) -> None:
-    """Score a strip frame by frame, in the batches of the line; count its nominal differences."""
-    layout, scores, found = inspector.bundle.layout, arrays["scores"][number], []
-    for frame, record in enumerate(strip.records):
-        patches = _patches(load_frame(record.image, layout.bit_depth), layout)
-        phi, reconstructions = inspector.score_and_reconstruct(patches)
-        if not np.isfinite(phi).all():
-            raise BundleError(
-                f"{strip.name}: expected a finite score for every patch, the model gave "
-                f"{phi[~np.isfinite(phi)][0]}; it is not usable, freeze another checkpoint"
-            )
-        scores[frame] = phi.reshape(scores[frame].shape)
-        found.append(np.abs(patches - reconstructions).reshape(*scores[frame].shape, -1))
-    differences = np.stack(found)
-    regions = range(len(arrays["differences"]))
-    # Added at once: an interruption finds a strip counted as a whole or not at all.
-    arrays["differences"] += np.stack(
-        [count_differences(differences[..., r, :][nominal[..., r]]) for r in regions]
-    )
 
 
 def _patches(frame: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], layout: Layout) -> Patches:

@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from vialsight import _core
 from vialsight.data import (
@@ -25,7 +24,7 @@ from vialsight.errors import BundleError, DataError
 from vialsight.evaluation.evidence import PICTURES_FOLDER, STAGES, Picture
 from vialsight.evaluation.patch_pictures import PictureTaker, patch_mask
 from vialsight.files import atomic
-from vialsight.files.unfinished import Checkpoint
+from vialsight.files.unfinished import Arrays, Unfinished
 from vialsight.statistics.pixels import PixelCounts
 
 Progress = Callable[[int, int], None]
@@ -76,52 +75,30 @@ class Inspections:
         with atomic.held_folder(self.folder, refusal):
             yield
 
-    def inspect_all(self, progress: Progress | None) -> dict[str, npt.NDArray[Any]]:
+    def inspect_all(self, progress: Progress | None) -> Arrays:
         """Inspect what is left to inspect; returns the arrays of all strips."""
-        checkpoint = Checkpoint(self.folder / _CHECKPOINT_NAME, self._identity)
-        done, seen = checkpoint.load() or (0, self._nothing_seen())
-        pixels = self.pixels_of(seen)
-        taker = PictureTaker(self._inspector, self.folder / PICTURES_FOLDER, self._kinds)
-        taker.pictures = list(self.pictures_of(seen))
+        unfinished = Unfinished(self.folder / _CHECKPOINT_NAME, self._identity)
+        return unfinished.resume(self._begin, len(self.strips), progress)
 
-        def arrays() -> dict[str, npt.NDArray[Any]]:
-            seen["pictures"] = np.array(json.dumps([asdict(p) for p in taker.pictures]))
-            return seen
-
-        before = None
-        try:
-            for number in range(done, len(self.strips)):
-                before = self._before(number, pixels, taker)
-                self._inspect(number, seen, pixels, taker)
-                done = number + 1
-                checkpoint.save_now_and_then(done, arrays)
-                if progress is not None:
-                    progress(done, len(self.strips))
-        except KeyboardInterrupt:
-            if before is not None and before.number == done:
-                before.restore(pixels, taker)
-            checkpoint.save(done, arrays())
-            raise
-        return arrays()
-
-    def _before(self, number: int, pixels: PixelCounts | None, taker: PictureTaker) -> "_Before":
-        place = self._number[self.strips[number].product]
-        counts = {} if pixels is None else pixels.arrays()
-        rows = {name: array[place].copy() for name, array in counts.items()}
-        return _Before(number=number, place=place, rows=rows, pictures=len(taker.pictures))
-
-    def pixels_of(self, seen: dict[str, npt.NDArray[Any]]) -> PixelCounts | None:
+    def pixels_of(self, seen: Arrays) -> PixelCounts | None:
         """Return the counts of pixels, which share memory with `seen`; None without masks."""
         names = {name.removeprefix("pixels_"): a for name, a in seen.items() if "pixels_" in name}
         return PixelCounts.from_arrays(names) if names else None
 
-    def pictures_of(self, seen: dict[str, npt.NDArray[Any]]) -> tuple[Picture, ...]:
+    def pictures_of(self, seen: Arrays) -> tuple[Picture, ...]:
         """Return the pictures taken so far."""
         return tuple(Picture(**values) for values in json.loads(str(seen["pictures"])))
 
-    def _nothing_seen(self) -> dict[str, npt.NDArray[Any]]:
+    def _begin(self, kept: Arrays | None) -> "_Inspecting":
+        seen = self._nothing_seen() if kept is None else kept
+        taker = PictureTaker(self._inspector, self.folder / PICTURES_FOLDER, self._kinds)
+        taker.pictures = list(self.pictures_of(seen))
+        places = [self._number[strip.product] for strip in self.strips]
+        return _Inspecting(self, self._inspector, places, seen, taker)
+
+    def _nothing_seen(self) -> Arrays:
         strips, shape = len(self.strips), self.truth.shape
-        seen: dict[str, npt.NDArray[Any]] = {
+        seen: Arrays = {
             "scores": np.full(shape, np.nan, np.float32),
             "accepted": np.zeros(strips, bool),
             "reasons": np.full(strips, "", "U32"),
@@ -133,15 +110,41 @@ class Inspections:
             seen |= {f"pixels_{name}": array for name, array in counts.arrays().items()}
         return seen
 
-    def _inspect(
+
+class _Inspecting:
+    """What is seen of the strips, filled strip by strip; see `files.unfinished`.
+
+    Args:
+        work: the strips and their truth.
+        inspector: of the bundle that is evaluated.
+        places: of each strip's product among the counts of pixels.
+        seen: the arrays to fill.
+        taker: knows the pictures that `seen` names.
+    """
+
+    def __init__(
         self,
-        number: int,
-        seen: dict[str, npt.NDArray[Any]],
-        pixels: PixelCounts | None,
+        work: Inspections,
+        inspector: _core.Inspector,
+        places: Sequence[int],
+        seen: Arrays,
         taker: PictureTaker,
     ) -> None:
-        strip, truth = self.strips[number], self.truth[number]
-        verdict = self._inspector.inspect(load_strip(strip, self.part.layout))
+        self._work, self._inspector, self._places = work, inspector, places
+        self._seen, self._taker, self._pixels = seen, taker, work.pixels_of(seen)
+        self._before: _Before | None = None
+
+    def arrays(self) -> Arrays:
+        """Return what was seen, pictures taken so far included."""
+        pictures = [asdict(picture) for picture in self._taker.pictures]
+        return {**self._seen, "pictures": np.array(json.dumps(pictures))}
+
+    def do(self, number: int) -> None:
+        """Inspect a strip as the line does, take its pictures, count its pixels."""
+        rows = {name: a[self._places[number]].copy() for name, a in self._counts().items()}
+        self._before = _Before(number=number, rows=rows, pictures=len(self._taker.pictures))
+        strip, seen = self._work.strips[number], self._seen
+        verdict = self._inspector.inspect(load_strip(strip, self._work.part.layout))
         if not np.isfinite(verdict.scores).all():
             raise BundleError(
                 f"{strip.name}: expected a score for every patch, but inspection ended with "
@@ -151,13 +154,24 @@ class Inspections:
         seen["scores"][number], seen["accepted"][number] = verdict.scores, verdict.accepted
         seen["reasons"][number] = verdict.reason
         seen["times"][number] = [verdict.times[stage] for stage in STAGES]
-        taker.take(strip, verdict, truth)
-        if pixels is not None:
-            self._count_pixels(number, strip, truth, pixels)
+        self._taker.take(strip, verdict, self._work.truth[number])
+        if self._pixels is not None:
+            self._count_pixels(number, self._pixels)
 
-    def _count_pixels(
-        self, number: int, strip: Strip, truth: npt.NDArray[np.int8], pixels: PixelCounts
-    ) -> None:
+    def undo(self, number: int) -> None:
+        """Put counts and pictures back; the rows of the strip are written anew."""
+        before = self._before
+        if before is None or before.number != number:
+            return
+        del self._taker.pictures[before.pictures :]
+        for name, array in self._counts().items():
+            array[self._places[number]] = before.rows[name]
+
+    def _counts(self) -> Arrays:
+        return {} if self._pixels is None else dict(self._pixels.arrays())
+
+    def _count_pixels(self, number: int, pixels: PixelCounts) -> None:
+        strip, truth = self._work.strips[number], self._work.truth[number]
         for frame, vial, region in np.argwhere(truth != UNKNOWN).tolist():
             record = strip.records[frame]
             if truth[frame, vial, region] == DEFECTIVE and record.mask is None:
@@ -165,9 +179,9 @@ class Inspections:
             images = self._inspector.images(frame, vial, region)
             if images is None:
                 raise BundleError(f"{strip.name}: the core kept no images of frame {frame + 1}")
-            mask = patch_mask(record, self.part.layout, vial, region)
+            mask = patch_mask(record, self._work.part.layout, vial, region)
             difference = np.abs(images[0] - images[1])
-            pixels.add(self._number[strip.product], region, difference, mask)
+            pixels.add(self._places[number], region, difference, mask)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,15 +189,8 @@ class _Before:
     """What was counted before a strip: an interruption may come when half of it is counted."""
 
     number: int
-    place: int  # of its product among the counts
-    rows: dict[str, npt.NDArray[Any]]
+    rows: Arrays  # of the strip's product
     pictures: int
-
-    def restore(self, pixels: PixelCounts | None, taker: PictureTaker) -> None:
-        """Put it back, so that the strip can be inspected again."""
-        del taker.pictures[self.pictures :]
-        for name, array in ({} if pixels is None else pixels.arrays()).items():
-            array[self.place] = self.rows[name]
 
 
 def _in_time_order(part: Dataset) -> tuple[Strip, ...]:
