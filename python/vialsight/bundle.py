@@ -193,15 +193,12 @@ def _write_folder(out: Path, manifest: dict[str, Any], contents: Mapping[str, by
 
 
 def _create(out: Path, contents: Mapping[str, bytes], check: Callable[[Path], object]) -> None:
-    try:
-        with atomic.new_folder(out) as folder:
-            for name, content in contents.items():
-                path = folder / name
-                path.parent.mkdir(exist_ok=True)
-                path.write_bytes(content)
-            check(folder)
-    except FileExistsError as error:
-        raise BundleError(str(error)) from error
+    with atomic.new_folder(out, BundleError) as folder:
+        for name, content in contents.items():
+            path = folder / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
+        check(folder)
 
 
 def _manifest_bytes(manifest: Mapping[str, Any]) -> bytes:

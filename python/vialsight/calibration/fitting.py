@@ -40,6 +40,7 @@ from vialsight.data.fingerprints import Fingerprints
 from vialsight.data.independence import describe_images, refuse_seen_images, repeated_images
 from vialsight.data.records import raise_listed, refuse_overlap
 from vialsight.errors import DataError
+from vialsight.files import atomic
 
 Scores = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -109,14 +110,12 @@ def calibrate(
     `quantile` is the share of nominal units to accept where no defective ones are given. Scoring
     can be interrupted: the same call goes on. `progress` is called with scored and total strips.
     Raises DataError when the layout differs from the bundle's, the split is empty or incomplete,
-    its products or images were trained on, or patches cannot be labelled; BundleError when `out`
-    exists.
+    its products or images were trained on, patches cannot be labelled, or `out` exists.
     """
     rule = rule or RunRule()
     part = dataset.select(split="calibration")
     part.require_layout(bundle.layout)
-    if out.exists():
-        raise DataError(f"{out} exists; choose another name or remove it first")
+    atomic.refuse_existing(out)
     provenance = read_manifest(bundle)["provenance"]
     refuse_overlap(part.products, provenance["training_products"], "training")
     _check_labelled(part)

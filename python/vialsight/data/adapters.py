@@ -87,14 +87,11 @@ def _write(
     records: tuple[Record, ...],
     defects: tuple[KnownDefect, ...] = (),
 ) -> Dataset:
-    try:
-        with atomic.new_folder(out) as folder:
-            write_dataset(folder, layout, records)
-            if defects:
-                write_defects(folder / DEFECTS_NAME, defects)
-            read_dataset(folder)
-    except FileExistsError as error:
-        raise DataError(str(error)) from error
+    with atomic.new_folder(out) as folder:
+        write_dataset(folder, layout, records)
+        if defects:
+            write_defects(folder / DEFECTS_NAME, defects)
+        read_dataset(folder)
     return read_dataset(out)
 
 

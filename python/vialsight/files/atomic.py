@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from vialsight.errors import DataError, VialSightError
+
 _CHUNK_BYTES: Final = 2**20
 
 
@@ -49,14 +51,19 @@ def file_sha256(path: Path, *, sync: bool = False) -> str:
     return digest.hexdigest()
 
 
+def refuse_existing(path: Path, refusal: type[VialSightError] = DataError) -> None:
+    """Raise `refusal` when `path` exists: nothing is written over."""
+    if path.exists():
+        raise refusal(f"{path} exists; choose another name or remove it first")
+
+
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, refusal: type[VialSightError] = DataError) -> Iterator[Path]:
     """Yield a temporary sibling folder that becomes `path` when the block ends without error.
 
-    Raises FileExistsError when `path` exists: a folder is never written over.
+    Raises `refusal` when `path` exists.
     """
-    if path.exists():
-        raise FileExistsError(f"{path} exists; choose another name or remove it first")
+    refuse_existing(path, refusal)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_sibling(path)
     temporary.mkdir()
