@@ -20,10 +20,10 @@ from pathlib import Path
 import vialsight
 from vialsight.data import DEFECTS_NAME, Dataset, read_dataset, write_dataset
 from vialsight.evaluation.evaluate import evaluate
-from vialsight.evaluation.evidence import Evidence, read_evidence
-from vialsight.evaluation.findings import Findings, find
+from vialsight.evaluation.evidence import read_evidence
+from vialsight.evaluation.findings import find
 from vialsight.line.machine import machine
-from vialsight.report import write_report
+from vialsight.report import new_report
 
 
 def with_runs(kit: Dataset, folder: Path, runs: int) -> Dataset:
@@ -59,13 +59,11 @@ def main() -> None:
     bundle, out = vialsight.Bundle.load(options.bundle), options.scratch / "report"
     times: dict[str, float] = {}
 
-    def timed_report(evidence: Evidence, findings: Findings, folder: Path) -> None:
-        started = time.perf_counter()
-        write_report(evidence, findings, folder)
-        times["report_s"] = time.perf_counter() - started
-
     started, cpu = time.perf_counter(), time.process_time()
-    evaluate(bundle, dataset, out, write_report=timed_report)
+    with evaluate(bundle, dataset, out) as evidence:
+        inspected = time.perf_counter()
+        new_report(evidence, out)
+    times["report_s"] = time.perf_counter() - inspected
     times |= {"all_s": time.perf_counter() - started, "all_cpu_s": time.process_time() - cpu}
     started = time.perf_counter()
     evidence = read_evidence(out)

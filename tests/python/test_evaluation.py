@@ -16,7 +16,7 @@ from vialsight.errors import BundleError, DataError
 from vialsight.evaluation.evaluate import ManualStudy, evaluate
 from vialsight.evaluation.evidence import Evidence
 from vialsight.evaluation.findings import Findings
-from vialsight.report import rebuild_report, write_report
+from vialsight.report import new_report, rebuild_report
 from vialsight.statistics.manual import ManualResult
 from vialsight.statistics.pixels import PixelCounts
 
@@ -25,7 +25,8 @@ pytestmark = pytest.mark.tensorflow
 
 def evaluated(bundle: Path, dataset: Dataset, out: Path, **options) -> tuple[Evidence, Findings]:
     loaded = vialsight.Bundle.load(bundle)
-    return evaluate(loaded, dataset, out, write_report=write_report, **options)
+    with evaluate(loaded, dataset, out, **options) as evidence:
+        return new_report(evidence, out)
 
 
 @pytest.fixture(scope="module")
@@ -372,14 +373,19 @@ class TestInterruption:
     def test_folder_is_held_until_the_report_is_written(
         self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset, tmp_path: Path
     ) -> None:
-        refusals = []
+        bundle, out = vialsight.Bundle.load(tiny_calibrated_bundle), tmp_path / "out"
+        with evaluate(bundle, tiny_dataset, out) as evidence:
+            with pytest.raises(DataError, match="another process evaluates into"):
+                evaluated(tiny_calibrated_bundle, tiny_dataset, out)
+            new_report(evidence, out)
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
-        def write(*_: object) -> None:
-            with pytest.raises(DataError) as refused:
-                evaluated(tiny_calibrated_bundle, tiny_dataset, tmp_path / "out")
-            refusals.append(str(refused.value))
-
-        bundle = vialsight.Bundle.load(tiny_calibrated_bundle)
-        evaluate(bundle, tiny_dataset, tmp_path / "out", write_report=write)
-        assert len(refusals) == 1
-        assert "another process evaluates into" in refusals[0]
+    def test_work_is_kept_where_the_report_cannot_be_written(
+        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset, tmp_path: Path
+    ) -> None:
+        bundle, out = vialsight.Bundle.load(tiny_calibrated_bundle), tmp_path / "out"
+        with pytest.raises(OSError, match="full"), evaluate(bundle, tiny_dataset, out):
+            raise OSError("the disk is full")
+        assert [path.name for path in tmp_path.iterdir()] == [".out.partial"]
+        evaluated(tiny_calibrated_bundle, tiny_dataset, out)
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -17,7 +17,7 @@ from vialsight.errors import DataError
 from vialsight.evaluation.evaluate import ManualStudy
 from vialsight.evaluation.evaluate import evaluate as evaluate_bundle
 from vialsight.evaluation.findings import Findings
-from vialsight.report import rebuild_report, write_report
+from vialsight.report import new_report, rebuild_report
 from vialsight.statistics.manual import read_manual
 
 FittedRule = Annotated[str, typer.Option("--run-rule", help="AGREE/RUNS: runs that must agree.")]
@@ -109,18 +109,20 @@ def evaluate(
     manual = None
     if knapp is not None and margin is not None:
         manual = ManualStudy(results=read_manual(knapp), margin=margin)
-    with console.progress("evaluating") as progress:
-        _, findings = evaluate_bundle(
+    with (
+        console.progress("evaluating") as progress,
+        evaluate_bundle(
             loaded,
             dataset,
             out,
-            write_report=write_report,
             rule=None if run_rule is None else parse_run_rule(run_rule),
             manual=manual,
             accept_lookalikes=accept_lookalikes,
             threads=threads,
             progress=progress,
-        )
+        ) as evidence,
+    ):
+        _, findings = new_report(evidence, out)
     _print_findings(findings)
     console.log(f"report with intervals: {out / 'report.html'}")
 

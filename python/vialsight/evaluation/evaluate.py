@@ -1,11 +1,12 @@
 """Evaluation: what a calibrated bundle does on held-out strips, through the C++ core.
 
-Every strip is inspected as the line does it. What was seen is written as evidence; the report is
-computed from that evidence alone.
+Every strip is inspected as the line does it. What was seen is the evidence; the report is computed
+from it alone.
 """
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -31,21 +32,15 @@ from vialsight.data.independence import (
     repeated_images,
 )
 from vialsight.data.records import refuse_overlap
-from vialsight.errors import BundleError, DataError
-from vialsight.evaluation.evidence import (
-    STAGES,
-    Evidence,
-    read_evidence,
-    write_evidence,
-)
-from vialsight.evaluation.findings import Findings, find, rejected_runs
+from vialsight.errors import BundleError
+from vialsight.evaluation.evidence import STAGES, Evidence
+from vialsight.evaluation.findings import rejected_runs
 from vialsight.evaluation.strip_inspections import Inspections
 from vialsight.files import atomic
 from vialsight.line.machine import machine
 from vialsight.statistics.manual import ManualResult
 
 Progress = Callable[[int, int], None]
-WriteReport = Callable[[Evidence, Findings, Path], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,27 +51,28 @@ class ManualStudy:
     margin: float
 
 
+@contextmanager
 def evaluate(
     bundle: _core.Bundle,
     dataset: Dataset,
     out: Path,
     *,
-    write_report: WriteReport,
     rule: RunRule | None = None,
     manual: ManualStudy | None = None,
     accept_lookalikes: bool = False,
     threads: int = 0,
     progress: Progress | None = None,
-) -> tuple[Evidence, Findings]:
-    """Inspect every run of the test split; write the evidence to `out` and compute its figures.
+) -> Iterator[Evidence]:
+    """Inspect every run of the test split; yields the evidence, from which to write `out`.
 
-    `write_report` adds to the folder what is made of them, before it gets its name. `rule` is the
-    calibration's where None. An interrupted evaluation goes on when called again.
+    The work lies beside `out`, held for this process, until the block ends without error: only
+    then is it forgotten. `rule` is the calibration's where None. An interrupted evaluation goes on
+    when called again.
     Raises DataError when the test split is empty, incomplete, or was used for training or
     calibration, or when `out` exists; BundleError when the bundle is not calibrated, a strip could
     not be scored, or its verdict is not what its scores say.
     """
-    _refuse_existing(out)
+    atomic.refuse_existing(out)
     manifest = read_manifest(bundle)
     part = _independent_part(bundle, dataset, manifest)
     defects = _defects_of(part, dataset)
@@ -87,7 +83,7 @@ def evaluate(
     work = Inspections(bundle, part, out, defects, threads)
     with work.held():
         # Another process may have ended between the first look and the hold.
-        _refuse_existing(out)
+        atomic.refuse_existing(out)
         seen = work.inspect_all(progress)
         evidence = Evidence(
             folder=work.folder,
@@ -117,12 +113,8 @@ def evaluate(
             ),
         )
         _check_verdicts(evidence)
-        return _finish(evidence, work, out, write_report)
-
-
-def _refuse_existing(out: Path) -> None:
-    if out.exists():
-        raise DataError(f"{out} exists; choose another name or remove it first")
+        yield evidence
+        shutil.rmtree(work.folder)
 
 
 def _independent_part(bundle: _core.Bundle, dataset: Dataset, manifest: dict[str, Any]) -> Dataset:
@@ -193,19 +185,6 @@ def _check_verdicts(evidence: Evidence) -> None:
             f"{len(wrong)} verdicts of the core differ from what their scores say, the first on "
             f"{first}; do not use this installation"
         )
-
-
-def _finish(
-    evidence: Evidence, work: Inspections, out: Path, write_report: WriteReport
-) -> tuple[Evidence, Findings]:
-    with atomic.new_folder(out) as folder:
-        write_evidence(evidence, folder)
-        # From the files, as whoever rebuilds the report will do.
-        written = read_evidence(folder)
-        findings = find(written)
-        write_report(written, findings, folder)
-    shutil.rmtree(work.folder)
-    return written, findings
 
 
 def _identity(

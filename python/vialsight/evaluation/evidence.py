@@ -152,12 +152,20 @@ def write_evidence(evidence: Evidence, folder: Path) -> None:
         rows = [[m.product, m.inspections, m.rejects] for m in evidence.manual]
         header = ["product", "inspections", "rejects"]
         atomic.write_text(folder / MANUAL_NAME, table_text([header, *rows]))
-    copy_pictures(evidence, folder)
+    _copy_pictures(evidence, folder)
     # Last, since it vouches for the others.
     atomic.write_json(folder / IDENTITY_NAME, _description(evidence, folder))
 
 
-def copy_pictures(evidence: Evidence, folder: Path) -> None:
+def copy_evidence(evidence: Evidence, folder: Path) -> None:
+    """Copy the files of written evidence into another existing folder, byte for byte."""
+    for name in EVIDENCE_NAMES:
+        if (evidence.folder / name).exists():
+            shutil.copyfile(evidence.folder / name, folder / name)
+    _copy_pictures(evidence, folder)
+
+
+def _copy_pictures(evidence: Evidence, folder: Path) -> None:
     """Copy the evidence's pictures into `folder`, unless they are there already."""
     source, target = evidence.folder / PICTURES_FOLDER, folder / PICTURES_FOLDER
     target.mkdir(exist_ok=True)

@@ -2,6 +2,6 @@
 
 from vialsight.report.page import write_page
 from vialsight.report.values import report_values, tables
-from vialsight.report.writing import rebuild_report, write_report
+from vialsight.report.writing import new_report, rebuild_report, write_report
 
-__all__ = ["rebuild_report", "report_values", "tables", "write_page", "write_report"]
+__all__ = ["new_report", "rebuild_report", "report_values", "tables", "write_page", "write_report"]

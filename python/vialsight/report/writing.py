@@ -1,11 +1,10 @@
 """The files of a report, made from its evidence."""
 
-import shutil
 from pathlib import Path
 from typing import Final
 
 from vialsight.errors import DataError
-from vialsight.evaluation.evidence import EVIDENCE_NAMES, Evidence, copy_pictures, read_evidence
+from vialsight.evaluation.evidence import Evidence, copy_evidence, read_evidence, write_evidence
 from vialsight.evaluation.findings import Findings, find
 from vialsight.files import atomic
 from vialsight.files.tables import table_text
@@ -24,6 +23,18 @@ def write_report(evidence: Evidence, findings: Findings, folder: Path) -> None:
     write_page(evidence, findings, folder)
 
 
+def new_report(evidence: Evidence, out: Path) -> tuple[Evidence, Findings]:
+    """Write evidence and its report into a new folder `out`; returns both as they were written.
+
+    Raises DataError when `out` exists.
+    """
+    with atomic.new_folder(out) as folder:
+        write_evidence(evidence, folder)
+        # From the files, as whoever rebuilds the report will do.
+        written = read_evidence(folder)
+        return written, _add_report(written, folder)
+
+
 def rebuild_report(folder: Path, out: Path) -> Findings:
     """Compute a report anew from the evidence in `folder`, into a new folder `out`.
 
@@ -31,14 +42,15 @@ def rebuild_report(folder: Path, out: Path) -> Findings:
     when the evidence is incomplete or `out` exists.
     """
     evidence = read_evidence(folder)
-    findings = find(evidence)
     try:
         with atomic.new_folder(out) as target:
-            for name in EVIDENCE_NAMES:
-                if (folder / name).exists():
-                    shutil.copyfile(folder / name, target / name)
-            copy_pictures(evidence, target)
-            write_report(evidence, findings, target)
-    except (FileExistsError, FileNotFoundError) as error:
+            copy_evidence(evidence, target)
+            return _add_report(evidence, target)
+    except FileNotFoundError as error:
         raise DataError(str(error)) from error
+
+
+def _add_report(evidence: Evidence, folder: Path) -> Findings:
+    findings = find(evidence)
+    write_report(evidence, findings, folder)
     return findings
