@@ -25,7 +25,7 @@ PYTHON_ROOMS = (
     ("__init__",),
     ("_core",),
     ("files",),
-    ("errors",),
+    ("aliases", "errors"),
 )
 # Only here may a module need TensorFlow when it is imported; all others must do without.
 TENSORFLOW_ROOMS = {"models", "training"}

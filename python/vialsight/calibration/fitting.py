@@ -4,7 +4,6 @@ Positive = defective; a patch is accepted when φ <= t. Fitting is exact and det
 sampling, integer counts, ties resolved by rule.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight import _core
+from vialsight.aliases import Progress
 from vialsight.bundle import LEVELS, HeatmapScales, read_manifest, with_calibration
 from vialsight.calibration.scores import CalibrationScores, score_split
 from vialsight.calibration.thresholds import (
@@ -43,7 +43,6 @@ from vialsight.errors import DataError
 from vialsight.files import atomic
 
 Scores = npt.NDArray[np.float32]
-Progress = Callable[[int, int], None]
 
 DEFAULT_OBJECTIVE: Final = Objective(BALANCED_ACCURACY)
 DEFAULT_QUANTILE: Final = Fraction("0.995")

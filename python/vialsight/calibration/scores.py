@@ -1,7 +1,6 @@
 """Scores, truths and differences of a calibration split, through the C++ core."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,12 +10,10 @@ import numpy.typing as npt
 
 from vialsight import _core
 from vialsight._core import Layout
+from vialsight.aliases import Patches, Progress
 from vialsight.data import NOMINAL, Dataset, Strip, load_frame, strip_truth
 from vialsight.errors import BundleError, DataError
 from vialsight.files.unfinished import Arrays, Unfinished, partial_path
-
-Progress = Callable[[int, int], None]
-Patches = npt.NDArray[np.float32]
 
 HEATMAP_QUANTILE: Final = 0.999
 # Resolution of the heatmap's upper end: 1/65536 of the pixel range, in constant memory.

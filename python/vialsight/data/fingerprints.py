@@ -8,7 +8,7 @@ differs in a sixth of them.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from zipfile import BadZipFile
@@ -16,6 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from vialsight.aliases import Progress
 from vialsight.data.sources import PatchSource
 from vialsight.errors import BundleError
 from vialsight.files.npz import npz_arrays, npz_bytes
@@ -23,7 +24,6 @@ from vialsight.files.npz import npz_arrays, npz_bytes
 Features = npt.NDArray[np.float32]
 Bits = npt.NDArray[np.uint8]
 Contents = npt.NDArray[np.uint64]
-Progress = Callable[[int, int], None]
 
 SAME_PIXELS: Final = "same pixels"
 LOOKS_ALIKE: Final = "looks alike"

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from vialsight import _core
 from vialsight._core import Layout
+from vialsight.aliases import Patches
 from vialsight.data.dataset import Dataset, patch_truth
 from vialsight.data.images import load_frame
-from vialsight.data.pixels import Patches, check_indices
+from vialsight.data.pixels import check_indices
 from vialsight.data.sources import PatchSource
 from vialsight.errors import DataError
 

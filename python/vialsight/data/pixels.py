@@ -7,10 +7,10 @@ import numpy.typing as npt
 
 from vialsight import _core
 from vialsight._core import Layout
+from vialsight.aliases import Patches
 from vialsight.errors import DataError
 
 Pixels = npt.NDArray[Any]  # uint8, uint16 or float32, little-endian
-Patches = npt.NDArray[np.float32]
 
 DTYPES: Final = {"uint8": "|u1", "uint16": "<u2", "float32": "<f4"}
 

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-Patches = npt.NDArray[np.float32]
+from vialsight.aliases import Patches
 
 
 class PatchSource(Protocol):

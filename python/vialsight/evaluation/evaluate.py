@@ -5,7 +5,7 @@ from it alone.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from vialsight import _core
+from vialsight.aliases import Progress
 from vialsight.bundle import LEVELS, read_manifest, tensorflow_version, timestamp
 from vialsight.calibration.thresholds import RunRule
 from vialsight.data import (
@@ -39,8 +40,6 @@ from vialsight.evaluation.strip_inspections import Inspections
 from vialsight.files import atomic
 from vialsight.line.machine import machine
 from vialsight.statistics.manual import ManualResult
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from vialsight import _core
+from vialsight.aliases import Progress
 from vialsight.data import (
     DEFECTIVE,
     UNKNOWN,
@@ -26,8 +27,6 @@ from vialsight.evaluation.patch_pictures import PictureTaker, patch_mask
 from vialsight.files import atomic
 from vialsight.files.unfinished import Arrays, Unfinished
 from vialsight.statistics.pixels import PixelCounts
-
-Progress = Callable[[int, int], None]
 
 _CHECKPOINT_NAME: Final = "checkpoint.npz"
 

@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from vialsight.aliases import Progress
 from vialsight.files import atomic
 from vialsight.files.npz import npz_arrays, npz_bytes
 
@@ -55,12 +56,12 @@ class Unfinished:
         self,
         begin: Callable[[Arrays | None], Work],
         total: int,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> Arrays:
         """Do what is left of `total` pieces; returns the arrays of all.
 
         `begin` makes the work from the arrays of an earlier process, None where there are none.
-        `progress` is called with the pieces done and their total.
+        `progress` counts pieces.
         """
         done, kept = self._load() or (0, None)
         work = begin(kept)

@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from vialsight import _core
 from vialsight._core import Layout
+from vialsight.aliases import Patches
 from vialsight.bundle import read_manifest
 from vialsight.errors import BundleError
 
 Frames = npt.NDArray[Any]
-Patches = npt.NDArray[np.float32]
 
 PERCENTILES: Final = (50, 90, 99)
 WARM_UP_STRIPS: Final = 5

@@ -15,7 +15,8 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vialsight.data.pixels import Normaliser, Patches, Pixels, check_indices, cut_patches
+from vialsight.aliases import Patches
+from vialsight.data.pixels import Normaliser, Pixels, check_indices, cut_patches
 from vialsight.errors import DataError, SimulationError
 from vialsight.simulation.plan import SetPlan
 from vialsight.simulation.product import bfs_layout

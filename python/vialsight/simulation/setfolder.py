@@ -24,7 +24,6 @@ FORMAT_VERSION: Final = 1
 _FULL_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 Say = Callable[[str], None]
-Progress = Callable[[int, int], None]
 
 
 def describe(plan: SetPlan, patch_size: int, content: str) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from vialsight.aliases import Progress
 from vialsight.data import Group, needed_bytes, plan_shards, unfinished_shards, write_shards
 from vialsight.simulation.plan import SetPlan
 from vialsight.simulation.runs import RunTask, render_pictures, run_tasks
 from vialsight.simulation.setfolder import (
     SHARDS,
-    Progress,
     Say,
     SetFolder,
     announce,

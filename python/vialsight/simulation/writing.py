@@ -5,12 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from vialsight.aliases import Progress
 from vialsight.data import Record, write_dataset
 from vialsight.simulation.plan import SetPlan
 from vialsight.simulation.runs import EncodedRun, RunTask, encode_run, run_tasks, write_run
 from vialsight.simulation.setfolder import (
     IMAGES,
-    Progress,
     Say,
     SetFolder,
     announce,

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from vialsight._core import Layout
+from vialsight.aliases import Patches
 from vialsight.config import DataConfig, SimulateConfig
 from vialsight.data import Dataset, DatasetPatches, open_shards, read_dataset
 from vialsight.data.fingerprints import Fingerprints, describe_all, joined
 from vialsight.data.patches import first_of_each_region
-from vialsight.data.pixels import Patches
 from vialsight.data.records import raise_listed
 from vialsight.data.shards.index import INDEX_NAME
 from vialsight.data.sources import PatchSource

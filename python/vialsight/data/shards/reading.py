@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight._core import Layout
-from vialsight.data.pixels import DTYPES, Normaliser, Patches, check_indices, dtype_name
+from vialsight.aliases import Patches, Progress
+from vialsight.data.pixels import DTYPES, Normaliser, check_indices, dtype_name
 from vialsight.data.shards.index import (
     FRAMING_BYTES,
     HEADER_BYTES,
@@ -24,7 +25,6 @@ from vialsight.data.shards.index import (
     read_index,
     size_problem,
 )
-from vialsight.data.shards.writing import Progress
 from vialsight.errors import DataError
 from vialsight.files import atomic
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from vialsight._core import Layout
+from vialsight.aliases import Progress
 from vialsight.data.pixels import cut_patches
 from vialsight.data.records import TABLE_NAME
 from vialsight.data.shards.index import INDEX_NAME, ShardIndex, new_index, read_index, write_index
@@ -29,8 +30,6 @@ from vialsight.data.shards.plan import (
 )
 from vialsight.errors import DataError
 from vialsight.files import atomic
-
-Progress = Callable[[int, int], None]
 
 WRITING_NAME: Final = "writing.json"
 
