@@ -77,12 +77,11 @@ def _data_config(run: Path, identity: dict[str, Any], data: Path | None) -> Data
 
 
 def _read_identity(run: Path) -> dict[str, Any]:
-    try:
-        state = json.loads((run / "run.json").read_text("utf-8"))
-        identity: dict[str, Any] = state["data_identity"]
-    except (OSError, ValueError, KeyError) as error:
+    record = RunFolder(run).record() or {}
+    if "data_identity" not in record:
         raise TrainingError(
-            f"{run}: expected the folder of a training with run.json ({error}); "
-            "give the --out of `vialsight train`"
-        ) from error
+            f"{run}: expected the folder of a training with run.json; give the --out of "
+            "`vialsight train`"
+        )
+    identity: dict[str, Any] = record["data_identity"]
     return identity

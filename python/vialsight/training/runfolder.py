@@ -1,6 +1,5 @@
 """The run folder: what a training is (config.yaml, run.json) and who may write it."""
 
-import fcntl
 import json
 import os
 import platform
@@ -81,13 +80,10 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Hold the run for this process. Raises TrainingError when another one has it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise TrainingError(
-                    f"another process trains in {self.path}; wait for it or choose another folder"
-                ) from None
+        taken = TrainingError(
+            f"another process trains in {self.path}; wait for it or choose another folder"
+        )
+        with atomic.held_folder(self.path, taken):
             yield
 
 
