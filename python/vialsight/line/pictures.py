@@ -8,7 +8,7 @@ from PIL import Image
 
 from vialsight import _core
 
-Picture = npt.NDArray[np.uint8]
+RgbImage = npt.NDArray[np.uint8]
 Float32Image = npt.NDArray[np.float32]
 
 _HEAT = np.array([1.0, 0.1, 0.0], np.float32)
@@ -30,7 +30,7 @@ def picture_of(
     reconstruction: Float32Image,
     heatmap: Float32Image,
     mask: npt.NDArray[np.bool_] | None = None,
-) -> Picture:
+) -> RgbImage:
     """Return uint8 (P,3P,3): input, reconstruction, and the input with the heatmap in red.
 
     With a mask (P,P) a fourth panel shows the input with the mask in blue: (P,4P,3).
@@ -40,11 +40,11 @@ def picture_of(
     if mask is not None:
         panels.append(_painted(gray[0], 0.6 * mask.astype(np.float32), _MASK))
     row = np.clip(np.concatenate(panels, axis=1), 0.0, 1.0)
-    picture: Picture = np.rint(row * 255.0).astype(np.uint8)
+    picture: RgbImage = np.rint(row * 255.0).astype(np.uint8)
     return picture
 
 
-def encoded(picture: Picture, image_format: str) -> bytes:
+def encoded(picture: RgbImage, image_format: str) -> bytes:
     """Return a picture (H,W,3) as a file of `image_format`, "PNG" or "WEBP" (lossy, small)."""
     content = io.BytesIO()
     options = {"quality": 82, "method": 4} if image_format == "WEBP" else {}
