@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/multiversion.h"
+#include "imaging/ssim_map.h"
 
 namespace vialsight {
 namespace {
@@ -29,6 +30,7 @@ struct Scratch {
   alignas(kAlignment) double pixels[kQuantities][kStripInput];    // one input row
   alignas(kAlignment) double rows[kWindow][kQuantities][kStrip];  // the last ones, filtered horizontally; a ring
   alignas(kAlignment) double means[kQuantities][kStrip];          // one row of the map
+  alignas(kAlignment) double map_row[kStrip];                     // one row of the SSIM map
   alignas(kAlignment) double column_sums[kStrip];                 // of the SSIM map
 };
 
@@ -97,15 +99,23 @@ VIALSIGHT_INLINE void add_map_row(Scratch& scratch) noexcept {
     const double squares_of_means = mean_x * mean_x + mean_y * mean_y;
     const double covariance = 2.0 * scratch.means[kProduct][j] - product_of_means;
     const double variances = scratch.means[kEnergy][j] - squares_of_means;
-    scratch.column_sums[j] +=
+    const double similarity =
         ((product_of_means + kC1) * (covariance + kC2)) / ((squares_of_means + kC1) * (variances + kC2));
+    scratch.map_row[j] = similarity;
+    scratch.column_sums[j] += similarity;
   }
 }
+
+// Where the SSIM map goes, row by row; nullptr: nowhere.
+struct MapTarget {
+  double* rows = nullptr;
+  std::size_t stride = 0;
+};
 
 // Sum of the SSIM map over the columns [first, first + columns).
 VIALSIGHT_MULTIVERSION
 double sum_strip(const float* x, const float* y, std::size_t height, std::size_t width, std::size_t first,
-                 std::size_t columns, const HalfWindow& weight, Scratch& scratch) noexcept {
+                 std::size_t columns, const HalfWindow& weight, Scratch& scratch, MapTarget map) noexcept {
   std::fill_n(scratch.column_sums, kStrip, 0.0);
   for (std::size_t i = 0; i < height; ++i) {
     const std::size_t offset = i * width + first;
@@ -115,6 +125,8 @@ double sum_strip(const float* x, const float* y, std::size_t height, std::size_t
     if (i + 1 < kWindow) continue;
     filter_vertically(weight, ring_row, scratch);
     add_map_row(scratch);
+    if (map.rows == nullptr) continue;
+    std::copy_n(scratch.map_row, columns, map.rows + (i + 1 - kWindow) * map.stride + first);
   }
   double sum = 0.0;
   for (std::size_t j = 0; j < columns; ++j) sum += scratch.column_sums[j];
@@ -126,6 +138,20 @@ Scratch* place_scratch(std::span<double> doubles) noexcept {
   void* start = doubles.data();
   std::size_t space = doubles.size_bytes();
   return static_cast<Scratch*>(std::align(kAlignment, sizeof(Scratch), start, space));
+}
+
+// Sum of the whole map.
+double sum_map(const float* x, const float* y, std::size_t rows, std::size_t columns, std::span<double> scratch,
+               MapTarget map) noexcept {
+  static const HalfWindow kWeight = gaussian_half_window();
+  Scratch& placed = *place_scratch(scratch);
+  const std::size_t map_columns = columns - kWindow + 1;
+  double sum = 0.0;
+  for (std::size_t first = 0; first < map_columns; first += kStrip) {
+    const std::size_t count = std::min(kStrip, map_columns - first);
+    sum += sum_strip(x, y, rows, columns, first, count, kWeight, placed, map);
+  }
+  return sum;
 }
 
 Status check_arguments(std::size_t x_size, std::size_t y_size, int height, int width, std::size_t scratch_size) {
@@ -155,19 +181,18 @@ std::size_t ssim_scratch_size(int /*height*/, int /*width*/) noexcept {
 Status ssim(std::span<const float> x, std::span<const float> y, int height, int width, std::span<double> scratch,
             double& result) {
   if (Status status = check_arguments(x.size(), y.size(), height, width, scratch.size()); !status.ok()) return status;
-  static const HalfWindow kWeight = gaussian_half_window();
-  Scratch& placed = *place_scratch(scratch);
   const auto rows = static_cast<std::size_t>(height);
   const auto columns = static_cast<std::size_t>(width);
   const std::size_t map_rows = rows - kWindow + 1;
   const std::size_t map_columns = columns - kWindow + 1;
-  double sum = 0.0;
-  for (std::size_t first = 0; first < map_columns; first += kStrip) {
-    const std::size_t count = std::min(kStrip, map_columns - first);
-    sum += sum_strip(x.data(), y.data(), rows, columns, first, count, kWeight, placed);
-  }
+  const double sum = sum_map(x.data(), y.data(), rows, columns, scratch, {});
   result = sum / (static_cast<double>(map_rows) * static_cast<double>(map_columns));
   return {};
+}
+
+void ssim_map(const float* x, const float* y, std::size_t height, std::size_t width, std::span<double> scratch,
+              double* map, std::size_t stride) noexcept {
+  sum_map(x, y, height, width, scratch, {map, stride});
 }
 
 }  // namespace vialsight
