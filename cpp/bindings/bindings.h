@@ -21,6 +21,7 @@ namespace py = pybind11;
 
 void register_layout(py::module_& module);
 void register_patches(py::module_& module);
+void register_score(py::module_& module);
 void register_scores(py::module_& module);
 void register_bundle(py::module_& module);
 void register_inspector(py::module_& module);

@@ -62,6 +62,7 @@ PYBIND11_MODULE(_core, module) {
   module.attr("git_revision") = VIALSIGHT_GIT_REVISION;
   vialsight::bindings::register_layout(module);
   vialsight::bindings::register_patches(module);
+  vialsight::bindings::register_score(module);
   vialsight::bindings::register_scores(module);
   vialsight::bindings::register_bundle(module);
   vialsight::bindings::register_inspector(module);

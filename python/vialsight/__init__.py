@@ -16,6 +16,7 @@ from vialsight._core import (
     decide,
     extract_patches,
     heatmap,
+    score,
     ssim,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "decide",
     "extract_patches",
     "heatmap",
+    "score",
     "ssim",
 ]
 

@@ -3,7 +3,7 @@
 Arrays are refused, with what was expected, never converted. The GIL is released while C++ computes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal
 
@@ -101,6 +101,26 @@ def heatmap(
 
     With `vmin` and `vmax` the scale is fixed; without, it is each patch's own minimum and maximum,
     which makes every good part glow: not for an operator's screen.
+    """
+
+def score(
+    patches: _Float32,
+    outputs: Mapping[str, _Float32],
+    definition: Mapping[str, Any],
+    *,
+    region: int = 0,
+    locations: Mapping[str, _Float32] | None = None,
+) -> tuple[_Float32, _Float32]:
+    """Numbers φ (n,) and maps (n, h, w) of a bundle's score (SPEC §5.2, docs/scores.md).
+
+    `patches` (n, P, P) in [0, 1] and the network's `outputs`: "reconstruction" (n, P, P), and maps
+    (n, h, w) by any other name. `definition` is the manifest's `score`; of its normalisation the
+    entries of `region` count. `locations` holds mean and spread (2, h, w) of that region for each
+    component that is per location. The map is the deciding component's, or P×P of a combination.
+
+    Raises:
+        BundleError: the definition is not valid; the message names the field.
+        ValueError, TypeError: arrays that do not fit, with what was expected.
     """
 
 def decide(
