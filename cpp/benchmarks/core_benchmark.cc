@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "vialsight/patches.h"
+#include "vialsight/score.h"
 #include "vialsight/ssim.h"
 
 namespace {
@@ -38,6 +39,61 @@ void score_strip(benchmark::State& state) {
   }
 }
 BENCHMARK(score_strip)->Unit(benchmark::kMillisecond);
+
+// Definitions of scores, by the names of their components.
+std::string definition_of(const std::vector<std::string>& names) {
+  const std::string ssim =
+      R"("window":"gaussian","window_size":11,"sigma":1.5,"padding":"valid","covariance":"population",)"
+      R"("k1":0.01,"k2":0.03,"dynamic_range":1.0)";
+  const auto entry = [&](const std::string& name) -> std::string {
+    if (name == "ssim") return ssim + R"(,"reduction":"mean")";
+    if (name == "msgms") return R"("c":0.0026,"scales":4,"window_size":21)";
+    const std::string pooling = name == "residual" ? R"({"top":0.01})" : R"("max")";
+    const std::string own = name == "ssim_local" ? ssim + "," : name == "map" ? R"("output":"map",)" : "";
+    return own + R"("smoothing":1.5,"per_location":false,"pooling":)" + pooling;
+  };
+  std::string components;
+  std::string decide;
+  for (const std::string& name : names) {
+    const std::string comma = decide.empty() ? "" : ",";
+    components += comma + R"({"name":")" + name + R"(","component":")" + name + "\"," + entry(name) + "}";
+    decide += comma + '"' + name + '"';
+  }
+  return R"({"components":[)" + components + R"(],"decide":[)" + decide + R"(],"combine":)" +
+         (names.size() == 1 ? "null" : "\"sum\"") + R"(,"normalisation":null})";
+}
+
+// Any score, for one strip: the numbers, without the maps that only a screen shows.
+void score_components(benchmark::State& state, const std::vector<std::string>& names) {
+  using vialsight::OutputRole;
+  const std::vector<float> x = random_pixels(kPatchesPerStrip * kPixels, 1);
+  const std::vector<float> y = random_pixels(kPatchesPerStrip * kPixels, 2);
+  const vialsight::ScoreInputs inputs{
+      {{"reconstruction", OutputRole::kReconstruction, kPatch, kPatch}, {"map", OutputRole::kMap, kPatch, kPatch}},
+      kPatch,
+      1};
+  auto score = vialsight::Score::create(definition_of(names), inputs, {});
+  if (!score.ok()) return state.SkipWithError(score.status().message().c_str());
+  std::vector<float> components(names.size());
+  for (auto _ : state) {
+    for (std::size_t i = 0; i < kPatchesPerStrip; ++i) {
+      const std::span<const float> reconstruction = std::span(y).subspan(i * kPixels, kPixels);
+      const std::span<const float> outputs[] = {reconstruction, reconstruction};
+      float value = 0.0F;
+      const auto status =
+          score.value().run({std::span(x).subspan(i * kPixels, kPixels), outputs}, 0, value, components);
+      if (!status.ok()) state.SkipWithError("score failed");
+      benchmark::DoNotOptimize(value);
+    }
+  }
+}
+BENCHMARK_CAPTURE(score_components, ssim, {"ssim"})->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(score_components, ssim_local, {"ssim_local"})->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(score_components, residual, {"residual"})->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(score_components, msgms, {"msgms"})->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(score_components, map, {"map"})->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(score_components, heaviest, {"ssim", "ssim_local", "residual", "msgms"})
+    ->Unit(benchmark::kMillisecond);
 
 // 5 vials of 4 boxes, `edge` pixels wide and high.
 Layout strip_layout(int edge, int bit_depth) {
