@@ -156,7 +156,7 @@ Status Inspector::Impl::score_patches(std::span<const float> patches, std::size_
   if (Status status = check_sizes(bundle_.layout(), patches, scores, reconstructions); !status.ok()) return status;
   {
     const std::lock_guard lock(mutex_);
-    if (slot_.open) return {Code::kFailedPrecondition, "score_patches: a slot is open; close it first"};
+    if (slot_.is_open()) return {Code::kFailedPrecondition, "score_patches: a slot is open; close it first"};
   }
   // Scores of a call that fails half-way are not to be taken for scores.
   std::fill(scores.begin(), scores.end(), std::numeric_limits<float>::quiet_NaN());

@@ -13,32 +13,22 @@
 
 namespace vialsight {
 
-enum class FrameState : std::uint8_t {
-  kMissing,    // not submitted
-  kSubmitted,  // copied, waiting for the worker
-  kRunning,    // the worker is at it
-  kScored,     // in time
-  kLate,       // not started, or not ended, in time
-  kInvalid,    // its pixels do not fit the layout
-  kFault,      // the backend failed
-};
-
 class StripBuffers {
  public:
   // `memory` empty: allocates its own; else it holds the layout's N patches, twice, and outlives this.
   explicit StripBuffers(const Layout& layout, PatchMemory memory = {})
-      : states(static_cast<std::size_t>(layout.frames), FrameState::kMissing),
+      : frames_(static_cast<std::size_t>(layout.frames)),
         width_(layout.frame_width),
         height_(layout.frame_height),
         format_(layout.bit_depth > 8 ? PixelFormat::kGray16 : PixelFormat::kGray8),
         row_bytes_(static_cast<std::size_t>(layout.frame_width) * (layout.bit_depth > 8 ? 2U : 1U)),
         patches_(layout.patches_per_frame()),
         pixels_per_patch_(layout.pixels_per_patch()),
-        pixels_(states.size() * frame_bytes()),
+        pixels_(frames_ * frame_bytes()),
         owned_(memory.inputs.empty() ? 2 * floats_per_strip() : 0),
         inputs_(memory.inputs.empty() ? std::span(owned_).first(floats_per_strip()) : memory.inputs),
         reconstructions_(memory.inputs.empty() ? std::span(owned_).last(floats_per_strip()) : memory.reconstructions),
-        scores_(states.size() * patches_) {}
+        scores_(frames_ * patches_) {}
   StripBuffers(const StripBuffers&) = delete;  // the spans point into owned_
   StripBuffers& operator=(const StripBuffers&) = delete;
 
@@ -55,12 +45,11 @@ class StripBuffers {
     return std::span(scores_).subspan(frame * patches_, patches_);
   }
 
-  std::vector<FrameState> states;  // guarded by the Inspector's mutex
-
  private:
   [[nodiscard]] std::size_t frame_bytes() const noexcept { return row_bytes_ * static_cast<std::size_t>(height_); }
-  [[nodiscard]] std::size_t floats_per_strip() const noexcept { return states.size() * patches_ * pixels_per_patch_; }
+  [[nodiscard]] std::size_t floats_per_strip() const noexcept { return frames_ * patches_ * pixels_per_patch_; }
 
+  std::size_t frames_;
   int width_;
   int height_;
   PixelFormat format_;

@@ -27,11 +27,7 @@ void Inspector::Impl::lose_backend() noexcept {
   ready_ = false;
   retry_at_ = time_->now();
   retry_after_ = kFirstRetry;
-  if (!slot_.open) return;
-  slot_.lost = true;
-  for (FrameState& state : sets_[slot_.set].states) {
-    if (state == FrameState::kSubmitted) state = FrameState::kFault;
-  }
+  slot_.lose_backend();
   progress_.notify_all();
 }
 

@@ -27,8 +27,8 @@ Inspector::Impl::Impl(Parts parts)
       restartable_(parts.restartable),
       sets_{make_buffers(bundle_.layout(), restartable_, 0), make_buffers(bundle_.layout(), restartable_, 1)},
       recent_(kStripsRemembered * static_cast<std::size_t>(bundle_.layout().frames)),
+      slot_(static_cast<std::size_t>(bundle_.layout().frames)),
       cost_(parts.cost) {
-  queue_.reserve(static_cast<std::size_t>(bundle_.layout().frames));
   worker_ = std::thread([this] { work(); });
 }
 
@@ -42,27 +42,19 @@ Inspector::Impl::~Impl() {
   if (worker_.joinable()) worker_.join();
 }
 
-std::optional<std::size_t> Inspector::Impl::next_frame() const noexcept {
-  if (!is_inspectable() || taken_ == queue_.size()) return std::nullopt;
-  return queue_[taken_];
-}
-
-// Nothing when the frame's batch would not end in time: it is not started.
-std::optional<Inspector::Impl::Job> Inspector::Impl::take_job(std::size_t frame) noexcept {
-  ++taken_;
-  FrameState& state = sets_[slot_.set].states[frame];
-  if (!cost_.fits(time_->now(), slot_.limit)) {
-    state = FrameState::kLate;
+// Nothing when the next frame's batch would not end in time: it is not started.
+std::optional<StripSlot::Job> Inspector::Impl::take_job() noexcept {
+  const std::optional<StripSlot::Job> job = slot_.take(cost_.fits(time_->now(), slot_.limit()));
+  if (job.has_value()) {
+    busy_ = set_;
+  } else {
     cost_.skipped();
-    return std::nullopt;
   }
-  state = FrameState::kRunning;
-  busy_ = slot_.set;
-  return Job{slot_.generation, slot_.set, frame, slot_.limit};
+  return job;
 }
 
-void Inspector::Impl::run_job(const Job& job, std::unique_lock<std::mutex>& lock) {
-  StripBuffers& buffers = sets_[job.set];
+void Inspector::Impl::run_job(const StripSlot::Job& job, std::unique_lock<std::mutex>& lock) {
+  StripBuffers& buffers = sets_[set_];
   lock.unlock();
   StageTimes times;
   Status error;
@@ -72,41 +64,24 @@ void Inspector::Impl::run_job(const Job& job, std::unique_lock<std::mutex>& lock
   lock.lock();
   busy_.reset();
   if (outcome == FrameOutcome::kScored) cost_.measured(ended - started);
-  finish_job(job, outcome, times, ended);
+  if (job.is_late(ended)) ++statistics_.overruns;
+  slot_.finish(job, {outcome, times, ended, buffers.scores(job.frame)});
   if (outcome != FrameOutcome::kScored) note_fault(error);
   if (outcome == FrameOutcome::kFault && restartable_ != nullptr) (void)supervise(lock);
-}
-
-void Inspector::Impl::finish_job(const Job& job, FrameOutcome outcome, const StageTimes& times,
-                                 Clock::time_point ended) noexcept {
-  const bool late = ended > job.limit;
-  if (late) ++statistics_.overruns;
-  if (!slot_.open || slot_.generation != job.generation) return;  // an earlier strip's: nobody waits for it
-  slot_.times.extract_s += times.extract_s;
-  slot_.times.infer_s += times.infer_s;
-  slot_.times.score_s += times.score_s;
-  FrameState& state = sets_[job.set].states[job.frame];
-  if (outcome == FrameOutcome::kInvalid) {
-    state = FrameState::kInvalid;
-  } else if (outcome == FrameOutcome::kFault) {
-    state = FrameState::kFault;
-  } else {
-    state = late ? FrameState::kLate : FrameState::kScored;
-  }
 }
 
 void Inspector::Impl::work() {
   std::unique_lock lock(mutex_);
   while (!stop_) {
     ++heartbeat_;
-    if (const std::optional<std::size_t> frame = next_frame()) {
-      if (const std::optional<Job> job = take_job(*frame)) run_job(*job, lock);
+    if (slot_.has_next()) {
+      if (const std::optional<StripSlot::Job> job = take_job()) run_job(*job, lock);
       progress_.notify_all();
     } else if (!ready_) {
       recover(lock);
     } else {
       time_->wait_until(work_, lock, time_->now() + kIdleWake);
-      if (restartable_ == nullptr || next_frame().has_value() || stop_) continue;
+      if (restartable_ == nullptr || slot_.has_next() || stop_) continue;
       if (const Status status = supervise(lock); !status.ok()) note_fault(status);
     }
   }
