@@ -24,7 +24,7 @@ PYTHON_ROOMS = (
     ("bundle", "config"),
     ("__init__",),
     ("_core",),
-    ("files",),
+    ("files", "progress"),
     ("aliases", "errors"),
 )
 # Only here may a module need TensorFlow when it is imported; all others must do without.

@@ -12,8 +12,9 @@ from vialsight.files import atomic
 from vialsight.models.configuration import Config
 from vialsight.models.method import Fitted, method_of
 from vialsight.models.similarity import ssim
+from vialsight.progress import shown
 from vialsight.training.checkpoints import Checkpoints
-from vialsight.training.journal import Bars, log
+from vialsight.training.journal import log
 from vialsight.training.runfolder import (
     FINISHED,
     INTERRUPTED,
@@ -24,8 +25,6 @@ from vialsight.training.runfolder import (
 from vialsight.training.saved import load_network
 
 _TOTAL_STEPS = 1
-# Lines of progress where no bar is shown.
-_REPORTS = 10
 _SCORING_BATCH = 32
 
 
@@ -86,17 +85,8 @@ def _fit(
     fit = method_of(config).fit
     assert fit is not None  # loop.train() sends only such methods here
     try:
-        with Bars(total=len(training), done=0) as bars:
-            said = 0
-
-            def progress(done: int, total: int) -> None:
-                nonlocal said
-                bars.advance(done, "patches")
-                if done * _REPORTS // max(total, 1) > said:
-                    said = done * _REPORTS // total
-                    bars.report(done, "patches")
-
-            return fit(config, training, regions, progress)
+        with shown("fitting", log.info) as show:
+            return fit(config, training, regions, show)
     except KeyboardInterrupt:
         folder.update(record, status=INTERRUPTED)
         raise TrainingError(

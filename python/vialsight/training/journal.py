@@ -1,27 +1,16 @@
-"""What a training leaves behind besides checkpoints: losses, scores, samples, progress."""
+"""What a training leaves behind besides checkpoints: losses, scores, samples."""
 
 import csv
 import io
 import logging
 import os
-import time
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TextIO
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from vialsight.errors import TrainingError
 from vialsight.files import atomic
@@ -54,47 +43,6 @@ class CsvLog:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-class Bars:
-    """Progress bar with the time left on stderr; plain log lines when that is no terminal."""
-
-    def __init__(self, *, total: int, done: int) -> None:
-        console = Console(stderr=True)
-        self._plain = not console.is_terminal
-        self._progress = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=console,
-            disable=self._plain,
-        )
-        self._task = self._progress.add_task("training", total=total, completed=done, note="")
-        self._total = total
-        self._first = done
-        self._started = time.monotonic()
-
-    def __enter__(self) -> "Bars":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
-
-    def advance(self, step: int, note: str) -> None:
-        """Show that `step` steps are done."""
-        self._progress.update(self._task, completed=step, note=note)
-
-    def report(self, step: int, note: str) -> None:
-        """Log a line with the time left where no bar is shown."""
-        if not self._plain:
-            return
-        per_step_s = (time.monotonic() - self._started) / max(step - self._first, 1)
-        left = timedelta(seconds=round(per_step_s * (self._total - step)))
-        log.info("step %d of %d, %s left: %s", step, self._total, left, note)
 
 
 class TensorBoard:

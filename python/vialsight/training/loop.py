@@ -24,10 +24,11 @@ from vialsight.errors import TrainingError
 from vialsight.models.configuration import Config
 from vialsight.models.method import StepTraining, method_of
 from vialsight.models.similarity import ssim
+from vialsight.progress import Show, shown
 from vialsight.training.batches import Batches, Order
 from vialsight.training.checkpoints import Checkpoints
 from vialsight.training.fit import fit_run
-from vialsight.training.journal import Bars, CsvLog, TensorBoard, log, sample_picture, write_png
+from vialsight.training.journal import CsvLog, TensorBoard, log, sample_picture, write_png
 from vialsight.training.runfolder import (
     FAILED,
     FINISHED,
@@ -227,8 +228,9 @@ class _Run:
             return
         self.record["step"] = first_step
         self.folder.begin(self.config, self.record)
-        with Bars(total=self.record["total_steps"], done=first_step) as bars:
-            journal = _Journal(self, bars, first_step)
+        with shown("training", log.info) as show:
+            show(first_step, self.record["total_steps"])
+            journal = _Journal(self, show, first_step)
             try:
                 yield journal
             finally:
@@ -238,9 +240,9 @@ class _Run:
 class _Journal:
     """Losses, scores and samples of a run, on disk, in TensorBoard and on the screen."""
 
-    def __init__(self, run: _Run, bars: Bars, first_step: int) -> None:
+    def __init__(self, run: _Run, show: Show, first_step: int) -> None:
         folder = run.folder.path
-        self._run, self._bars = run, bars
+        self._run, self._show = run, show
         self._names = ["learning_rate", *run.method.loss_names]
         self._losses = CsvLog(folder / "losses.csv", self._names, resume_step=first_step)
         self._scores = CsvLog(folder / "validation.csv", ["mean_score"], resume_step=first_step)
@@ -252,13 +254,12 @@ class _Journal:
         row = [rate, *map(float, values)]
         self._losses.append(step, row)
         self._board.scalars(step, self._names, row)
-        self._bars.advance(step, self._note(values))
+        self._show(step, self._run.record["total_steps"], self._note(values))
         last = step == self._run.record["total_steps"]
         if last or step % self._run.config.training.sample_every == 0:
             picture = self._run._samples()
             write_png(self._run.folder.path / "samples" / f"step-{step:08d}.png", picture)
             self._board.picture(step, picture)
-            self._bars.report(step, self._note(values))
 
     def _note(self, values: npt.NDArray[np.float32]) -> str:
         first, last = self._names[1], self._names[-1]
