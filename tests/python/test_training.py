@@ -99,7 +99,7 @@ def test_generator_is_loaded_back(finished: Path) -> None:
     ("override", "told"),
     [
         ("training.seed=1", "training.seed 0, now 1"),
-        ("model.loss.pixel=l1", "model.model.loss.pixel 'huber', now 'l1'"),
+        ("model.loss.pixel=l1", "model.loss.pixel 'huber', now 'l1'"),
         ("training.batch_size=6", "training.batch_size 12, now 6"),
     ],
 )
