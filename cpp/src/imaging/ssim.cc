@@ -183,16 +183,14 @@ Status ssim(std::span<const float> x, std::span<const float> y, int height, int 
   if (Status status = check_arguments(x.size(), y.size(), height, width, scratch.size()); !status.ok()) return status;
   const auto rows = static_cast<std::size_t>(height);
   const auto columns = static_cast<std::size_t>(width);
-  const std::size_t map_rows = rows - kWindow + 1;
-  const std::size_t map_columns = columns - kWindow + 1;
-  const double sum = sum_map(x.data(), y.data(), rows, columns, scratch, {});
-  result = sum / (static_cast<double>(map_rows) * static_cast<double>(map_columns));
+  result = ssim_map(x.data(), y.data(), rows, columns, scratch, nullptr, 0);
   return {};
 }
 
-void ssim_map(const float* x, const float* y, std::size_t height, std::size_t width, std::span<double> scratch,
-              double* map, std::size_t stride) noexcept {
-  sum_map(x, y, height, width, scratch, {map, stride});
+double ssim_map(const float* x, const float* y, std::size_t height, std::size_t width, std::span<double> scratch,
+                double* map, std::size_t stride) noexcept {
+  const double sum = sum_map(x, y, height, width, scratch, {map, stride});
+  return sum / (static_cast<double>(height - kWindow + 1) * static_cast<double>(width - kWindow + 1));
 }
 
 }  // namespace vialsight

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/json.h"
+#include "scoring/similarity.h"
 #include "vialsight/score.h"
 
 namespace vialsight {
@@ -35,6 +36,7 @@ struct ComponentContext {
   const ScoreInputs& inputs;
   const LocationArrays* locations;  // of this component; nullptr: none came
   bool decides;                     // else it is only checked
+  Similarity& similarity;           // outlives the component
 };
 
 // Reads the fields after "name" and "component". What is wrong is recorded in `reader`; the component is then not used,

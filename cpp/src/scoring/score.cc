@@ -89,6 +89,7 @@ class Score::Impl {
   ScoreInputs inputs;
   std::vector<std::string> names;
   std::vector<Deciding> deciding;
+  std::unique_ptr<Similarity> similarity;  // of the patch at hand
   Combine combine = Combine::kSingle;
   std::vector<double> excesses;
   std::vector<double> resized;
@@ -133,6 +134,7 @@ class Score::Impl {
   }
 
   [[nodiscard]] double run(const PatchData& data, std::size_t region, std::span<float> components) noexcept {
+    similarity->forget();
     for (std::size_t k = 0; k < deciding.size(); ++k) {
       const double score = deciding[k].component->score(data, region);
       const Normalisation& normalisation = deciding[k].normalisation;
@@ -153,6 +155,7 @@ class Score::Impl {
   }
 
   [[nodiscard]] std::span<const double> map(const PatchData& data, std::size_t region) noexcept {
+    similarity->forget();
     if (combine == Combine::kSingle) return deciding.front().component->map(data, region);
     for (Deciding& each : deciding) {
       join_map(combine, &each == &deciding.front(), each.normalisation.map_scale[region], map_of(each, data, region),
@@ -172,6 +175,7 @@ class ScoreReader {
   Result<Score> read() {
     auto impl = std::make_unique<Score::Impl>();
     impl->inputs = inputs_;
+    impl->similarity = std::make_unique<Similarity>(inputs_.patch_size);
     impl->names = reader_.require_strings("decide");
     read_components(*impl);
     check_decide(impl->names);
@@ -206,7 +210,7 @@ class ScoreReader {
     if (!is_name(name)) entry.fail("name", "1 to 64 of a-z, 0-9 and _", in_quotes(name));
     if (!known_.insert(name).second) entry.fail("name", "a name of its own", in_quotes(name) + " again");
     const auto decides = std::find(impl.names.begin(), impl.names.end(), name);
-    const ComponentContext context{inputs_, locations_of(name), decides != impl.names.end()};
+    const ComponentContext context{inputs_, locations_of(name), decides != impl.names.end(), *impl.similarity};
     std::unique_ptr<Component> component = make_component(entry, context);
     if (!context.decides) return;
     impl.deciding[static_cast<std::size_t>(decides - impl.names.begin())].component = std::move(component);

@@ -1,7 +1,4 @@
 // `ssim`: the paper's score, φ = 1 − SSIM(x, x̂) (eq. 10), shown as |x − x̂| (eq. 11).
-#include <cmath>
-#include <limits>
-
 #include "scoring/filtered_component.h"
 #include "scoring/ssim_constants.h"
 
@@ -10,19 +7,13 @@ namespace {
 
 class Ssim final : public Component {
  public:
-  Ssim(int edge, std::size_t reconstruction)
-      : edge_(edge),
-        reconstruction_(reconstruction),
-        scratch_(ssim_scratch_size(edge, edge)),
-        difference_(size().pixels()) {}
+  Ssim(int edge, std::size_t reconstruction, Similarity& similarity)
+      : edge_(edge), reconstruction_(reconstruction), similarity_(similarity), difference_(size().pixels()) {}
 
   [[nodiscard]] MapSize size() const noexcept override { return {edge_, edge_}; }
 
   [[nodiscard]] double score(const PatchData& data, std::size_t /*region*/) noexcept override {
-    double similarity = std::numeric_limits<double>::quiet_NaN();
-    // Sizes were checked when the score was made: without its arguments at fault, it does not fail.
-    (void)ssim(data.patch, data.outputs[reconstruction_], edge_, edge_, scratch_, similarity).ok();
-    return 1.0 - similarity;
+    return 1.0 - similarity_.mean(data, reconstruction_);
   }
 
   [[nodiscard]] std::span<const double> map(const PatchData& data, std::size_t /*region*/) noexcept override {
@@ -33,7 +24,7 @@ class Ssim final : public Component {
  private:
   int edge_;
   std::size_t reconstruction_;
-  std::vector<double> scratch_;
+  Similarity& similarity_;
   std::vector<double> difference_;
 };
 
@@ -42,7 +33,8 @@ class Ssim final : public Component {
 std::unique_ptr<Component> make_ssim_component(ObjectReader& reader, const ComponentContext& context) {
   require_ssim_constants(reader, context.inputs);
   reader.require_constant("reduction", "mean");
-  return std::make_unique<Ssim>(context.inputs.patch_size, require_reconstruction(reader, context.inputs));
+  return std::make_unique<Ssim>(context.inputs.patch_size, require_reconstruction(reader, context.inputs),
+                                context.similarity);
 }
 
 }  // namespace vialsight

@@ -1,9 +1,7 @@
 // `ssim_local`: D = 1 − SSIM map, its borders replicated to P×P.
 #include <algorithm>
-#include <limits>
 #include <utility>
 
-#include "imaging/ssim_map.h"
 #include "scoring/filtered_component.h"
 #include "scoring/ssim_constants.h"
 
@@ -28,22 +26,21 @@ void replicate_borders(std::span<double> map, std::size_t edge) noexcept {
 
 class SsimLocal final : public FilteredComponent {
  public:
-  SsimLocal(Filtering filtering, std::size_t reconstruction)
-      : FilteredComponent(std::move(filtering)),
-        reconstruction_(reconstruction),
-        scratch_(ssim_scratch_size(size().height, size().width)) {}
+  SsimLocal(Filtering filtering, std::size_t reconstruction, Similarity& similarity)
+      : FilteredComponent(std::move(filtering)), reconstruction_(reconstruction), similarity_(similarity) {}
 
  private:
   void fill(const PatchData& data, std::span<double> raw) noexcept override {
     const auto edge = static_cast<std::size_t>(size().width);
-    ssim_map(data.patch.data(), data.outputs[reconstruction_].data(), edge, edge, scratch_,
-             raw.data() + kBorder * edge + kBorder, edge);
+    const std::span<const double> similarity = similarity_.map(data, reconstruction_);
+    for (std::size_t i = kBorder; i < edge - kBorder; ++i) {
+      for (std::size_t j = kBorder; j < edge - kBorder; ++j) raw[i * edge + j] = 1.0 - similarity[i * edge + j];
+    }
     replicate_borders(raw, edge);
-    for (double& value : raw) value = 1.0 - value;
   }
 
   std::size_t reconstruction_;
-  std::vector<double> scratch_;
+  Similarity& similarity_;
 };
 
 }  // namespace
@@ -52,7 +49,8 @@ std::unique_ptr<Component> make_ssim_local_component(ObjectReader& reader, const
   require_ssim_constants(reader, context.inputs);
   const std::size_t reconstruction = require_reconstruction(reader, context.inputs);
   const int edge = std::max(context.inputs.patch_size, kSsimWindow);
-  return std::make_unique<SsimLocal>(read_filtering(reader, context, {edge, edge}), reconstruction);
+  if (context.decides) context.similarity.keep_map();
+  return std::make_unique<SsimLocal>(read_filtering(reader, context, {edge, edge}), reconstruction, context.similarity);
 }
 
 }  // namespace vialsight
