@@ -15,7 +15,7 @@ namespace vialsight {
 inline constexpr std::array<std::string_view, 34> kAllowedOps = {
     "Add",
     "AddV2",
-    "ArgMax",
+    "ArgMax",  // with OneHot: pca takes the region whose mean is nearest
     "AvgPool",
     "BiasAdd",
     "Cast",
