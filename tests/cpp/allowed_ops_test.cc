@@ -11,6 +11,7 @@ static_assert(std::is_sorted(kAllowedOps.begin(), kAllowedOps.end()), "searched 
 
 TEST(AllowedOpsTest, HasWhatAFrozenNetworkConsistsOf) {
   for (const char* op : {"AddV2",
+                         "ArgMax",
                          "AvgPool",
                          "BiasAdd",
                          "Cast",
@@ -22,6 +23,7 @@ TEST(AllowedOpsTest, HasWhatAFrozenNetworkConsistsOf) {
                          "Identity",
                          "LeakyRelu",
                          "MatMul",
+                         "OneHot",
                          "Pack",
                          "Placeholder",
                          "Relu",
