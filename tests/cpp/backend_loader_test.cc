@@ -34,7 +34,8 @@ TEST(BackendLoaderTest, LoadsAModule) {
   ASSERT_TRUE(backend.ok()) << backend.status().message();
   const float patch[4] = {0.0F, 0.25F, 0.5F, 1.0F};
   float reconstruction[4] = {};
-  ASSERT_TRUE(backend.value()->run(patch, 1, reconstruction).ok());
+  float* const outputs[] = {reconstruction};
+  ASSERT_TRUE(backend.value()->run(patch, 1, outputs).ok());
   EXPECT_THAT(reconstruction, ::testing::ElementsAre(0.0F, 0.25F, 0.5F, 1.0F));
 }
 
@@ -53,7 +54,7 @@ TEST(BackendLoaderTest, RefusesALibraryThatIsNoBackend) {
 }
 
 TEST(BackendLoaderTest, RefusesAnotherInterface) {
-  expect_error(load(OTHER_ABI_BACKEND), Code::kUnsupported, "expected interface 1, got 2");
+  expect_error(load(OTHER_ABI_BACKEND), Code::kUnsupported, "expected interface 2, got 3");
 }
 
 TEST(BackendLoaderTest, PassesOnTheModulesError) {

@@ -41,7 +41,11 @@ TEST_F(InspectorCreateTest, TellsTheBackendWhatToRun) {
   EXPECT_EQ(backend.model, bundle.model().data());
   EXPECT_EQ(backend.model_size, bundle.model().size());
   EXPECT_EQ(backend.input_name, bundle.input_name());
-  EXPECT_EQ(backend.output_name, bundle.output_name());
+  ASSERT_EQ(backend.outputs.size(), 1U);
+  EXPECT_EQ(backend.outputs[0].name, bundle.output_name());
+  EXPECT_EQ(backend.outputs[0].role, OutputRole::kReconstruction);
+  EXPECT_EQ(backend.outputs[0].height, 12);
+  EXPECT_EQ(backend.outputs[0].width, 12);
 }
 
 TEST_F(InspectorCreateTest, MeasuresTheCostOfABatch) {

@@ -28,11 +28,11 @@ class MortalBackend final : public RestartableBackend {
   MortalBackend(std::shared_ptr<DeathScript> death, std::shared_ptr<BackendScript> script)
       : death_(std::move(death)), backend_(std::move(script), 12), memory_(2 * 2 * kFloats) {}
 
-  Status run(const float* patches, std::size_t count, float* reconstructions) noexcept override {
+  Status run(const float* patches, std::size_t count, float* const* outputs) noexcept override {
     if (death_->dies_in_batch.exchange(false)) death_->dead = true;
     if (death_->dead) return {Code::kBackendFault, "worker 1: died"};
-    Status status = backend_.run(patches, count, reconstructions);
-    if (death_->wrong_after_restart && death_->restarts > 0) std::fill_n(reconstructions, count * 144, 0.9F);
+    Status status = backend_.run(patches, count, outputs);
+    if (death_->wrong_after_restart && death_->restarts > 0) std::fill_n(outputs[0], count * 144, 0.9F);
     return status;
   }
   Status restart() noexcept override {
@@ -45,9 +45,7 @@ class MortalBackend final : public RestartableBackend {
   Status check() noexcept override { return death_->dead ? Status(Code::kBackendFault, "worker 1: gone") : Status(); }
   void cancel() noexcept override { death_->cancelled = true; }
   int pid() const noexcept override { return death_->dead ? 0 : 1; }
-  PatchMemory memory() noexcept override {
-    return {std::span(memory_).first(2 * kFloats), std::span(memory_).last(2 * kFloats)};
-  }
+  PatchMemory memory() noexcept override { return {std::span(memory_).first(2 * kFloats), outputs_}; }
 
  private:
   static constexpr std::size_t kFloats = 8 * 144;  // of a strip of the small line
@@ -55,6 +53,7 @@ class MortalBackend final : public RestartableBackend {
   std::shared_ptr<DeathScript> death_;
   FakeBackend backend_;
   std::vector<float> memory_;
+  std::array<std::span<float>, 1> outputs_ = {std::span(memory_).last(2 * kFloats)};
 };
 
 class InspectorRecoveryTest : public InspectorTest {

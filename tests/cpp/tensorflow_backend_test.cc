@@ -34,15 +34,22 @@ GraphWriter affine_graph() {
   return graph;
 }
 
-Result<std::unique_ptr<Backend>> load(const std::string& model) {
+const std::vector<OutputSpec> kOutputs = {{"reconstructions", OutputRole::kReconstruction, kPatch, kPatch}};
+
+Result<std::unique_ptr<Backend>> load(const std::string& model, const std::vector<OutputSpec>& outputs = kOutputs) {
   BackendOptions options;
   options.model = model.data();
   options.model_size = model.size();
   options.input_name = "patches";
-  options.output_name = "reconstructions";
+  options.outputs = outputs;
   options.patch_size = kPatch;
   options.threads = 1;
   return load_backend(VIALSIGHT_BACKEND_MODULE, options);
+}
+
+Status run(Backend& backend, const std::vector<float>& patches, std::vector<float>& reconstructions) {
+  float* const outputs[] = {reconstructions.data()};
+  return backend.run(patches.data(), patches.size() / kPixels, outputs);
 }
 
 void expect_error(const std::string& model, Code code, const char* text) {
@@ -59,7 +66,7 @@ TEST(TensorFlowBackendTest, RunsAGraphAtAnyBatchSize) {
     std::vector<float> patches(count * kPixels);
     for (std::size_t i = 0; i < patches.size(); ++i) patches[i] = static_cast<float>(i % 251) / 256.0F;
     std::vector<float> reconstructions(patches.size());
-    ASSERT_TRUE(backend.value()->run(patches.data(), count, reconstructions.data()).ok());
+    ASSERT_TRUE(run(*backend.value(), patches, reconstructions).ok());
     for (std::size_t i = 0; i < patches.size(); ++i) ASSERT_EQ(reconstructions[i], patches[i] * 0.5F + 0.25F);
   }
 }
@@ -75,7 +82,7 @@ TEST(TensorFlowBackendTest, RunsAConvolution) {
   ASSERT_TRUE(backend.ok()) << backend.status().message();
   const std::vector<float> patches(kPixels, 1.0F);
   std::vector<float> reconstructions(kPixels);
-  const Status status = backend.value()->run(patches.data(), 1, reconstructions.data());
+  const Status status = run(*backend.value(), patches, reconstructions);
   ASSERT_TRUE(status.ok()) << status.message();
   EXPECT_EQ(reconstructions[0], 4.0F);
   EXPECT_EQ(reconstructions[1], 6.0F);
@@ -88,8 +95,8 @@ TEST(TensorFlowBackendTest, TwoSessionsLiveSideBySide) {
   ASSERT_TRUE(first.ok() && second.ok());
   const std::vector<float> patch(kPixels, 1.0F);
   std::vector<float> result(kPixels);
-  ASSERT_TRUE(first.value()->run(patch.data(), 1, result.data()).ok());
-  ASSERT_TRUE(second.value()->run(patch.data(), 1, result.data()).ok());
+  ASSERT_TRUE(run(*first.value(), patch, result).ok());
+  ASSERT_TRUE(run(*second.value(), patch, result).ok());
   EXPECT_EQ(result[0], 0.75F);
 }
 
@@ -173,10 +180,48 @@ TEST(TensorFlowBackendTest, ReportsAnOutputOfAnotherShape) {
   ASSERT_TRUE(backend.ok()) << backend.status().message();
   const std::vector<float> patch(kPixels, 1.0F);
   std::vector<float> result(kPixels, 7.0F);
-  const Status status = backend.value()->run(patch.data(), 1, result.data());
+  const Status status = run(*backend.value(), patch, result);
   EXPECT_EQ(status.code(), Code::kBackendFault);
-  EXPECT_THAT(status.message(), HasSubstr("expected float32 of shape [1,12,12,1]"));
+  EXPECT_THAT(status.message(), HasSubstr("output \"reconstructions\": expected float32 of shape [1,12,12,1], got"));
   EXPECT_EQ(result[0], 7.0F);
+}
+
+// A reconstruction and, for batches of one, a map of 2×3.
+GraphWriter graph_of_two() {
+  GraphWriter graph = affine_graph();
+  graph.add(constant("map", {1, 2, 3, 1}, {1.0F, 2.0F, 3.0F, 4.0F, 5.0F, 6.0F}));
+  return graph;
+}
+
+TEST(TensorFlowBackendTest, FetchesEveryOutput) {
+  const auto backend = load(graph_of_two().bytes(), {kOutputs[0], {"map", OutputRole::kMap, 2, 3}});
+  ASSERT_TRUE(backend.ok()) << backend.status().message();
+  const std::vector<float> patch(kPixels, 1.0F);
+  std::vector<float> reconstruction(kPixels);
+  std::vector<float> map(6);
+  float* const outputs[] = {reconstruction.data(), map.data()};
+  ASSERT_TRUE(backend.value()->run(patch.data(), 1, outputs).ok());
+  EXPECT_THAT(reconstruction, ::testing::Each(0.75F));
+  EXPECT_THAT(map, ::testing::ElementsAre(1.0F, 2.0F, 3.0F, 4.0F, 5.0F, 6.0F));
+}
+
+TEST(TensorFlowBackendTest, NamesTheOutputOfAnotherShape) {
+  const auto backend = load(graph_of_two().bytes(), {kOutputs[0], {"map", OutputRole::kMap, 3, 2}});
+  ASSERT_TRUE(backend.ok()) << backend.status().message();
+  const std::vector<float> patch(kPixels, 1.0F);
+  std::vector<float> reconstruction(kPixels);
+  std::vector<float> map(6, 7.0F);
+  float* const outputs[] = {reconstruction.data(), map.data()};
+  const Status status = backend.value()->run(patch.data(), 1, outputs);
+  EXPECT_EQ(status.code(), Code::kBackendFault);
+  EXPECT_THAT(status.message(), HasSubstr("output \"map\": expected float32 of shape [1,3,2,1], got"));
+  EXPECT_THAT(map, ::testing::Each(7.0F));
+}
+
+TEST(TensorFlowBackendTest, NamesTheOutputThatIsMissing) {
+  const auto backend = load(affine_graph().bytes(), {kOutputs[0], {"map", OutputRole::kMap, 2, 3}});
+  EXPECT_EQ(backend.status().code(), Code::kDataCorrupt);
+  EXPECT_THAT(backend.status().message(), HasSubstr("output node \"map\" is missing"));
 }
 
 TEST(TensorFlowBackendTest, RefusesABatchOfNothing) {

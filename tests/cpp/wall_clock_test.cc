@@ -32,11 +32,11 @@ constexpr microseconds kSlowest{20'000};  // four slots
 // Reconstructs a patch as itself, after any time up to kSlowest.
 class SlowBackend final : public Backend {
  public:
-  Status run(const float* patches, std::size_t count, float* reconstructions) noexcept override {
+  Status run(const float* patches, std::size_t count, float* const* outputs) noexcept override {
     if (slow_)
       std::this_thread::sleep_for(microseconds(std::uniform_int_distribution<int>(0, kSlowest.count())(random_)));
     constexpr std::size_t kPixels = 12 * 12;
-    std::copy(patches, patches + count * kPixels, reconstructions);
+    std::copy(patches, patches + count * kPixels, outputs[0]);
     slow_ = ++batches_ >= kBatchesOfCreate;
     return {};
   }

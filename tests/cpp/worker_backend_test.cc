@@ -35,7 +35,7 @@ class WorkerBackendTest : public ::testing::Test {
     backend.model = model.data();
     backend.model_size = model.size();
     backend.input_name = "input";
-    backend.output_name = "output";
+    backend.outputs = {{"output", OutputRole::kReconstruction, 4, 4}};
     backend.patch_size = 4;
     backend.threads = 1;
     return WorkerBackend::create({backend, module, scheduling, options, 6, 3});
@@ -47,10 +47,16 @@ class WorkerBackendTest : public ::testing::Test {
     EXPECT_EQ(backend.status().code(), code);
     EXPECT_THAT(backend.status().message(), HasSubstr(text));
   }
+  static Status run(WorkerBackend& backend, const std::vector<float>& patches,
+                    const std::vector<std::vector<float>*>& targets) {
+    std::vector<float*> outputs;
+    for (std::vector<float>* target : targets) outputs.push_back(target->data());
+    return backend.run(patches.data(), patches.size() / kPixels, outputs.data());
+  }
   static Status run_order(WorkerBackend& backend, unsigned char order) {
     const std::vector<float> patches(kPixels, static_cast<float>(order) / 255.0F);
     std::vector<float> reconstructions(kPixels);
-    return backend.run(patches.data(), 1, reconstructions.data());
+    return run(backend, patches, {&reconstructions});
   }
 
   std::string model = "model";
@@ -65,7 +71,7 @@ TEST_F(WorkerBackendTest, ReconstructsWhatLiesElsewhere) {
   std::vector<float> patches(7 * kPixels);
   for (std::size_t i = 0; i < patches.size(); ++i) patches[i] = static_cast<float>(i) / 256.0F;
   std::vector<float> reconstructions(patches.size());
-  ASSERT_TRUE(backend->run(patches.data(), 7, reconstructions.data()).ok());
+  ASSERT_TRUE(run(*backend, patches, {&reconstructions}).ok());
   EXPECT_EQ(reconstructions, patches);
 }
 
@@ -73,19 +79,23 @@ TEST_F(WorkerBackendTest, ReconstructsInTheSharedMemory) {
   const auto backend = create();
   const PatchMemory memory = backend->memory();
   ASSERT_EQ(memory.inputs.size(), 2 * 6 * kPixels);
-  ASSERT_EQ(memory.reconstructions.size(), memory.inputs.size());
+  ASSERT_THAT(memory.outputs, SizeIs(1));
+  const std::span<float> output = memory.outputs[0];
+  ASSERT_EQ(output.size(), memory.inputs.size());
   std::fill(memory.inputs.begin(), memory.inputs.end(), 0.5F);
-  ASSERT_TRUE(backend->run(&memory.inputs[4 * kPixels], 3, &memory.reconstructions[8 * kPixels]).ok());
-  EXPECT_THAT(memory.reconstructions.subspan(8 * kPixels, 3 * kPixels), Each(0.5F));
-  EXPECT_THAT(memory.reconstructions.first(8 * kPixels), Each(0.0F));
-  EXPECT_THAT(memory.reconstructions.subspan(11 * kPixels), Each(0.0F));
+  float* const targets[] = {&output[8 * kPixels]};
+  ASSERT_TRUE(backend->run(&memory.inputs[4 * kPixels], 3, targets).ok());
+  EXPECT_THAT(output.subspan(8 * kPixels, 3 * kPixels), Each(0.5F));
+  EXPECT_THAT(output.first(8 * kPixels), Each(0.0F));
+  EXPECT_THAT(output.subspan(11 * kPixels), Each(0.0F));
 }
 
 // A batch that begins in the shared memory and would end behind it is copied as any other.
 TEST_F(WorkerBackendTest, ReconstructsWhatBarelyDoesNotFit) {
   const auto backend = create();
   const PatchMemory memory = backend->memory();
-  EXPECT_TRUE(backend->run(&memory.inputs[9 * kPixels], 3, &memory.reconstructions[9 * kPixels]).ok());
+  float* const targets[] = {&memory.outputs[0][9 * kPixels]};
+  EXPECT_TRUE(backend->run(&memory.inputs[9 * kPixels], 3, targets).ok());
 }
 
 TEST_F(WorkerBackendTest, PassesOnAnErrorAndGoesOn) {

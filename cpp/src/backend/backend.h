@@ -8,18 +8,20 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
+#include "vialsight/outputs.h"
 #include "vialsight/status.h"
 
 namespace vialsight {
 
 struct BackendOptions {
-  const void* model = nullptr;  // serialised GraphDef; borrowed for the call that creates the backend
-  std::size_t model_size = 0;   // bytes
-  std::string input_name;       // node names, without ":0"
-  std::string output_name;
-  int patch_size = 0;  // P
-  int threads = 0;     // inside one batch; 0: one per core
+  const void* model = nullptr;      // serialised GraphDef; borrowed for the call that creates the backend
+  std::size_t model_size = 0;       // bytes
+  std::string input_name;           // a node's, without ":0"
+  std::vector<OutputSpec> outputs;  // nodes too; at least one
+  int patch_size = 0;               // P
+  int threads = 0;                  // inside one batch; 0: one per core
 };
 
 // Not thread-safe: one thread at a time.
@@ -30,11 +32,12 @@ class Backend {
   Backend& operator=(const Backend&) = delete;
   virtual ~Backend() = default;
 
-  // Reconstructs `count` ≥ 1 patches of P·P floats. The first call with a new count is slow (graph optimisation).
-  [[nodiscard]] virtual Status run(const float* patches, std::size_t count, float* reconstructions) noexcept = 0;
+  // Runs `count` ≥ 1 patches of P·P floats; outputs[i] gets count·h·w floats of options.outputs[i]. The first call with
+  // a new count is slow (graph optimisation).
+  [[nodiscard]] virtual Status run(const float* patches, std::size_t count, float* const* outputs) noexcept = 0;
 };
 
-inline constexpr std::uint32_t kBackendAbi = 1;
+inline constexpr std::uint32_t kBackendAbi = 2;
 
 // What the function that a backend module exports under the C name kBackendEntryName returns; never unloaded.
 struct BackendEntry {

@@ -10,10 +10,10 @@
 
 namespace vialsight {
 
-// Where a backend reads patches and writes reconstructions without copying.
+// Where a backend reads patches and writes its outputs without copying.
 struct PatchMemory {
   std::span<float> inputs;
-  std::span<float> reconstructions;
+  std::span<const std::span<float>> outputs;  // in the order of BackendOptions::outputs
 };
 
 // Any thread may call any of this: one inspects while another supervises.

@@ -102,8 +102,11 @@ Status check_input(const tf::GraphDef& graph, const BackendOptions& options) {
 Status check_graph(const tf::GraphDef& graph, const BackendOptions& options) {
   if (Status status = check_ops(graph); !status.ok()) return status;
   if (Status status = check_input(graph, options); !status.ok()) return status;
-  if (find_node(graph, options.output_name) != nullptr) return {};
-  return {Code::kDataCorrupt, "model.pb: output node \"" + options.output_name + "\" is missing"};
+  for (const OutputSpec& output : options.outputs) {
+    if (find_node(graph, output.name) != nullptr) continue;
+    return {Code::kDataCorrupt, "model.pb: output node \"" + output.name + "\" is missing"};
+  }
+  return {};
 }
 
 // "2.21" of "2.21.0": TensorFlow's C++ interface changes between minor versions.
@@ -165,35 +168,39 @@ tf::SessionOptions session_options(const BackendOptions& options) {
 tf::CallableOptions callable_options(const BackendOptions& options) {
   tf::CallableOptions result;
   result.add_feed(options.input_name + ":0");
-  result.add_fetch(options.output_name + ":0");
+  for (const OutputSpec& output : options.outputs) result.add_fetch(output.name + ":0");
   // The calling thread runs the graph: no hand-over to a pool whose threads sleep between two strips.
   result.mutable_run_options()->set_inter_op_thread_pool(-1);
   return result;
 }
 
+Status check_fetch(const tf::Tensor& came, const OutputSpec& output, std::size_t count) {
+  const tf::TensorShape expected = {static_cast<std::int64_t>(count), output.height, output.width, 1};
+  if (came.dtype() == tf::DT_FLOAT && came.shape() == expected) return {};
+  return {Code::kBackendFault, "TensorFlow: output \"" + output.name + "\": expected float32 of shape " +
+                                   expected.DebugString() + ", got " + came.DebugString(0)};
+}
+
 class TensorFlowBackend final : public Backend {
  public:
   explicit TensorFlowBackend(const BackendOptions& options)
-      : patch_size_(options.patch_size), threads_(thread_count(options)) {}
+      : patch_size_(options.patch_size), outputs_(options.outputs), threads_(thread_count(options)) {}
   ~TensorFlowBackend() override {
     if (session_ != nullptr) (void)session_->Close();
   }
 
   Status start(const tf::GraphDef& graph, const BackendOptions& options);
-  Status run(const float* patches, std::size_t count, float* reconstructions) noexcept override;
+  Status run(const float* patches, std::size_t count, float* const* outputs) noexcept override;
 
  private:
   [[nodiscard]] tf::TensorShape shape(std::size_t count) const {
     return {static_cast<std::int64_t>(count), patch_size_, patch_size_, 1};
   }
-  [[nodiscard]] std::size_t bytes(std::size_t count) const {
-    const auto edge = static_cast<std::size_t>(patch_size_);
-    return count * edge * edge * sizeof(float);
-  }
   const std::vector<tf::Tensor>& input(std::size_t count);
-  Status run_session(const float* patches, std::size_t count, float* reconstructions);
+  Status run_session(const float* patches, std::size_t count, float* const* outputs);
 
   int patch_size_;
+  std::vector<OutputSpec> outputs_;
   OperationThreads threads_;
   std::unique_ptr<tf::Session> session_;
   tf::Session::CallableHandle callable_ = 0;
@@ -222,10 +229,10 @@ const std::vector<tf::Tensor>& TensorFlowBackend::input(std::size_t count) {
   return inputs_.emplace_back(std::vector<tf::Tensor>{tf::Tensor(tf::DT_FLOAT, shape(count))});
 }
 
-Status TensorFlowBackend::run_session(const float* patches, std::size_t count, float* reconstructions) {
+Status TensorFlowBackend::run_session(const float* patches, std::size_t count, float* const* outputs) {
   const std::vector<tf::Tensor>& feeds = input(count);
   if (!feeds[0].IsInitialized()) return {Code::kResourceExhausted, "TensorFlow: not enough memory for a batch"};
-  std::memcpy(feeds[0].data(), patches, bytes(count));
+  std::memcpy(feeds[0].data(), patches, feeds[0].TotalBytes());
 
   std::vector<tf::Tensor> fetches;
   tf::thread::ThreadPoolOptions pools;
@@ -233,20 +240,18 @@ Status TensorFlowBackend::run_session(const float* patches, std::size_t count, f
   const absl::Status status = session_->RunCallable(callable_, feeds, &fetches, nullptr, pools);
   if (!status.ok()) return failure("a batch failed", status);
 
-  const bool valid = fetches.size() == 1 && fetches[0].dtype() == tf::DT_FLOAT && fetches[0].shape() == shape(count);
-  if (!valid) {
-    const std::string came = fetches.empty() ? "nothing" : fetches[0].DebugString(0);
-    return {Code::kBackendFault,
-            "TensorFlow: expected float32 of shape " + shape(count).DebugString() + ", got " + came};
+  if (fetches.size() != outputs_.size()) return {Code::kBackendFault, "TensorFlow: a batch gave too few outputs"};
+  for (std::size_t i = 0; i < fetches.size(); ++i) {
+    if (Status fit = check_fetch(fetches[i], outputs_[i], count); !fit.ok()) return fit;
+    std::memcpy(outputs[i], fetches[i].data(), fetches[i].TotalBytes());
   }
-  std::memcpy(reconstructions, fetches[0].data(), bytes(count));
   return {};
 }
 
-Status TensorFlowBackend::run(const float* patches, std::size_t count, float* reconstructions) noexcept {
+Status TensorFlowBackend::run(const float* patches, std::size_t count, float* const* outputs) noexcept {
   try {
     if (count == 0) return {Code::kInvalidArgument, "TensorFlow: expected at least one patch, got none"};
-    return run_session(patches, count, reconstructions);
+    return run_session(patches, count, outputs);
   } catch (const std::exception& error) {
     return {Code::kBackendFault, std::string("TensorFlow: ") + error.what()};
   } catch (...) {

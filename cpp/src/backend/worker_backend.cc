@@ -11,6 +11,7 @@
 #include <cstring>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <utility>
 
 #include "backend/backend_loader.h"
@@ -24,29 +25,36 @@ Result<std::filesystem::path> find_program(const std::filesystem::path& program)
   return program.empty() ? beside_library(kWorkerProgram) : Result(program);
 }
 
+std::string text_of_output(const OutputSpec& output) {
+  return std::to_string(output.height) + "," + std::to_string(output.width) + "," +
+         std::to_string(static_cast<int>(output.role)) + "," + output.name;
+}
+
 std::vector<std::string> arguments_of(const WorkerRequirements& requirements, const std::filesystem::path& module) {
   const BackendOptions& backend = requirements.backend;
   const std::vector<int>& cpus = requirements.scheduling.cpus;
-  return {std::to_string(kWorkerProtocol),
-          module.string(),
-          backend.input_name,
-          backend.output_name,
-          std::to_string(backend.patch_size),
-          std::to_string(backend.threads),
-          std::to_string(requirements.scheduling.priority),
-          cpus.empty() ? "-" : text_of_cpus(cpus),
-          requirements.scheduling.lock_memory ? "1" : "0"};
+  std::vector<std::string> result = {std::to_string(kWorkerProtocol),
+                                     module.string(),
+                                     backend.input_name,
+                                     std::to_string(backend.patch_size),
+                                     std::to_string(backend.threads),
+                                     std::to_string(requirements.scheduling.priority),
+                                     cpus.empty() ? "-" : text_of_cpus(cpus),
+                                     requirements.scheduling.lock_memory ? "1" : "0"};
+  for (const OutputSpec& output : backend.outputs) result.push_back(text_of_output(output));
+  return result;
 }
 
-// Where `pointer` lies in `memory`, when `size` floats from it on do.
-template <typename Float>
-std::optional<std::size_t> offset_in(std::span<float> memory, Float* pointer, std::size_t size) {
+// The first of `count` patches of `pixels` floats in `memory` that lie at `pointer`, when they do.
+std::optional<std::size_t> place_in(std::span<const float> memory, const float* pointer, std::size_t count,
+                                    std::size_t pixels) {
   const std::less_equal<const float*> not_after;
   const float* first = memory.data();
   const float* last = first + memory.size();
   if (!not_after(first, pointer) || !not_after(pointer, last)) return std::nullopt;
   const auto offset = static_cast<std::size_t>(pointer - first);
-  return size <= memory.size() - offset ? std::optional(offset) : std::nullopt;
+  const bool whole = offset % pixels == 0 && count <= (memory.size() - offset) / pixels;
+  return whole ? std::optional(offset / pixels) : std::nullopt;
 }
 
 // Runs `call` when it is its turn; what it throws becomes a Status, whose short text needs no memory.
@@ -69,12 +77,13 @@ Result<std::unique_ptr<WorkerBackend>> WorkerBackend::create(const WorkerRequire
   if (!program.ok()) return program.status();
 
   const auto edge = static_cast<std::size_t>(requirements.backend.patch_size);
-  const std::size_t strips = 2 * requirements.patches_per_strip * edge * edge;
-  const std::size_t bytes = (strips + requirements.patches_per_batch * edge * edge) * sizeof(float);
-  Result<SharedMemory> inputs = SharedMemory::create("vialsight-patches", bytes, false);
+  const std::size_t strips = 2 * requirements.patches_per_strip;
+  const std::size_t patches = strips + requirements.patches_per_batch;
+  Result<SharedMemory> inputs = SharedMemory::create("vialsight-patches", patches * edge * edge * sizeof(float), false);
   if (!inputs.ok()) return inputs.status();
-  Result<SharedMemory> reconstructions = SharedMemory::create("vialsight-reconstructions", bytes, true);
-  if (!reconstructions.ok()) return reconstructions.status();
+  const std::size_t output_bytes = floats_of(requirements.backend.outputs, patches) * sizeof(float);
+  Result<SharedMemory> outputs = SharedMemory::create("vialsight-outputs", output_bytes, true);
+  if (!outputs.ok()) return outputs.status();
   Result<SharedMemory> model = SharedMemory::create("vialsight-model", requirements.backend.model_size, false);
   if (!model.ok()) return model.status();
   std::memcpy(model.value().data(), requirements.backend.model, requirements.backend.model_size);
@@ -83,18 +92,25 @@ Result<std::unique_ptr<WorkerBackend>> WorkerBackend::create(const WorkerRequire
   if (cancelled.number() < 0) return Status(Code::kResourceExhausted, "worker: no descriptors");
   std::unique_ptr<WorkerBackend> backend(new WorkerBackend(
       {program.value(), arguments_of(requirements, std::filesystem::absolute(module.value())), requirements.options,
-       edge * edge, strips, requirements.patches_per_batch},
-      {std::move(inputs).value(), std::move(reconstructions).value(), std::move(model).value()}, std::move(cancelled)));
+       edge * edge, requirements.backend.outputs, strips, requirements.patches_per_batch},
+      {std::move(inputs).value(), std::move(outputs).value(), std::move(model).value()}, std::move(cancelled)));
   if (Status status = backend->restart(); !status.ok()) return status;
   return backend;
 }
 
 WorkerBackend::WorkerBackend(Launch launch, Memories memories, Descriptor cancelled)
-    : launch_(std::move(launch)), memories_(std::move(memories)), cancelled_(std::move(cancelled)) {}
+    : launch_(std::move(launch)),
+      memories_(std::move(memories)),
+      blocks_(blocks_of(launch_.outputs, launch_.strips_patches + launch_.batch_patches, memories_.outputs.floats())),
+      targets_(blocks_.size()),
+      cancelled_(std::move(cancelled)) {
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    strips_.push_back(blocks_[i].first(launch_.strips_patches * launch_.outputs[i].pixels()));
+  }
+}
 
 PatchMemory WorkerBackend::memory() noexcept {
-  return {memories_.inputs.floats().first(launch_.strips_floats),
-          memories_.reconstructions.floats().first(launch_.strips_floats)};
+  return {memories_.inputs.floats().first(launch_.strips_patches * launch_.pixels), strips_};
 }
 
 void WorkerBackend::cancel() noexcept {
@@ -111,7 +127,7 @@ Status WorkerBackend::start() {
   process_.reset();
   Result<WorkerProcess> process = WorkerProcess::start(
       launch_.program, launch_.arguments,
-      {memories_.inputs.descriptor(), memories_.reconstructions.descriptor(), memories_.model.descriptor()});
+      {memories_.inputs.descriptor(), memories_.outputs.descriptor(), memories_.model.descriptor()});
   if (!process.ok()) return process.status();
   process_.emplace(std::move(process).value());
   pid_ = process_->pid();
@@ -125,11 +141,12 @@ Status WorkerBackend::check() noexcept {
   return in_turn(mutex_, [&] { return exchange({}, launch_.options.batch_timeout); });
 }
 
-Status WorkerBackend::run(const float* patches, std::size_t count, float* reconstructions) noexcept {
+Status WorkerBackend::run(const float* patches, std::size_t count, float* const* outputs) noexcept {
   return in_turn(mutex_, [&]() -> Status {
     for (std::size_t done = 0; done < count;) {
       const std::size_t portion = std::min(count - done, launch_.batch_patches);
-      Status status = run_portion(patches + done * launch_.pixels, portion, reconstructions + done * launch_.pixels);
+      for (std::size_t i = 0; i < targets_.size(); ++i) targets_[i] = outputs[i] + done * launch_.outputs[i].pixels();
+      Status status = run_portion(patches + done * launch_.pixels, portion);
       if (!status.ok()) return status;
       done += portion;
     }
@@ -137,19 +154,45 @@ Status WorkerBackend::run(const float* patches, std::size_t count, float* recons
   });
 }
 
-Status WorkerBackend::run_portion(const float* patches, std::size_t count, float* reconstructions) {
-  const std::size_t floats = count * launch_.pixels;
-  const std::optional<std::size_t> input = offset_in(memories_.inputs.floats(), patches, floats);
-  const std::optional<std::size_t> output = offset_in(memories_.reconstructions.floats(), reconstructions, floats);
-  if (!input.has_value()) std::copy_n(patches, floats, memories_.inputs.floats().data() + launch_.strips_floats);
+// The first patch of targets_ in the shared memory, when all lie there and at the same one.
+std::optional<std::size_t> WorkerBackend::place_of_targets(std::size_t count) const {
+  std::optional<std::size_t> result;
+  for (std::size_t i = 0; i < targets_.size(); ++i) {
+    const auto place = place_in(blocks_[i], targets_[i], count, launch_.outputs[i].pixels());
+    if (!place.has_value() || (i > 0 && place != result)) return std::nullopt;
+    result = place;
+  }
+  return result;
+}
+
+// What the worker leaves out must not be an earlier batch's.
+void WorkerBackend::clear_batch() {
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    const std::span<float> batch = blocks_[i].subspan(strips_[i].size());
+    std::fill(batch.begin(), batch.end(), std::numeric_limits<float>::quiet_NaN());
+  }
+}
+
+void WorkerBackend::copy_batch(std::size_t count) {
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    std::copy_n(blocks_[i].data() + strips_[i].size(), count * launch_.outputs[i].pixels(), targets_[i]);
+  }
+}
+
+Status WorkerBackend::run_portion(const float* patches, std::size_t count) {
+  const std::span<float> inputs = memories_.inputs.floats();
+  const std::optional<std::size_t> input = place_in(inputs, patches, count, launch_.pixels);
+  const std::optional<std::size_t> output = place_of_targets(count);
+  if (!input.has_value()) {
+    std::copy_n(patches, count * launch_.pixels, inputs.data() + launch_.strips_patches * launch_.pixels);
+  }
+  if (!output.has_value()) clear_batch();
   WorkerRequest request;
-  request.input = input.value_or(launch_.strips_floats);
-  request.reconstruction = output.value_or(launch_.strips_floats);
+  request.input = input.value_or(launch_.strips_patches);
+  request.output = output.value_or(launch_.strips_patches);
   request.count = count;
   Status status = exchange(request, launch_.options.batch_timeout);
-  if (status.ok() && !output.has_value()) {
-    std::copy_n(memories_.reconstructions.floats().data() + launch_.strips_floats, floats, reconstructions);
-  }
+  if (status.ok() && !output.has_value()) copy_batch(count);
   return status;
 }
 

@@ -42,7 +42,7 @@ class WorkerBackend final : public RestartableBackend {
   ~WorkerBackend() override = default;
 
   // Copies, in portions of a batch, what does not lie in memory().
-  Status run(const float* patches, std::size_t count, float* reconstructions) noexcept override;
+  Status run(const float* patches, std::size_t count, float* const* outputs) noexcept override;
   Status restart() noexcept override;
   Status check() noexcept override;
   void cancel() noexcept override;
@@ -52,22 +52,26 @@ class WorkerBackend final : public RestartableBackend {
  private:
   struct Memories {
     SharedMemory inputs;
-    SharedMemory reconstructions;
+    SharedMemory outputs;
     SharedMemory model;
   };
   struct Launch {
     std::filesystem::path program;
     std::vector<std::string> arguments;
     WorkerOptions options;
-    std::size_t pixels;         // of a patch
-    std::size_t strips_floats;  // of two strips; a batch follows
+    std::size_t pixels;  // of a patch
+    std::vector<OutputSpec> outputs;
+    std::size_t strips_patches;  // of two strips; a batch follows
     std::size_t batch_patches;
   };
 
   WorkerBackend(Launch launch, Memories memories, Descriptor cancelled);
 
   Status start();
-  Status run_portion(const float* patches, std::size_t count, float* reconstructions);
+  Status run_portion(const float* patches, std::size_t count);
+  [[nodiscard]] std::optional<std::size_t> place_of_targets(std::size_t count) const;
+  void clear_batch();
+  void copy_batch(std::size_t count);
   Status exchange(WorkerRequest request, std::chrono::milliseconds timeout);
   Status wait_for_reply(std::uint64_t sequence, std::chrono::milliseconds timeout);
   Status receive(std::uint64_t sequence);
@@ -76,7 +80,10 @@ class WorkerBackend final : public RestartableBackend {
   std::mutex mutex_;  // guards all below, except what cancel() and pid() use
   Launch launch_;
   Memories memories_;
-  Descriptor cancelled_;  // eventfd, readable once cancel() was called
+  std::vector<std::span<float>> blocks_;  // of each output, two strips and a batch
+  std::vector<std::span<float>> strips_;  // of each output, the strips only
+  std::vector<float*> targets_;           // where the outputs of the portion shall go
+  Descriptor cancelled_;                  // eventfd, readable once cancel() was called
   std::optional<WorkerProcess> process_;
   std::uint64_t sequence_ = 0;
   std::atomic<int> pid_ = 0;

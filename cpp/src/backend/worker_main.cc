@@ -47,16 +47,31 @@ bool parse_cpus(std::string_view text, std::vector<int>& cpus) {
   }
 }
 
+// "height,width,role,name"
+bool parse_output(std::string_view text, OutputSpec& output) {
+  int role = 0;
+  for (int* number : {&output.height, &output.width, &role}) {
+    const std::size_t comma = text.find(',');
+    if (comma == std::string_view::npos || !parse(text.substr(0, comma), *number)) return false;
+    text.remove_prefix(comma + 1);
+  }
+  output.role = static_cast<OutputRole>(role);
+  output.name = text;
+  return output.height > 0 && output.width > 0 && (role == 0 || role == 1);
+}
+
 bool parse(int count, char** texts, Arguments& arguments) {
   int protocol = 0;
   int lock_memory = 0;
-  if (count != kArgumentCount || !parse(texts[kArgumentProtocol], protocol) || protocol != kWorkerProtocol)
+  if (count <= kArgumentOutputs || !parse(texts[kArgumentProtocol], protocol) || protocol != kWorkerProtocol)
     return false;
   arguments.module = texts[kArgumentModule];
   arguments.backend.input_name = texts[kArgumentInput];
-  arguments.backend.output_name = texts[kArgumentOutput];
+  for (int i = kArgumentOutputs; i < count; ++i) {
+    if (!parse_output(texts[i], arguments.backend.outputs.emplace_back())) return false;
+  }
   const bool parsed = parse(texts[kArgumentPatchSize], arguments.backend.patch_size) &&
-                      parse(texts[kArgumentThreads], arguments.backend.threads) &&
+                      arguments.backend.patch_size > 0 && parse(texts[kArgumentThreads], arguments.backend.threads) &&
                       parse(texts[kArgumentPriority], arguments.scheduling.priority) &&
                       parse_cpus(texts[kArgumentCpus], arguments.scheduling.cpus) &&
                       parse(texts[kArgumentLockMemory], lock_memory);
@@ -87,8 +102,12 @@ class Server {
     if (Status status = apply_scheduling(arguments.scheduling); !status.ok()) return status;
     Result<SharedMemory> inputs = SharedMemory::map(kDescriptorInputs, false);
     if (!inputs.ok()) return inputs.status();
-    Result<SharedMemory> reconstructions = SharedMemory::map(kDescriptorReconstructions, true);
-    if (!reconstructions.ok()) return reconstructions.status();
+    Result<SharedMemory> outputs = SharedMemory::map(kDescriptorOutputs, true);
+    if (!outputs.ok()) return outputs.status();
+    const std::size_t patches = inputs.value().floats().size() / pixels_of(arguments.backend);
+    if (floats_of(arguments.backend.outputs, patches) != outputs.value().floats().size()) {
+      return Status(Code::kInvalidArgument, "worker: the shared memories do not fit each other");
+    }
     const Result<SharedMemory> model = SharedMemory::map(kDescriptorModel, false);
     if (!model.ok()) return model.status();
     BackendOptions options = arguments.backend;
@@ -96,8 +115,7 @@ class Server {
     options.model_size = model.value().size();
     Result<std::unique_ptr<Backend>> backend = load_backend(arguments.module, options);
     if (!backend.ok()) return backend.status();
-    return Server(std::move(inputs).value(), std::move(reconstructions).value(), std::move(backend).value(),
-                  options.patch_size);
+    return Server(std::move(inputs).value(), std::move(outputs).value(), std::move(backend).value(), options);
   }
 
   // Until the control program closes the socket.
@@ -109,28 +127,40 @@ class Server {
   }
 
  private:
-  Server(SharedMemory inputs, SharedMemory reconstructions, std::unique_ptr<Backend> backend, int patch_size)
+  Server(SharedMemory inputs, SharedMemory outputs, std::unique_ptr<Backend> backend, const BackendOptions& options)
       : inputs_(std::move(inputs)),
-        reconstructions_(std::move(reconstructions)),
+        outputs_(std::move(outputs)),
         backend_(std::move(backend)),
-        pixels_(static_cast<std::size_t>(patch_size) * static_cast<std::size_t>(patch_size)) {}
+        specs_(options.outputs),
+        pixels_(pixels_of(options)),
+        patches_(inputs_.floats().size() / pixels_),
+        blocks_(blocks_of(specs_, patches_, outputs_.floats())),
+        targets_(blocks_.size()) {}
 
-  [[nodiscard]] bool fits(std::uint64_t offset, std::uint64_t count, std::span<float> memory) const noexcept {
-    return offset <= memory.size() && count <= (memory.size() - offset) / pixels_;
+  static std::size_t pixels_of(const BackendOptions& options) {
+    return static_cast<std::size_t>(options.patch_size) * static_cast<std::size_t>(options.patch_size);
+  }
+  [[nodiscard]] bool fits(std::uint64_t first, std::uint64_t count) const noexcept {
+    return first <= patches_ && count <= patches_ - first;
   }
   Status run(const WorkerRequest& request) {
-    if (!fits(request.input, request.count, inputs_.floats()) ||
-        !fits(request.reconstruction, request.count, reconstructions_.floats())) {
+    if (!fits(request.input, request.count) || !fits(request.output, request.count)) {
       return {Code::kInvalidArgument, "worker: a request reaches beyond the shared memory"};
     }
-    return backend_->run(inputs_.floats().data() + request.input, request.count,
-                         reconstructions_.floats().data() + request.reconstruction);
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      targets_[i] = blocks_[i].data() + request.output * specs_[i].pixels();
+    }
+    return backend_->run(inputs_.floats().data() + request.input * pixels_, request.count, targets_.data());
   }
 
   SharedMemory inputs_;
-  SharedMemory reconstructions_;
+  SharedMemory outputs_;
   std::unique_ptr<Backend> backend_;
-  std::size_t pixels_;
+  std::vector<OutputSpec> specs_;
+  std::size_t pixels_;   // of an input
+  std::size_t patches_;  // that either memory holds
+  std::vector<std::span<float>> blocks_;
+  std::vector<float*> targets_;
 };
 
 int serve(const Arguments& arguments) {

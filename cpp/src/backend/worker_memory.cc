@@ -74,4 +74,20 @@ SharedMemory::~SharedMemory() {
   if (data_ != nullptr) ::munmap(data_, size_);
 }
 
+std::size_t floats_of(const std::vector<OutputSpec>& outputs, std::size_t patches) {
+  std::size_t result = 0;
+  for (const OutputSpec& output : outputs) result += patches * output.pixels();
+  return result;
+}
+
+std::vector<std::span<float>> blocks_of(const std::vector<OutputSpec>& outputs, std::size_t patches,
+                                        std::span<float> memory) {
+  std::vector<std::span<float>> result;
+  for (const OutputSpec& output : outputs) {
+    result.push_back(memory.first(patches * output.pixels()));
+    memory = memory.subspan(result.back().size());
+  }
+  return result;
+}
+
 }  // namespace vialsight

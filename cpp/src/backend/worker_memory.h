@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <span>
 #include <utility>
+#include <vector>
 
+#include "vialsight/outputs.h"
 #include "vialsight/status.h"
 
 namespace vialsight {
@@ -51,5 +53,11 @@ class SharedMemory {
   std::byte* data_;
   std::size_t size_;
 };
+
+// Floats that `patches` patches of every output take.
+[[nodiscard]] std::size_t floats_of(const std::vector<OutputSpec>& outputs, std::size_t patches);
+// The block of each output in `memory`, which has room for floats_of.
+[[nodiscard]] std::vector<std::span<float>> blocks_of(const std::vector<OutputSpec>& outputs, std::size_t patches,
+                                                      std::span<float> memory);
 
 }  // namespace vialsight

@@ -16,7 +16,7 @@ namespace vialsight {
 
 class WorkerProcess {
  public:
-  // `arguments`: those of WorkerArgument, from the protocol on; `descriptors`: inputs, reconstructions, model.
+  // `arguments`: those of WorkerArgument, from the protocol on; `descriptors`: inputs, outputs, model.
   // kNotFound: no such program; kResourceExhausted: no process or descriptors.
   [[nodiscard]] static Result<WorkerProcess> start(const std::filesystem::path& program,
                                                    const std::vector<std::string>& arguments,

@@ -6,17 +6,22 @@
 #include <span>
 #include <vector>
 
-#include "backend/restartable_backend.h"
 #include "inspector/inspector_pipeline.h"
 #include "vialsight/layout.h"
 #include "vialsight/patches.h"
 
 namespace vialsight {
 
+// Where the patches of one strip and their reconstructions lie.
+struct StripMemory {
+  std::span<float> inputs;
+  std::span<float> reconstructions;
+};
+
 class StripBuffers {
  public:
   // `memory` empty: allocates its own; else it holds the layout's N patches, twice, and outlives this.
-  explicit StripBuffers(const Layout& layout, PatchMemory memory = {})
+  explicit StripBuffers(const Layout& layout, StripMemory memory = {})
       : frames_(static_cast<std::size_t>(layout.frames)),
         width_(layout.frame_width),
         height_(layout.frame_height),

@@ -101,8 +101,9 @@ BackendOptions backend_options(const Bundle& bundle, const InspectorOptions& opt
   result.model = bundle.model().data();
   result.model_size = bundle.model().size();
   result.input_name = bundle.input_name();
-  result.output_name = bundle.output_name();
-  result.patch_size = bundle.layout().patch_size;
+  const int edge = bundle.layout().patch_size;
+  result.outputs = {{bundle.output_name(), OutputRole::kReconstruction, edge, edge}};
+  result.patch_size = edge;
   result.threads = options.threads;
   return result;
 }

@@ -65,7 +65,8 @@ Status FramePipeline::score_locked(std::span<const float> patches, std::span<flo
   // What the backend leaves out must not be an earlier strip's.
   std::fill(reconstructions.begin(), reconstructions.end(), std::numeric_limits<float>::quiet_NaN());
   const Clock::time_point started = time_->now();
-  Status status = backend_->run(patches.data(), scores.size(), reconstructions.data());
+  float* const outputs[] = {reconstructions.data()};
+  Status status = backend_->run(patches.data(), scores.size(), outputs);
   const Clock::time_point inferred = time_->now();
   const std::size_t pixels = patches.size() / scores.size();
   for (std::size_t i = 0; i < scores.size() && status.ok(); ++i) {

@@ -14,7 +14,7 @@ StripBuffers make_buffers(const Layout& layout, RestartableBackend* backend, std
   if (backend == nullptr) return StripBuffers(layout);
   const PatchMemory both = backend->memory();
   const std::size_t size = layout.patches_per_strip() * layout.pixels_per_patch();
-  return StripBuffers(layout, {both.inputs.subspan(set * size, size), both.reconstructions.subspan(set * size, size)});
+  return StripBuffers(layout, {both.inputs.subspan(set * size, size), both.outputs[0].subspan(set * size, size)});
 }
 
 }  // namespace

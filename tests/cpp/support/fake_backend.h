@@ -44,13 +44,13 @@ class FakeBackend final : public Backend {
         pixels_(static_cast<std::size_t>(patch_size) * static_cast<std::size_t>(patch_size)) {}
   ~FakeBackend() override { script_->alive = false; }
 
-  Status run(const float* patches, std::size_t count, float* reconstructions) noexcept override {
+  Status run(const float* patches, std::size_t count, float* const* outputs) noexcept override {
     script_->last_count = count;
     ++script_->entered;
     while (script_->held) std::this_thread::yield();
     script_->clock->advance(Clock::duration(script_->cost_ticks));
     const bool fails = script_->fails;
-    for (std::size_t i = 0; i < count && !fails; ++i) reconstruct(patches + i * pixels_, reconstructions + i * pixels_);
+    for (std::size_t i = 0; i < count && !fails; ++i) reconstruct(patches + i * pixels_, outputs[0] + i * pixels_);
     ++script_->ended;
     return fails ? Status(Code::kBackendFault, "told to") : Status();
   }

@@ -7,8 +7,8 @@ namespace {
 class IdentityBackend final : public Backend {
  public:
   explicit IdentityBackend(int patch_size) : pixels_(static_cast<std::size_t>(patch_size * patch_size)) {}
-  Status run(const float* patches, std::size_t count, float* reconstructions) noexcept override {
-    for (std::size_t i = 0; i < count * pixels_; ++i) reconstructions[i] = patches[i];
+  Status run(const float* patches, std::size_t count, float* const* outputs) noexcept override {
+    for (std::size_t i = 0; i < count * pixels_; ++i) outputs[0][i] = patches[i];
     return {};
   }
 

@@ -114,7 +114,8 @@ class OrderedBackend final : public Backend {
   OrderedBackend(std::shared_ptr<BackendOrders> orders, std::size_t pixels)
       : orders_(std::move(orders)), pixels_(pixels) {}
 
-  Status run(const float* patches, std::size_t count, float* reconstructions) noexcept override {
+  Status run(const float* patches, std::size_t count, float* const* outputs) noexcept override {
+    float* reconstructions = outputs[0];
     const Orders orders = orders_->next_batch();
     if (orders.behaviour == Behaviour::kError) return {Code::kBackendFault, "told to fail"};
     if (orders.behaviour == Behaviour::kHang) orders_->hang();
