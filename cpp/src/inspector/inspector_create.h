@@ -13,7 +13,7 @@ namespace vialsight {
 
 [[nodiscard]] BackendOptions backend_options(const Bundle& bundle, const InspectorOptions& options);
 
-// Runs a black frame twice through everything, at the line's batch size: first calls are slow (graph optimisation,
+// Runs a drawn frame twice through everything, at the line's batch size: first calls are slow (graph optimisation,
 // memory). The cost is that of the second.
 [[nodiscard]] Result<BatchCost> warm_up(const Layout& layout, FramePipeline& pipeline, TimeSource& time);
 
