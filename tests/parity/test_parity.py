@@ -70,7 +70,7 @@ def tensorflow_scores(patches: np.ndarray, reconstructions: np.ndarray) -> np.nd
 @pytest.fixture(scope="module")
 def scores(tmp_path_factory: pytest.TempPathFactory) -> Scores:
     from vialsight.training.freezing import FrozenGraph, run_frozen
-    from vialsight.training.loop import load_network
+    from vialsight.training.saved import load_network
 
     folder = tmp_path_factory.mktemp("parity")
     bundle = vialsight.Bundle.load(run_verbs(folder))
