@@ -19,7 +19,7 @@ from vialsight.training.runfolder import (
     FINISHED,
     INTERRUPTED,
     RunFolder,
-    check_resumable,
+    found_run,
     new_record,
 )
 from vialsight.training.saved import load_network
@@ -50,14 +50,10 @@ def fit_run(
     )
     folder = RunFolder(run_dir)
     with folder.locked():
-        found = folder.record()
-        if found is not None and not resume:
-            raise TrainingError(f"{run_dir} holds a run; choose a new folder, or resume it")
-        if found is not None:
-            check_resumable(folder, config, record, found)
-            if found["status"] == FINISHED:
-                log.info("the run in %s is finished", run_dir)
-                return
+        found = found_run(folder, config, record, resume=resume)
+        if found is not None and found["status"] == FINISHED:
+            log.info("the run in %s is finished", run_dir)
+            return
         folder.begin(config, record)
         fitted = _fit(config, training, _region_count(data_identity), folder, record)
         Checkpoints(folder.checkpoints, keep=1).save(_TOTAL_STEPS, fitted.arrays)

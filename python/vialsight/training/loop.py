@@ -35,7 +35,7 @@ from vialsight.training.runfolder import (
     INTERRUPTED,
     RUNNING,
     RunFolder,
-    check_resumable,
+    found_run,
     new_record,
 )
 
@@ -286,12 +286,8 @@ def _first_step(
     folder: RunFolder, config: Config, record: Mapping[str, Any], *, resume: bool
 ) -> int:
     """Return the step of the last checkpoint of this very run, 0 for a new one."""
-    found = folder.record()
-    if found is None:
+    if found_run(folder, config, record, resume=resume) is None:
         return 0
-    if not resume:
-        raise TrainingError(f"{folder.path} holds a run; choose a new folder, or resume it")
-    check_resumable(folder, config, record, found)
     steps = Checkpoints(folder.checkpoints, keep=1).steps()
     return steps[-1] if steps else 0
 

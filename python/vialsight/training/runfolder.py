@@ -103,6 +103,22 @@ def new_record(
     }
 
 
+def found_run(
+    folder: RunFolder, config: Config, record: Mapping[str, Any], *, resume: bool
+) -> dict[str, Any] | None:
+    """Return the record of the run to go on with, None for a new one.
+
+    Raises TrainingError when there is a run and it is another one, or `resume` is False.
+    """
+    found = folder.record()
+    if found is None:
+        return None
+    if not resume:
+        raise TrainingError(f"{folder.path} holds a run; choose a new folder, or resume it")
+    check_resumable(folder, config, record, found)
+    return found
+
+
 def check_resumable(
     folder: RunFolder, config: Config, record: Mapping[str, Any], found: Mapping[str, Any]
 ) -> None:
