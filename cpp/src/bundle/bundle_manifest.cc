@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "bundle/bundle_files.h"
+#include "imaging/layout_json.h"
 #include "vialsight/ssim.h"
 
 namespace vialsight {
@@ -273,10 +274,9 @@ Status check_format_version(const json& document) {
 }
 
 Status read_layout(const json& value, const std::string& path, Layout& layout) {
-  Result<Layout> parsed = Layout::from_json(value.dump(-1, ' ', true));
-  if (!parsed.ok()) return {Code::kDataCorrupt, path + ": " + parsed.status().message()};
-  layout = std::move(parsed).value();
-  return {};
+  Result<Layout> parsed = layout_from_json_value(value, path);
+  if (parsed.ok()) layout = std::move(parsed).value();
+  return parsed.status();
 }
 
 // What the graph takes and gives.
