@@ -24,7 +24,7 @@ PYTHON_ROOMS = (
     ("bundle", "config"),
     ("__init__",),
     ("_core",),
-    ("files", "progress"),
+    ("files", "frozen_graph", "progress"),
     ("aliases", "errors"),
 )
 # Only here may a module need TensorFlow when it is imported; all others must do without.

@@ -12,6 +12,7 @@ from vialsight._core import Layout
 from vialsight.aliases import Patches
 from vialsight.bundle import read_manifest
 from vialsight.errors import BundleError
+from vialsight.frozen_graph import import_graph
 
 Frames = npt.NDArray[Any]
 
@@ -133,22 +134,16 @@ def _python_scorer(bundle: _core.Bundle, threads: int) -> Callable[[Patches], Pa
 
     if threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
-    graph = tf.compat.v1.GraphDef.FromString(bundle.model)
-    imported = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), [])
-    names = _tensor_names(bundle)
-    reconstruct = imported.prune(*names)
+    manifest = read_manifest(bundle)
+    names = manifest["input"]["name"], [manifest["output"]["name"]]
+    reconstruct = import_graph(bundle.model, *names)
 
     @tf.function  # type: ignore[untyped-decorator]
     def score(patches: Any) -> Any:
-        return 1.0 - tf.image.ssim(patches, reconstruct(patches), max_val=1.0)
+        return 1.0 - tf.image.ssim(patches, reconstruct(patches)[0], max_val=1.0)
 
     def run(patches: Patches) -> Patches:
         scores: Patches = score(tf.constant(patches[..., np.newaxis])).numpy()
         return scores
 
     return run
-
-
-def _tensor_names(bundle: _core.Bundle) -> tuple[str, str]:
-    manifest = read_manifest(bundle)
-    return f"{manifest['input']['name']}:0", f"{manifest['output']['name']}:0"

@@ -16,6 +16,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from vialsight._core import Layout
 from vialsight.bundle import GoldenPatches, Provenance, write_bundle
 from vialsight.errors import TrainingError
+from vialsight.frozen_graph import import_graph
 from vialsight.models.method import Network
 from vialsight.models.similarity import ssim
 from vialsight.training.journal import log
@@ -57,7 +58,7 @@ def freeze_graph(model: Network, patch_size: int) -> FrozenGraph:
 
 def run_frozen(graph: FrozenGraph, patches: Patches) -> Patches:
     """Reconstruct patches float32 (n,P,P) in [0,1] with the frozen graph; same shape out."""
-    function = _imported(graph)
+    function = import_graph(graph.graph_def, graph.input_name, [graph.output_name])
     parts = [
         function(tf.constant(patches[start : start + _BATCH, ..., np.newaxis]))[0].numpy()[..., 0]
         for start in range(0, len(patches), _BATCH)
@@ -119,12 +120,3 @@ def _check_patch_size(record: dict[str, Any], layout: Layout) -> None:
             f"the run was trained with patches of {record['patch_size']} pixels, the layout "
             f"{layout.name!r} has {layout.patch_size}: give the layout of the training data"
         )
-
-
-def _imported(graph: FrozenGraph) -> Any:
-    """Return the graph as a function from a tensor (n,P,P,1) to [reconstructions]."""
-    graph_def = tf.compat.v1.GraphDef.FromString(graph.graph_def)
-    wrapped = tf.compat.v1.wrap_function(
-        lambda: tf.compat.v1.import_graph_def(graph_def, name=""), []
-    )
-    return wrapped.prune(f"{graph.input_name}:0", [f"{graph.output_name}:0"])

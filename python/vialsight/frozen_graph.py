@@ -1,0 +1,24 @@
+"""A frozen graph as a function, for what Python computes itself to compare with the C++ core."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from vialsight.aliases import Tensor
+
+
+def import_graph(graph_def: bytes, input_name: str, output_names: Sequence[str]) -> Any:
+    """Return a serialised GraphDef as a function from the input to a list of the named outputs.
+
+    Names are those of operations. The function takes a tensor float32 (n,P,P,1) and may be called
+    within a `tf.function`.
+    """
+    # Imported here: a bundle can be inspected where TensorFlow for Python is missing.
+    import tensorflow as tf
+
+    definition = tf.compat.v1.GraphDef.FromString(graph_def)
+
+    def everything() -> Tensor:
+        return tf.compat.v1.import_graph_def(definition, name="")
+
+    wrapped = tf.compat.v1.wrap_function(everything, [])
+    return wrapped.prune(f"{input_name}:0", [f"{name}:0" for name in output_names])
