@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-Patches = npt.NDArray[np.float32]
+from vialsight.aliases import Patches
 
 
 class ArrayPatches:

@@ -10,16 +10,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
+from vialsight.aliases import Patches, Progress, Tensor
 from vialsight.data.sources import PatchSource
 from vialsight.models.configuration import Config
-
-Patches = npt.NDArray[np.float32]
-Tensor = Any  # tf.Tensor has no usable stubs
-# Called with what is done and the total.
-Progress = Callable[[int, int], None]
 
 
 class Batch(NamedTuple):

@@ -6,12 +6,11 @@ from typing import Any, Final
 
 import tensorflow as tf
 
+from vialsight.aliases import Tensor
 from vialsight.config import OptimizerConfig, ScheduleConfig
 
 INITIAL_LOSS_SCALE: Final = 2.0**15
 GROWTH_INTERVAL: Final = 2000
-
-Tensor = Any  # tf.Tensor has no usable stubs
 
 
 class Adam(tf.Module):  # type: ignore[misc]

@@ -5,15 +5,15 @@ repeated exactly. Patches are float32 (n,P,P,1) in [0,1].
 """
 
 import math
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import tensorflow as tf
+
+from vialsight.aliases import Tensor
 
 ROTATION_LIMIT: Final = math.pi / 8
 BETA_RANGE: Final = (0.5, 1.0)
 PERSISTENCE: Final = 0.5
-
-Tensor = Any  # tf.Tensor has no usable stubs
 
 
 class Rows(NamedTuple):

@@ -1,17 +1,17 @@
 """Structural similarity in TensorFlow: part of losses, and the golden scores of a bundle."""
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from vialsight.aliases import Tensor
+
 SSIM_WINDOW: Final = 11
 SSIM_SIGMA: Final = 1.5
 SSIM_K1: Final = 0.01
 SSIM_K2: Final = 0.03
-
-Tensor = Any  # tf.Tensor has no usable stubs
 
 
 def ssim(x: Tensor, y: Tensor) -> Tensor:

@@ -9,12 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from vialsight.aliases import Patches, Tensor
 from vialsight.data.sources import PatchSource, ReadAhead
 from vialsight.errors import TrainingError
 from vialsight.models.method import Batch
-
-Patches = npt.NDArray[np.float32]
-Tensor = Any  # tf.Tensor has no usable stubs
 
 # Streams of random numbers, one per purpose.
 _ORDER_STREAM: Final = 1

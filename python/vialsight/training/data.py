@@ -1,14 +1,14 @@
 """What a training learns from, wherever it lies: a dataset folder, shards, or a simulated line."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from vialsight._core import Layout
-from vialsight.aliases import Patches
+from vialsight.aliases import Patches, Progress
 from vialsight.config import DataConfig, SimulateConfig
 from vialsight.data import Dataset, DatasetPatches, open_shards, read_dataset
 from vialsight.data.fingerprints import Fingerprints, describe_all, joined
@@ -55,7 +55,7 @@ class TrainingData:
         sources = [self.validation, self.training]
         return first_of_each_region(sources, self.layout, count=count, name=self.name)
 
-    def fingerprints(self, progress: Callable[[int, int], None] | None = None) -> Fingerprints:
+    def fingerprints(self, progress: Progress | None = None) -> Fingerprints:
         """Return what the images trained on are recognised by; `progress` as `describe_all`.
 
         Images that are rendered while training are counted only.

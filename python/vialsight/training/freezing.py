@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from vialsight._core import Layout
+from vialsight.aliases import Patches
 from vialsight.bundle import GoldenPatches, Provenance, write_bundle
 from vialsight.errors import TrainingError
 from vialsight.frozen_graph import import_graph
@@ -22,8 +22,6 @@ from vialsight.models.similarity import ssim
 from vialsight.training.journal import log
 from vialsight.training.runfolder import FINISHED, RunFolder
 from vialsight.training.saved import load_network
-
-Patches = npt.NDArray[np.float32]
 
 INPUT_NAME: Final = "patches"
 OUTPUT_NAME: Final = "reconstructions"

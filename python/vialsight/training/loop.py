@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from vialsight.aliases import Tensor
 from vialsight.data.sources import PatchSource, expect, spread
 from vialsight.errors import TrainingError
 from vialsight.models.configuration import Config
@@ -38,9 +39,6 @@ from vialsight.training.runfolder import (
     found_run,
     new_record,
 )
-
-Patches = npt.NDArray[np.float32]
-Tensor = Any  # tf.Tensor has no usable stubs
 
 _SAMPLES: Final = 8
 _SCORING_BATCH: Final = 32

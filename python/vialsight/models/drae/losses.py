@@ -3,15 +3,14 @@
 Images are float32 (n,P,P,1) in [0,1]; every loss is a scalar mean over the batch.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import tensorflow as tf
 
+from vialsight.aliases import Tensor
 from vialsight.models.similarity import ssim
 
 HUBER_DELTA: Final = 1.0
-
-Tensor = Any  # tf.Tensor has no usable stubs
 
 
 def contextual_loss(

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from vialsight.aliases import Patches, Tensor
 from vialsight.models.configuration import Config
 from vialsight.models.drae.network import build_generator, deployed_part
 from vialsight.models.drae.step import (
@@ -16,7 +17,7 @@ from vialsight.models.drae.step import (
     drae_section,
     network_options,
 )
-from vialsight.models.method import Batch, Method, Network, Patches, SavedState, Tensor
+from vialsight.models.method import Batch, Method, Network, SavedState
 from vialsight.models.optimization import learning_rate
 
 

@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import tensorflow as tf
 
+from vialsight.aliases import Tensor
 from vialsight.models.configuration import Config
 from vialsight.models.drae import losses
 from vialsight.models.drae.network import NetworkOptions, Networks, build_networks
@@ -12,8 +13,6 @@ from vialsight.models.drae.section import DraeSection
 from vialsight.models.method import Batch
 from vialsight.models.optimization import Adam, LossScale, all_finite
 from vialsight.models.perturbation import Perturbed, Rows, augment, perturb
-
-Tensor = Any  # tf.Tensor has no usable stubs
 
 LOSS_NAMES: Final = (
     "generator",

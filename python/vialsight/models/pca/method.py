@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from vialsight.aliases import Progress, Tensor
 from vialsight.data.sources import PatchSource, expect
 from vialsight.errors import TrainingError
 from vialsight.models.configuration import Config
-from vialsight.models.method import Fitted, Method, Network, Progress, SavedState, Tensor
+from vialsight.models.method import Fitted, Method, Network, SavedState
 from vialsight.models.pca.fit import OVERSAMPLING, StreamingComponents, enough_for
 from vialsight.models.pca.section import PcaSection
 
