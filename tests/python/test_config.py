@@ -7,7 +7,15 @@ import pytest
 import yaml
 
 from vialsight.errors import ConfigError
-from vialsight.models.configuration import Config, describe_config, load_config, parse_config
+from vialsight.models.configuration import (
+    Config,
+    describe_config,
+    load_config,
+    parse_config,
+    section_of,
+)
+from vialsight.models.drae.section import DraeSection
+from vialsight.models.pca.section import PcaSection
 
 
 def test_defaults_are_the_papers() -> None:
@@ -148,6 +156,13 @@ def test_method_chooses_its_keys() -> None:
     assert parse_config(yaml.safe_load(config.to_yaml())) == config
     with pytest.raises(ConfigError, match=r"unknown configuration key 'model\.preset'"):
         load_config(None, ["model.method=pca", "model.preset=drae-64"])
+
+
+def test_section_of_another_method_is_refused() -> None:
+    config = load_config(None, ["model.method=pca"])
+    assert section_of(config, PcaSection).components == 64
+    with pytest.raises(ValueError, match="expected a configuration of 'drae'; got 'pca'"):
+        section_of(config, DraeSection)
 
 
 def test_old_section_in_a_file_is_refused_with_its_new_place(tmp_path: Path) -> None:

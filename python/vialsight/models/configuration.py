@@ -6,7 +6,7 @@ import json
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -26,6 +26,7 @@ from vialsight.models.pca.section import PcaSection
 
 # The methods there are: a section names its method, and the method's folder.
 MethodSection = DraeSection | PcaSection
+AnySection = TypeVar("AnySection", bound=Section)
 
 METHODS: Final = tuple(
     str(section.model_fields["method"].default) for section in typing.get_args(MethodSection)
@@ -78,6 +79,14 @@ def parse_config(values: Mapping[str, Any]) -> Config:
         return Config.model_validate(values)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(item) for item in error.errors())) from None
+
+
+def section_of(config: Config, kind: type[AnySection]) -> AnySection:
+    """Return what a configuration says of a method; ValueError where it names another."""
+    if not isinstance(config.model, kind):
+        expected = kind.model_fields["method"].default
+        raise ValueError(f"expected a configuration of {expected!r}; got {config.model.method!r}")
+    return config.model
 
 
 def describe_config() -> str:
@@ -166,7 +175,7 @@ def _all_keys(method: str) -> Iterator[str]:
     """Dotted keys of a configuration with this method."""
     for name, field in Config.model_fields.items():
         yield name
-        section = _section_of(method) if name == "model" else field.annotation
+        section = _section_named(method) if name == "model" else field.annotation
         yield from _keys_below(name, typing.cast(type[Section], section))
 
 
@@ -178,7 +187,7 @@ def _keys_below(prefix: str, section: type[Section]) -> Iterator[str]:
             yield from _keys_below(f"{prefix}.{name}", inside)
 
 
-def _section_of(method: str) -> type[Section]:
+def _section_named(method: str) -> type[Section]:
     sections = dict(zip(METHODS, typing.get_args(MethodSection), strict=True))
     return typing.cast(type[Section], sections[method])
 

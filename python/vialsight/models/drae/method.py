@@ -7,16 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from vialsight.aliases import Patches, Tensor
-from vialsight.models.configuration import Config
+from vialsight.models.configuration import Config, section_of
 from vialsight.models.drae.network import build_generator, deployed_part
-from vialsight.models.drae.step import (
-    LOSS_NAMES,
-    Pace,
-    Step,
-    Trainable,
-    drae_section,
-    network_options,
-)
+from vialsight.models.drae.section import DraeSection
+from vialsight.models.drae.step import LOSS_NAMES, Pace, Step, Trainable, network_options
 from vialsight.models.method import Batch, Method, Network, SavedState
 from vialsight.models.optimization import learning_rate
 
@@ -51,7 +45,7 @@ class DraeTraining:
             )
             for maximum in maxima
         )
-        ramp_steps = drae_section(self._config).loss.ramp_steps
+        ramp_steps = section_of(self._config, DraeSection).loss.ramp_steps
         ramp = min(1.0, step / ramp_steps) if ramp_steps else 1.0
         return Pace(*(tf.constant(value, tf.float32) for value in (*rates, ramp)))
 

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import tensorflow as tf
 
 from vialsight.aliases import Tensor
-from vialsight.models.configuration import Config
+from vialsight.models.configuration import Config, section_of
 from vialsight.models.drae import losses
 from vialsight.models.drae.network import NetworkOptions, Networks, build_networks
 from vialsight.models.drae.section import DraeSection
@@ -84,7 +84,7 @@ class Step:
     """
 
     def __init__(self, config: Config, trainable: Trainable) -> None:
-        self._config, self._section = config, drae_section(config)
+        self._config, self._section = config, section_of(config, DraeSection)
         self._trainable = trainable
         networks = trainable.networks
         self._generator_variables = _values(
@@ -194,16 +194,9 @@ class Step:
         return True
 
 
-def drae_section(config: Config) -> DraeSection:
-    """Return what a configuration says of this method; ValueError where it names another."""
-    if not isinstance(config.model, DraeSection):
-        raise ValueError(f"expected a configuration of drae; got {config.model.method!r}")
-    return config.model
-
-
 def network_options(config: Config, patch_size: int, *, synchronized: bool) -> NetworkOptions:
     """Return what a configuration says about the networks."""
-    section = drae_section(config)
+    section = section_of(config, DraeSection)
     return NetworkOptions(
         patch_size=patch_size,
         preset=section.preset,

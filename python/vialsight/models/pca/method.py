@@ -13,7 +13,7 @@ import tensorflow as tf
 from vialsight.aliases import Progress, Tensor
 from vialsight.data.sources import PatchSource, expect
 from vialsight.errors import TrainingError
-from vialsight.models.configuration import Config
+from vialsight.models.configuration import Config, section_of
 from vialsight.models.method import Fitted, Method, Network, SavedState
 from vialsight.models.pca.fit import OVERSAMPLING, StreamingComponents, enough_for
 from vialsight.models.pca.section import PcaSection
@@ -61,15 +61,8 @@ class LinearAutoencoder(tf.Module):  # type: ignore[misc]
         return tf.argmax(tf.matmul(flat, self._means, transpose_b=True) - self._half_squares, 1)
 
 
-def pca_section(config: Config) -> PcaSection:
-    """Return what a configuration says of this method; ValueError where it names another."""
-    if not isinstance(config.model, PcaSection):
-        raise ValueError(f"expected a configuration of pca; got {config.model.method!r}")
-    return config.model
-
-
 def _fit(config: Config, training: PatchSource, regions: int, progress: Progress) -> Fitted:
-    section = pca_section(config)
+    section = section_of(config, PcaSection)
     if len(training) < 2 * regions:
         raise TrainingError(
             f"principal components need two patches of each region at least; the data hold "
