@@ -16,10 +16,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 import vialsight
 from vialsight.data import DEFECTIVE, UNKNOWN, Dataset, DatasetPatches, read_dataset
+from vialsight.statistics.ranking import auroc, ranking_replicates
 
 RESAMPLES = 200
 DETECTORS = ("bundle", "difference", "intensity")
@@ -62,16 +62,12 @@ def interval(
     defective: np.ndarray, scores: np.ndarray, products: np.ndarray
 ) -> tuple[float, float, float]:
     """AUROC and its 95 % interval; whole products are drawn again."""
-    random = np.random.default_rng(0)
-    members = [np.flatnonzero(products == name) for name in np.unique(products)]
-    values = []
-    for _ in range(RESAMPLES):
-        drawn = random.integers(len(members), size=len(members))
-        rows = np.concatenate([members[index] for index in drawn])
-        if 0 < defective[rows].sum() < len(rows):
-            values.append(roc_auc_score(defective[rows], scores[rows]))
-    low, high = np.percentile(values, (2.5, 97.5))
-    return float(roc_auc_score(defective, scores)), float(low), float(high)
+    names, product = np.unique(products, return_inverse=True)
+    drawn = np.random.default_rng(0).integers(len(names), size=(RESAMPLES, len(names)))
+    draws = np.stack([np.bincount(row, minlength=len(names)) for row in drawn])
+    replicates = ranking_replicates(scores, defective, product, draws).auroc
+    low, high = np.nanpercentile(replicates, (2.5, 97.5))
+    return auroc(scores, defective), float(low), float(high)
 
 
 def compare(bundle: Path, training: Path, test: Path) -> list[dict[str, object]]:
