@@ -34,7 +34,7 @@ LONGEST = (
     "test_parity",
     "test_cli",
     "test_training",
-    "test_stream",
+    "test_rendered_patches",
     "test_installed_package",
 )
 

@@ -23,8 +23,8 @@ DEFAULT_CACHE_BYTES: Final = 512 * 2**20
 class DatasetPatches:
     """All V·R patches of every record, in the order of records, vials, regions.
 
-    Implements `pipeline.PatchSource`. Threads may read at the same time. The patches of recently
-    used frames stay in memory, up to `cache_bytes`.
+    A `PatchSource`. Threads may read at the same time. The patches of recently used frames stay in
+    memory, up to `cache_bytes`.
     """
 
     block_patches: int | None = None

@@ -48,7 +48,7 @@ def render_block(task: BlockTask) -> Pixels:
 
 
 class RenderedPatches:
-    """The patches of one split of a set. Implements `pipeline.PatchSource` and `ReadAhead`.
+    """The patches of one split of a set. A `PatchSource` and `ReadAhead`.
 
     Threads may read at the same time. `pool` renders; it must outlive this object.
     """

@@ -81,7 +81,7 @@ def check_shards(folder: Path, *, progress: Progress | None = None) -> list[str]
 
 
 class ShardPatches:
-    """The patches of some shards, in their order. Implements `pipeline.PatchSource`.
+    """The patches of some shards, in their order. A `PatchSource`.
 
     Nothing is kept open or in memory between two reads: a shard is opened for the records wanted of
     it, so that the number of open files is that of the threads that read, however many shards.
