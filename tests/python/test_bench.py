@@ -16,6 +16,13 @@ def test_summary_of_one_to_a_hundred() -> None:
     assert values == pytest.approx({"min": 1, "p50": 50.5, "p90": 90.1, "p99": 99.01, "max": 100})
 
 
+def test_summary_of_the_tail_of_a_thousand() -> None:
+    # p99.9 lies 0.001 above the 999th.
+    values = summary([float(i) for i in range(1, 1001)], (50, 99, 99.9))
+    expected = {"min": 1, "p50": 500.5, "p99": 990.01, "p99.9": 999.001, "max": 1000}
+    assert values == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(("depth", "dtype"), [(8, np.uint8), (12, np.uint16)])
 def test_random_strip_fills_the_bit_depth(depth: int, dtype: type) -> None:
     from conftest import make_tiny_layout

@@ -10,20 +10,14 @@ from typer.testing import CliRunner
 import vialsight
 from vialsight.cli import app
 from vialsight.errors import BundleError
-from vialsight.line.soak import read_jitter, run_slots, scheduling_jitter, tail_summary
-
-
-def test_summary_of_a_thousand() -> None:
-    # Linear interpolation over 1000 ordered values: p99.9 lies 0.001 above the 999th.
-    values = tail_summary([float(i) for i in range(1, 1001)])
-    assert values == pytest.approx({"p50": 500.5, "p99": 990.01, "p99.9": 999.001, "max": 1000})
+from vialsight.line.soak import read_jitter, run_slots, scheduling_jitter
 
 
 def test_jitter_counts_what_lay_beyond_the_histogram() -> None:
     thread = {"histogram": {"10": 97, "20": 1}, "cycles": 100, "max": 30000}
     jitter = read_jitter({"thread": {"0": thread}})
     assert jitter["wake_ups"] == 100
-    expected = np.percentile([10] * 97 + [20, 30000, 30000], [50, 99, 99.9, 100])
+    expected = np.percentile([10] * 97 + [20, 30000, 30000], [0, 50, 99, 99.9, 100])
     assert list(jitter["late_us"].values()) == pytest.approx(expected)
 
 

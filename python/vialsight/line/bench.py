@@ -88,10 +88,11 @@ def compare_with_python(
     }
 
 
-def summary(values: Sequence[float]) -> dict[str, float]:
-    """Return p50, p90, p99, min and max."""
-    percentiles = np.percentile(values, PERCENTILES)
-    named = {f"p{p}": float(v) for p, v in zip(PERCENTILES, percentiles, strict=True)}
+def summary(
+    values: Sequence[float] | npt.NDArray[Any], percentiles: Sequence[float] = PERCENTILES
+) -> dict[str, float]:
+    """Return the smallest value, percentiles by name (p50, p99.9), and the largest."""
+    named = {f"p{p:g}": float(np.percentile(values, p)) for p in percentiles}
     return {"min": float(np.min(values)), **named, "max": float(np.max(values))}
 
 

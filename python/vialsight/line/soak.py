@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -18,9 +18,10 @@ import numpy as np
 from vialsight import _core
 from vialsight._core import Layout
 from vialsight.errors import BundleError
-from vialsight.line.bench import WARM_UP_STRIPS, Frames, random_strip, time_strip
+from vialsight.line.bench import WARM_UP_STRIPS, Frames, random_strip, summary, time_strip
 
-PERCENTILES: Final = {"p50": 50.0, "p99": 99.0, "p99.9": 99.9}
+# Of fewer than 1000 values, p99.9 lies between the two largest.
+TAIL: Final = (50, 99, 99.9)
 # One thread that wakes every millisecond, before all but the kernel's own; a histogram to 20 ms.
 CYCLICTEST: Final = ("-q", "-t1", "-i1000", "-m", "-p80", "-h20000")
 
@@ -62,7 +63,7 @@ def run_slots(
         "budget_ms": 1e3 * budget_s,
         "frame_interval_ms": 1e3 * interval_s,
         "latency_ms": {
-            stage: tail_summary([1e3 * row[stage] for row in rows])
+            stage: summary([1e3 * row[stage] for row in rows], TAIL)
             for stage in rows[0]
             if stage != "late"
         },
@@ -92,16 +93,10 @@ def compare_isolation(
     in_process, worker = (np.array(totals[name][2:]) for name in ("in_process", "worker"))
     return {
         "strips": strips,
-        "in_process_ms": tail_summary(in_process),
-        "worker_ms": tail_summary(worker),
-        "worker_minus_in_process_ms": tail_summary(worker - in_process),
+        "in_process_ms": summary(in_process, TAIL),
+        "worker_ms": summary(worker, TAIL),
+        "worker_minus_in_process_ms": summary(worker - in_process, TAIL),
     }
-
-
-def tail_summary(values: Sequence[float] | np.ndarray[Any, Any]) -> dict[str, float]:
-    """Return p50, p99, p99.9 and the largest; of n values, p99.9 is the largest below n = 1000."""
-    named = {name: float(np.percentile(values, p)) for name, p in PERCENTILES.items()}
-    return {**named, "max": float(np.max(values))}
 
 
 @contextmanager
@@ -138,7 +133,7 @@ def read_jitter(report: dict[str, Any]) -> dict[str, Any]:
     # What lay beyond the histogram is at least as late as its end.
     late = max(0, int(thread["cycles"]) - known.size)
     values = np.concatenate([known, np.full(late, int(thread["max"]))])
-    return {"wake_ups": int(thread["cycles"]), "late_us": tail_summary(values)}
+    return {"wake_ups": int(thread["cycles"]), "late_us": summary(values, TAIL)}
 
 
 def _distinct_strips(layout: Layout, seed: int) -> Iterator[Frames]:
