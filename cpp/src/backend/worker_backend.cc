@@ -88,8 +88,8 @@ Result<std::unique_ptr<WorkerBackend>> WorkerBackend::create(const WorkerRequire
   if (!model.ok()) return model.status();
   std::memcpy(model.value().data(), requirements.backend.model, requirements.backend.model_size);
 
-  Descriptor cancelled(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (cancelled.number() < 0) return Status(Code::kResourceExhausted, "worker: no descriptors");
+  FileDescriptor cancelled(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!cancelled.valid()) return Status(Code::kResourceExhausted, "worker: no descriptors");
   std::unique_ptr<WorkerBackend> backend(new WorkerBackend(
       {program.value(), arguments_of(requirements, std::filesystem::absolute(module.value())), requirements.options,
        edge * edge, requirements.backend.outputs, strips, requirements.patches_per_batch},
@@ -98,7 +98,7 @@ Result<std::unique_ptr<WorkerBackend>> WorkerBackend::create(const WorkerRequire
   return backend;
 }
 
-WorkerBackend::WorkerBackend(Launch launch, Memories memories, Descriptor cancelled)
+WorkerBackend::WorkerBackend(Launch launch, Memories memories, FileDescriptor cancelled)
     : launch_(std::move(launch)),
       memories_(std::move(memories)),
       blocks_(blocks_of(launch_.outputs, launch_.strips_patches + launch_.batch_patches, memories_.outputs.floats())),
@@ -115,7 +115,7 @@ PatchMemory WorkerBackend::memory() noexcept {
 
 void WorkerBackend::cancel() noexcept {
   const std::uint64_t one = 1;
-  (void)!::write(cancelled_.number(), &one, sizeof one);
+  (void)!::write(cancelled_.get(), &one, sizeof one);
 }
 
 Status WorkerBackend::restart() noexcept {
@@ -209,7 +209,7 @@ Status WorkerBackend::exchange(WorkerRequest request, std::chrono::milliseconds 
 Status WorkerBackend::wait_for_reply(std::uint64_t sequence, std::chrono::milliseconds timeout) {
   const Clock::time_point until = Clock::now() + timeout;
   for (;;) {
-    std::array<pollfd, 2> waiting = {pollfd{process_->socket(), POLLIN, 0}, pollfd{cancelled_.number(), POLLIN, 0}};
+    std::array<pollfd, 2> waiting = {pollfd{process_->socket(), POLLIN, 0}, pollfd{cancelled_.get(), POLLIN, 0}};
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
     const int ready = ::poll(waiting.data(), waiting.size(), static_cast<int>(std::max<std::int64_t>(left, 0)));
     if (ready < 0 && errno == EINTR) continue;

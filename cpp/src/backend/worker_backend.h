@@ -65,7 +65,7 @@ class WorkerBackend final : public RestartableBackend {
     std::size_t batch_patches;
   };
 
-  WorkerBackend(Launch launch, Memories memories, Descriptor cancelled);
+  WorkerBackend(Launch launch, Memories memories, FileDescriptor cancelled);
 
   Status start();
   Status run_portion(const float* patches, std::size_t count);
@@ -83,7 +83,7 @@ class WorkerBackend final : public RestartableBackend {
   std::vector<std::span<float>> blocks_;  // of each output, two strips and a batch
   std::vector<std::span<float>> strips_;  // of each output, the strips only
   std::vector<float*> targets_;           // where the outputs of the portion shall go
-  Descriptor cancelled_;                  // eventfd, readable once cancel() was called
+  FileDescriptor cancelled_;              // eventfd, readable once cancel() was called
   std::optional<WorkerProcess> process_;
   std::uint64_t sequence_ = 0;
   std::atomic<int> pid_ = 0;

@@ -23,20 +23,11 @@ Status exhausted(const char* what) {
 
 }  // namespace
 
-Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
-  std::swap(number_, other.number_);
-  return *this;
-}
-
-Descriptor::~Descriptor() {
-  if (number_ >= 0) ::close(number_);
-}
-
 Result<SharedMemory> SharedMemory::create(const char* name, std::size_t size, bool others_write) {
-  Descriptor descriptor(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (descriptor.number() < 0) return exhausted("creation");
-  if (::ftruncate(descriptor.number(), static_cast<off_t>(size)) != 0) return exhausted("size");
-  void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor.number(), 0);
+  FileDescriptor descriptor(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!descriptor.valid()) return exhausted("creation");
+  if (::ftruncate(descriptor.get(), static_cast<off_t>(size)) != 0) return exhausted("size");
+  void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor.get(), 0);
   if (data == MAP_FAILED) return exhausted("mapping");
   SharedMemory memory(std::move(descriptor), static_cast<std::byte*>(data), size);
   // Without what an old kernel does not know, a worker that runs wild is contained a little less.
@@ -55,7 +46,7 @@ Result<SharedMemory> SharedMemory::map(int descriptor, bool writable) {
   const auto size = static_cast<std::size_t>(information.st_size);
   void* data = ::mmap(nullptr, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, descriptor, 0);
   if (data == MAP_FAILED) return exhausted("mapping");
-  return SharedMemory(Descriptor(descriptor), static_cast<std::byte*>(data), size);
+  return SharedMemory(FileDescriptor(descriptor), static_cast<std::byte*>(data), size);
 }
 
 SharedMemory::SharedMemory(SharedMemory&& other) noexcept

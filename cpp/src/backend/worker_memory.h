@@ -1,4 +1,4 @@
-// Descriptors that close themselves, and shared memory without a name.
+// Shared memory without a name.
 #pragma once
 
 #include <cstddef>
@@ -6,25 +6,11 @@
 #include <utility>
 #include <vector>
 
+#include "base/file_descriptor.h"
 #include "vialsight/outputs.h"
 #include "vialsight/status.h"
 
 namespace vialsight {
-
-// Owns a file descriptor; -1: none.
-class Descriptor {
- public:
-  Descriptor() noexcept = default;
-  explicit Descriptor(int number) noexcept : number_(number) {}
-  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept;
-  ~Descriptor();
-
-  [[nodiscard]] int number() const noexcept { return number_; }
-
- private:
-  int number_ = -1;
-};
 
 // Bytes shared with whoever gets the descriptor; of a fixed size, so that nobody can take them away (SIGBUS).
 class SharedMemory {
@@ -38,7 +24,7 @@ class SharedMemory {
   SharedMemory& operator=(SharedMemory&& other) noexcept;
   ~SharedMemory();
 
-  [[nodiscard]] int descriptor() const noexcept { return descriptor_.number(); }
+  [[nodiscard]] int descriptor() const noexcept { return descriptor_.get(); }
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] std::span<float> floats() const noexcept {
@@ -46,10 +32,10 @@ class SharedMemory {
   }
 
  private:
-  SharedMemory(Descriptor descriptor, std::byte* data, std::size_t size) noexcept
+  SharedMemory(FileDescriptor descriptor, std::byte* data, std::size_t size) noexcept
       : descriptor_(std::move(descriptor)), data_(data), size_(size) {}
 
-  Descriptor descriptor_;
+  FileDescriptor descriptor_;
   std::byte* data_;
   std::size_t size_;
 };

@@ -57,8 +57,8 @@ class SpawnSettings {
 };
 
 // A copy above the numbers that the worker expects, so that giving one cannot overwrite another.
-Descriptor above_worker_descriptors(int descriptor) {
-  return Descriptor(::fcntl(descriptor, F_DUPFD_CLOEXEC, static_cast<int>(kDescriptorEnd)));
+FileDescriptor above_worker_descriptors(int descriptor) {
+  return FileDescriptor(::fcntl(descriptor, F_DUPFD_CLOEXEC, static_cast<int>(kDescriptorEnd)));
 }
 
 Status no_descriptors() { return {Code::kResourceExhausted, "worker: no descriptors: " + text_of(errno)}; }
@@ -76,16 +76,16 @@ Result<WorkerProcess> WorkerProcess::start(const std::filesystem::path& program,
                                            const std::array<int, 3>& descriptors) {
   std::array<int, 2> ends = {};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return no_descriptors();
-  Descriptor ours(ends[0]);
-  const Descriptor theirs(ends[1]);
+  FileDescriptor ours(ends[0]);
+  const FileDescriptor theirs(ends[1]);
 
   SpawnSettings settings;
-  std::array<Descriptor, 4> given = {above_worker_descriptors(theirs.number()),
-                                     above_worker_descriptors(descriptors[0]), above_worker_descriptors(descriptors[1]),
-                                     above_worker_descriptors(descriptors[2])};
+  std::array<FileDescriptor, 4> given = {
+      above_worker_descriptors(theirs.get()), above_worker_descriptors(descriptors[0]),
+      above_worker_descriptors(descriptors[1]), above_worker_descriptors(descriptors[2])};
   for (std::size_t i = 0; i < given.size(); ++i) {
-    if (given[i].number() < 0) return no_descriptors();
-    settings.give(given[i].number(), kDescriptorSocket + static_cast<int>(i));
+    if (!given[i].valid()) return no_descriptors();
+    settings.give(given[i].get(), kDescriptorSocket + static_cast<int>(i));
   }
   settings.close_from(kDescriptorEnd);
 
@@ -102,7 +102,7 @@ Result<WorkerProcess> WorkerProcess::start(const std::filesystem::path& program,
                           "; reinstall vialsight, or name the program in WorkerOptions::program");
 }
 
-WorkerProcess::WorkerProcess(pid_t pid, Descriptor socket) noexcept
+WorkerProcess::WorkerProcess(pid_t pid, FileDescriptor socket) noexcept
     : pid_(pid), handle_(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))), socket_(std::move(socket)) {}
 
 WorkerProcess::WorkerProcess(WorkerProcess&& other) noexcept
@@ -112,8 +112,8 @@ WorkerProcess::~WorkerProcess() { (void)end(); }
 
 std::string WorkerProcess::end() {
   if (pid_ == 0) return "ended before";
-  if (handle_.number() >= 0) {
-    ::syscall(SYS_pidfd_send_signal, handle_.number(), SIGKILL, nullptr, 0);
+  if (handle_.valid()) {
+    ::syscall(SYS_pidfd_send_signal, handle_.get(), SIGKILL, nullptr, 0);
   } else {
     ::kill(pid_, SIGKILL);
   }

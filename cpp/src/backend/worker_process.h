@@ -25,17 +25,17 @@ class WorkerProcess {
   WorkerProcess& operator=(WorkerProcess&&) = delete;
   ~WorkerProcess();
 
-  [[nodiscard]] int socket() const noexcept { return socket_.number(); }
+  [[nodiscard]] int socket() const noexcept { return socket_.get(); }
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   // Kills it, waits until it is gone, and says how it ended ("killed by signal 6 (Aborted)"); by itself, if it had.
   std::string end();
 
  private:
-  WorkerProcess(pid_t pid, Descriptor socket) noexcept;
+  WorkerProcess(pid_t pid, FileDescriptor socket) noexcept;
 
-  pid_t pid_;          // 0: reaped
-  Descriptor handle_;  // pidfd: a signal cannot reach another process that got the same number
-  Descriptor socket_;
+  pid_t pid_;              // 0: reaped
+  FileDescriptor handle_;  // pidfd: a signal cannot reach another process that got the same number
+  FileDescriptor socket_;
 };
 
 }  // namespace vialsight

@@ -94,10 +94,6 @@ Status check_golden(const FileDescriptor& golden) {
 
 }  // namespace
 
-FileDescriptor::~FileDescriptor() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
-
 Result<BundleFolder> BundleFolder::open(const std::filesystem::path& path) {
   FileDescriptor root(::open(path.c_str(), kFolderFlags));
   if (!root.valid() && errno == ENOTDIR) return corrupt("expected a bundle folder, got a file");

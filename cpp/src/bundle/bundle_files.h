@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/file_descriptor.h"
 #include "vialsight/status.h"
 
 namespace vialsight {
@@ -22,24 +23,6 @@ inline constexpr const char* kFingerprintsName = "fingerprints.npz";
 inline constexpr const char* kGoldenInputsName = "golden/inputs.npy";
 inline constexpr const char* kGoldenReconstructionsName = "golden/reconstructions.npy";
 inline constexpr const char* kGoldenScoresName = "golden/scores.npy";
-
-// Owns a file descriptor.
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int descriptor = -1) noexcept : descriptor_(descriptor) {}
-  FileDescriptor(FileDescriptor&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
-    std::swap(descriptor_, other.descriptor_);
-    return *this;
-  }
-  ~FileDescriptor();
-
-  [[nodiscard]] int get() const noexcept { return descriptor_; }
-  [[nodiscard]] bool valid() const noexcept { return descriptor_ >= 0; }
-
- private:
-  int descriptor_;
-};
 
 // A regular file, open for its one reading.
 struct OpenFile {
