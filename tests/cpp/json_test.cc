@@ -63,11 +63,6 @@ TEST(ParseStrictJson, MessageIsPrintableWhateverTheText) {
   for (const char c : result.status().message()) EXPECT_TRUE(c >= ' ' && c <= '~');
 }
 
-TEST(Printable, ReplacesAndCuts) {
-  EXPECT_EQ(printable("a\n\xC3\xBC"), "a???");
-  EXPECT_EQ(printable(std::string(100, 'x')), std::string(80, 'x') + "...");
-}
-
 TEST(ObjectReader, ReadsAClosedSchema) {
   const json object = json::parse(R"({"s":"x","i":-3,"n":2.5,"b":true,"v":[1,2.5],"t":["p"],"o":{},"z":null,"c":"k"})");
   ObjectReader reader(object, "a.json:");

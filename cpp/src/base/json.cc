@@ -6,14 +6,12 @@
 #include <new>
 #include <utility>
 
+#include "base/messages.h"
+
 namespace vialsight {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::size_t kMaxQuoted = 80;
-
-Status corrupt(std::string message) { return {Code::kDataCorrupt, std::move(message)}; }
 
 // Thrown out of the parser's callback, the only way to stop it; caught in parse_strict_json.
 class StrictnessViolation : public std::exception {
@@ -57,7 +55,7 @@ class StrictnessCheck {
   }
   void add_key(const std::string& key) {
     if (!keys_.back().insert(key).second) {
-      throw StrictnessViolation("key \"" + printable(key) + "\" appears twice in one object");
+      throw StrictnessViolation("key " + in_quotes(key) + " appears twice in one object");
     }
   }
 
@@ -68,7 +66,7 @@ class StrictnessCheck {
 std::string describe(const json& value) {
   switch (value.type()) {
     case json::value_t::string:
-      return "\"" + printable(value.get_ref<const std::string&>()) + "\"";
+      return in_quotes(value.get_ref<const std::string&>());
     case json::value_t::array:
       return "an array of " + std::to_string(value.size());
     case json::value_t::object:
@@ -87,17 +85,7 @@ std::string without_tag(std::string_view message) {
   return text;
 }
 
-std::string quoted(std::string_view text) { return "\"" + printable(text) + "\""; }
-
 }  // namespace
-
-std::string printable(std::string_view text) {
-  std::string result(text.substr(0, kMaxQuoted));
-  std::replace_if(
-      result.begin(), result.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
-  if (text.size() > kMaxQuoted) result += "...";
-  return result;
-}
 
 Result<json> parse_strict_json(std::string_view text, const std::string& what) {
   // The parser takes a zero byte for the end of the text and skips a byte order mark.
@@ -239,7 +227,7 @@ void ObjectReader::require_constant(std::string_view key, std::string_view expec
   const json* value = find(key);
   if (value == nullptr) return;
   if (value->is_string() && value->get_ref<const std::string&>() == expected) return;
-  fail(key, quoted(expected), describe(*value));
+  fail(key, in_quotes(expected), describe(*value));
 }
 
 void ObjectReader::require_constant(std::string_view key, double expected) {

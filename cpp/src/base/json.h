@@ -22,9 +22,6 @@ inline constexpr int kMaxJsonDepth = 64;
 // the value.
 [[nodiscard]] Result<nlohmann::json> parse_strict_json(std::string_view text, const std::string& what);
 
-// At most 80 characters of foreign text, safe to quote in a message: printable ASCII, the rest as '?'.
-[[nodiscard]] std::string printable(std::string_view text);
-
 // Reads one object of a closed schema, in which every key is required. Keeps the first thing that is wrong; after that
 // each require_* returns an empty value, so that callers read all fields and look once, at finish().
 class ObjectReader {

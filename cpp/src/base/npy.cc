@@ -9,6 +9,8 @@
 #include <string_view>
 #include <utility>
 
+#include "base/messages.h"
+
 namespace vialsight {
 namespace {
 
@@ -144,11 +146,11 @@ struct Parts {
 };
 
 Result<Parts> split(std::string_view text, const std::string& file_name) {
-  const auto corrupt = [&](const char* message) { return Status(Code::kDataCorrupt, file_name + ": " + message); };
+  const auto wrong = [&](const char* message) { return corrupt(file_name + ": " + message); };
   if (!text.starts_with(kMagic)) {
-    return corrupt("expected a .npy file, the first bytes are different");
+    return wrong("expected a .npy file, the first bytes are different");
   }
-  if (text.size() < kMagic.size() + 2) return corrupt("truncated in the version");
+  if (text.size() < kMagic.size() + 2) return wrong("truncated in the version");
   const char major = text[kMagic.size()];
   const char minor = text[kMagic.size() + 1];
   if ((major != 1 && major != 2) || minor != 0) {
@@ -158,11 +160,11 @@ Result<Parts> split(std::string_view text, const std::string& file_name) {
   }
   text.remove_prefix(kMagic.size() + 2);
   const std::size_t length_bytes = major == 1 ? 2 : 4;
-  if (text.size() < length_bytes) return corrupt("truncated in the header's length");
+  if (text.size() < length_bytes) return wrong("truncated in the header's length");
   const std::size_t header_bytes = load_little_endian(text.substr(0, length_bytes));
   text.remove_prefix(length_bytes);
-  if (header_bytes > kMaxHeaderBytes) return corrupt("the header is longer than 65536 bytes");
-  if (text.size() < header_bytes) return corrupt("truncated in the header");
+  if (header_bytes > kMaxHeaderBytes) return wrong("the header is longer than 65536 bytes");
+  if (text.size() < header_bytes) return wrong("truncated in the header");
   return Parts{text.substr(0, header_bytes), text.substr(header_bytes)};
 }
 
@@ -186,7 +188,7 @@ Result<NpyArray> parse_npy_f32(std::span<const std::byte> bytes, const std::stri
 
   std::optional<Header> header = HeaderParser(parts.value().header).parse();
   if (!header) {
-    return Status(Code::kDataCorrupt, file_name + ": the .npy header is not a dict of descr, fortran_order and shape");
+    return corrupt(file_name + ": the .npy header is not a dict of descr, fortran_order and shape");
   }
   if (Status status = check_type(*header, file_name); !status.ok()) return status;
 

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/json.h"
+#include "base/messages.h"
 #include "base/npy.h"
 #include "base/sha256.h"
 #include "bundle/bundle_access.h"
@@ -32,8 +32,6 @@ namespace {
 
 // The largest manifest read into memory; a real one has a few kilobytes plus the product names.
 constexpr std::uint64_t kMaxManifestSize = std::uint64_t{64} << 20;
-
-Status corrupt(std::string message) { return {Code::kDataCorrupt, std::move(message)}; }
 
 std::string_view text_of(const std::vector<std::byte>& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -64,7 +62,7 @@ Result<std::string> check_manifest_digest(const BundleFolder& folder, const std:
                    digest + "; the bundle was changed or damaged, copy or freeze it again");
   }
   return corrupt(std::string(kManifestDigestName) +
-                 ": expected one line \"<64 hexadecimal digits>  manifest.json\", got \"" + printable(text) + "\"");
+                 ": expected one line \"<64 hexadecimal digits>  manifest.json\", got " + in_quotes(text));
 }
 
 // All files opened and their sizes compared before a byte of them is read or hashed.

@@ -13,7 +13,7 @@
 #include <string_view>
 #include <system_error>
 
-#include "base/json.h"
+#include "base/messages.h"
 
 namespace vialsight {
 namespace {
@@ -23,8 +23,6 @@ constexpr int kFileFlags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
 constexpr int kFolderFlags = O_RDONLY | O_CLOEXEC | O_DIRECTORY;
 constexpr std::string_view kGoldenFolder = "golden";
 constexpr std::string_view kGoldenPrefix = "golden/";
-
-Status corrupt(std::string message) { return {Code::kDataCorrupt, std::move(message)}; }
 
 std::string reason_of(int error) { return std::generic_category().message(error); }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/json.h"
+#include "base/messages.h"
 #include "bundle/bundle_files.h"
 #include "imaging/layout_json.h"
 #include "vialsight/ssim.h"
@@ -24,8 +25,6 @@ constexpr double kMaxTolerance = 1e-3;
 constexpr std::int64_t kMaxFileSize = std::numeric_limits<std::int32_t>::max();
 constexpr int kMaxRuns = 1'000'000;
 constexpr std::int64_t kMaxInteger = std::numeric_limits<std::int64_t>::max();
-
-std::string in_quotes(const std::string& text) { return std::string(1, '"').append(printable(text)).append(1, '"'); }
 
 std::string text_of(const json& value) { return printable(value.dump(-1, ' ', true, json::error_handler_t::replace)); }
 

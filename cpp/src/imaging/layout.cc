@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/json.h"
+#include "base/messages.h"
 #include "imaging/layout_json.h"
 #include "vialsight/ssim.h"
 
@@ -35,24 +36,12 @@ Status check_range(const char* field, int value, int minimum, int maximum) {
                  ", got " + std::to_string(value));
 }
 
-bool is_utf8(const std::string& text) {
-  try {
-    static_cast<void>(json(text).dump());
-    return true;
-  } catch (const json::exception&) {
-    return false;
-  }
-}
-
-// Names end up in tables, messages and file names.
+// Names end up in file names, too.
 Status check_name(const std::string& field, const std::string& name) {
-  const bool clean = std::none_of(name.begin(), name.end(), [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte < 0x20 || byte == 0x7f || byte == '/' || byte == '\\';
-  });
-  if (!name.empty() && name.size() <= kMaxNameBytes && clean && is_utf8(name)) return {};
-  return invalid(field + ": expected 1 to 64 bytes of UTF-8 without control characters and slashes, got \"" +
-                 printable(name) + "\"");
+  const bool slashed = name.find_first_of("/\\") != std::string::npos;
+  if (!name.empty() && name.size() <= kMaxNameBytes && !slashed && is_plain_text(name)) return {};
+  return invalid(field + ": expected 1 to 64 bytes of UTF-8 without control characters and slashes, got " +
+                 in_quotes(name));
 }
 
 Status check_regions(const std::vector<std::string>& regions) {
@@ -62,7 +51,7 @@ Status check_regions(const std::vector<std::string>& regions) {
   std::set<std::string> seen;
   for (const std::string& region : regions) {
     if (Status status = check_name("regions", region); !status.ok()) return status;
-    if (!seen.insert(region).second) return invalid("regions: \"" + printable(region) + "\" appears twice");
+    if (!seen.insert(region).second) return invalid("regions: " + in_quotes(region) + " appears twice");
   }
   return {};
 }
@@ -145,7 +134,7 @@ Result<std::string> read_text(const std::filesystem::path& path) {
     return Status(Code::kNotFound, "layout: no such file: " + path.string());
   }
   if (std::filesystem::file_size(path, error) > kMaxFileBytes || error) {
-    return Status(Code::kDataCorrupt, "layout: expected a file of at most 1 MiB: " + path.string());
+    return corrupt("layout: expected a file of at most 1 MiB: " + path.string());
   }
   std::ifstream file(path, std::ios::binary);
   std::string text(std::istreambuf_iterator<char>(file), {});
@@ -215,7 +204,7 @@ Result<Layout> layout_from_json_value(const json& value, const std::string& path
   read_vials(reader, layout);
   if (Status status = reader.finish(); !status.ok()) return status;
   if (const Status status = first_problem(layout); !status.ok()) {
-    return Status(Code::kDataCorrupt, reader.path_of(status.message()));
+    return corrupt(reader.path_of(status.message()));
   }
   return layout;
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/messages.h"
 #include "base/multiversion.h"
 
 namespace vialsight {

@@ -2,6 +2,7 @@
 #include <array>
 #include <string_view>
 
+#include "base/messages.h"
 #include "scoring/component.h"
 
 // All kinds of components, one a line.
@@ -35,7 +36,7 @@ std::unique_ptr<Component> make_component(ObjectReader& reader, const ComponentC
   const auto* const kind =
       std::find_if(kKinds.begin(), kKinds.end(), [&](const Kind& known) { return known.name == name; });
   if (kind != kKinds.end()) return kind->make(reader, context);
-  reader.fail("component", "one of " + known_kinds(), '"' + printable(name) + '"');
+  reader.fail("component", "one of " + known_kinds(), in_quotes(name));
   return nullptr;
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/messages.h"
 #include "scoring/filtered_component.h"
 
 namespace vialsight {
@@ -37,8 +38,7 @@ std::unique_ptr<Component> make_map_component(ObjectReader& reader, const Compon
   });
   const bool known = found != outputs.end();
   if (!known) {
-    reader.fail("output", "an output of role map (the network has: " + map_names(outputs) + ")",
-                '"' + printable(name) + '"');
+    reader.fail("output", "an output of role map (the network has: " + map_names(outputs) + ")", in_quotes(name));
   }
   const MapSize size = known ? MapSize{found->height, found->width} : MapSize{1, 1};
   Filtering filtering = read_filtering(reader, context, size);

@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "base/messages.h"
 #include "scoring/combination.h"
 #include "scoring/component.h"
 #include "scoring/filters.h"
@@ -24,8 +25,6 @@ constexpr std::size_t kMaxName = 64;
 constexpr int kMaxEdge = 1 << 14;
 
 Status invalid(const std::string& message) { return {Code::kInvalidArgument, "score: " + message}; }
-
-std::string in_quotes(const std::string& text) { return '"' + printable(text) + '"'; }
 
 // Names become names of columns and files.
 bool is_name(const std::string& text) {

@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/json.h"
+#include "base/messages.h"
 
 namespace vialsight {
 namespace {
@@ -35,7 +35,7 @@ constexpr std::uint32_t kMaxFrames = 1024;
 // The buffer grows by this much at most before the bytes are there.
 constexpr std::size_t kChunkBytes = std::size_t{1} << 20U;
 
-Status corrupt(const std::string& message) { return {Code::kDataCorrupt, "frame stream: " + message}; }
+Status wrong(const std::string& message) { return corrupt("frame stream: " + message); }
 
 // Where bytes come from. read() returns how many came, at most `bytes.size()`; fewer only at the end or on an error.
 class Source {
@@ -107,45 +107,32 @@ class Fields {
     return 0;
   }
 
-  // Zeros behind the text and nowhere else; no control characters, because names end up in tables and logs.
+  // Zeros behind the text and nowhere else.
   std::string text(const char* name, std::size_t offset, std::size_t length) {
     const std::string_view all = bytes_.substr(offset, length);
     const std::string value(all.substr(0, all.find('\0')));
     const bool padded = all.substr(value.size()).find_first_not_of('\0') == std::string_view::npos;
-    const bool clean = std::none_of(value.begin(), value.end(), [](char c) {
-      const auto byte = static_cast<unsigned char>(c);
-      return byte < 0x20 || byte == 0x7f;
-    });
-    if (value.empty() || !padded || !clean || !is_utf8(value)) {
-      fail(std::string(name) + ": expected 1 to 64 bytes of UTF-8 without control characters, then zeros, got \"" +
-           printable(value) + "\"");
+    if (value.empty() || !padded || !is_plain_text(value)) {
+      fail(std::string(name) + ": expected 1 to 64 bytes of UTF-8 without control characters, then zeros, got " +
+           in_quotes(value));
     }
     return value;
   }
 
   void fail(const std::string& message) {
-    if (status_.ok()) status_ = corrupt(message);
+    if (status_.ok()) status_ = wrong(message);
   }
   [[nodiscard]] const Status& status() const noexcept { return status_; }
 
  private:
-  static bool is_utf8(const std::string& text) {
-    try {
-      static_cast<void>(nlohmann::json(text).dump());
-      return true;
-    } catch (const nlohmann::json::exception&) {
-      return false;
-    }
-  }
-
   std::string_view bytes_;
   Status status_;
 };
 
 Result<StreamFormat> parse_header(std::string_view bytes) {
   if (!bytes.starts_with(kStreamMagic)) {
-    return corrupt("expected it to start with \"VSSTREAM\", got \"" + printable(bytes.substr(0, kStreamMagic.size())) +
-                   "\"; was it written by `vialsight simulate --live`?");
+    return wrong("expected it to start with \"VSSTREAM\", got " + in_quotes(bytes.substr(0, kStreamMagic.size())) +
+                 "; was it written by `vialsight simulate --live`?");
   }
   if (const auto version = field<std::uint32_t>(bytes, 8); version != kVersion) {
     return Status(Code::kUnsupported, "frame stream: this build reads version 1, got " + std::to_string(version));
@@ -171,8 +158,8 @@ std::size_t bytes_per_frame(const StreamFormat& format) {
 
 Result<StreamFrame> parse_record(std::string_view bytes, const StreamFormat& format) {
   if (!bytes.starts_with(kFrameMagic)) {
-    return corrupt("expected a frame record to start with \"FRAM\", got \"" +
-                   printable(bytes.substr(0, kFrameMagic.size())) + "\"");
+    return wrong("expected a frame record to start with \"FRAM\", got " +
+                 in_quotes(bytes.substr(0, kFrameMagic.size())));
   }
   Fields fields(bytes);
   StreamFrame frame;
@@ -218,8 +205,8 @@ struct FrameStream::Impl {
   }
 
   [[nodiscard]] static Status truncated(const std::string& what, std::size_t count, std::size_t expected) {
-    return corrupt("truncated in " + what + ": expected " + std::to_string(expected) + " bytes, got " +
-                   std::to_string(count));
+    return wrong("truncated in " + what + ": expected " + std::to_string(expected) + " bytes, got " +
+                 std::to_string(count));
   }
 
   [[nodiscard]] bool between_strips() const { return !last || last->frame_index == format.frames - 1; }
@@ -228,20 +215,20 @@ struct FrameStream::Impl {
   [[nodiscard]] Status check_order(const StreamFrame& frame) const {
     if (!last) {
       if (frame.frame_index == 0) return {};
-      return corrupt("wrong order: expected frame 0 of the first strip, got " + place(frame));
+      return wrong("wrong order: expected frame 0 of the first strip, got " + place(frame));
     }
     if (frame.strip_id == last->strip_id && frame.frame_index == last->frame_index) {
-      return corrupt("duplicated frame: " + place(frame) + " came twice");
+      return wrong("duplicated frame: " + place(frame) + " came twice");
     }
     StreamFrame expected;
     expected.strip_id = between_strips() ? last->strip_id + 1 : last->strip_id;
     expected.frame_index = between_strips() ? 0 : last->frame_index + 1;
     if (frame.strip_id != expected.strip_id || frame.frame_index != expected.frame_index) {
-      return corrupt("wrong order: expected " + place(expected) + ", got " + place(frame));
+      return wrong("wrong order: expected " + place(expected) + ", got " + place(frame));
     }
     const bool same = frame.product == last->product && frame.run == last->run && frame.defective == last->defective;
     if (between_strips() || same) return {};
-    return corrupt("mixed strips: product, run or label of " + place(frame) + " differs from the frame before");
+    return wrong("mixed strips: product, run or label of " + place(frame) + " differs from the frame before");
   }
 
   [[nodiscard]] Status make_room(std::size_t size) {
@@ -273,8 +260,8 @@ struct FrameStream::Impl {
     if (!more.ok()) return more.status();
     if (!more.value()) {
       if (between_strips()) return std::optional<StreamFrame>();
-      return corrupt("truncated within a strip: the stream ends behind " + place(*last) + " of " +
-                     std::to_string(format.frames));
+      return wrong("truncated within a strip: the stream ends behind " + place(*last) + " of " +
+                   std::to_string(format.frames));
     }
     Result<StreamFrame> frame = parse_record({bytes.data(), bytes.size()}, format);
     if (!frame.ok()) return frame.status();
@@ -293,7 +280,7 @@ struct FrameStream::Impl {
     std::array<char, kHeaderBytes> bytes{};
     const Result<bool> complete = impl->fill(bytes, "the header");
     if (!complete.ok()) return complete.status();
-    if (!complete.value()) return corrupt("it is empty; expected a header of 32 bytes");
+    if (!complete.value()) return wrong("it is empty; expected a header of 32 bytes");
     const Result<StreamFormat> format = parse_header({bytes.data(), bytes.size()});
     if (!format.ok()) return format.status();
     impl->format = format.value();
