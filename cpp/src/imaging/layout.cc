@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/messages.h"
 #include "imaging/layout_json.h"
+#include "imaging/layout_limits.h"
 #include "vialsight/ssim.h"
 
 namespace vialsight {
@@ -18,9 +19,7 @@ namespace {
 
 using nlohmann::json;
 
-// Generous ceilings, so that no product of sizes overflows and a typing error is not an allocation of gigabytes.
-constexpr int kMaxFrameEdge = 65535;
-constexpr int kMaxFrames = 1024;
+// As generous as those in layout_limits.h, and for the same reasons.
 constexpr int kMaxPatchSize = 4096;
 constexpr std::size_t kMaxVials = 1024;
 constexpr std::size_t kMaxRegions = 64;

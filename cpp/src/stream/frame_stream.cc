@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/messages.h"
+#include "imaging/layout_limits.h"
 
 namespace vialsight {
 namespace {
@@ -29,9 +30,6 @@ constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kHeaderBytes = 32;
 constexpr std::size_t kRecordBytes = 96;
 constexpr std::size_t kProductOffset = 32;
-// The ceilings of a layout (layout.cc): a frame that no layout can have is none.
-constexpr std::uint32_t kMaxFrameEdge = 65535;
-constexpr std::uint32_t kMaxFrames = 1024;
 // The buffer grows by this much at most before the bytes are there.
 constexpr std::size_t kChunkBytes = std::size_t{1} << 20U;
 
@@ -139,6 +137,7 @@ Result<StreamFormat> parse_header(std::string_view bytes) {
   }
   Fields fields(bytes);
   StreamFormat format;
+  // A frame that no layout can have is none.
   format.width = fields.number("width", 12, 1, kMaxFrameEdge);
   format.height = fields.number("height", 16, 1, kMaxFrameEdge);
   format.bit_depth = fields.number("bit depth", 20, 8, 16);
