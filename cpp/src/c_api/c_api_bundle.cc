@@ -6,24 +6,14 @@
 #include "c_api/c_api_support.h"
 
 using vialsight::Bundle;
-using vialsight::BundleObject;
 using vialsight::Code;
 using vialsight::guarded;
-using vialsight::HandleKind;
 using vialsight::Layout;
 using vialsight::Result;
 using vialsight::Status;
+using vialsight::with_object;
 
 namespace {
-
-// Runs `read` on the bundle of a living handle.
-template <typename Read>
-vialsight_status with_bundle(const char* call, const vialsight_bundle* handle, Read read) noexcept {
-  return guarded(call, [&]() -> Status {
-    const BundleObject* object = vialsight::find(handle);
-    return object != nullptr ? read(object->bundle) : vialsight::not_a_handle("bundle", handle);
-  });
-}
 
 Status check_index(const char* name, std::int32_t index, std::size_t count) {
   if (index >= 0 && static_cast<std::size_t>(index) < count) return {};
@@ -52,31 +42,29 @@ vialsight_status vialsight_bundle_load(const char* folder, vialsight_bundle** bu
     if (folder == nullptr) return vialsight::null_pointer("folder");
     Result<Bundle> loaded = Bundle::load(folder);
     if (!loaded.ok()) return loaded.status();
-    auto object = std::make_unique<BundleObject>(BundleObject{loaded.value()});
-    return vialsight::give_handle(std::move(object), HandleKind::kBundle, bundle);
+    return vialsight::give_handle(std::make_unique<Bundle>(std::move(loaded).value()), bundle);
   });
 }
 
 vialsight_status vialsight_bundle_destroy(vialsight_bundle* bundle) {
   return guarded(__func__, [&]() -> Status {
     if (bundle == nullptr) return {};
-    const auto object = vialsight::take_back<BundleObject>(bundle, HandleKind::kBundle);
-    return object != nullptr ? Status() : vialsight::not_a_handle("bundle", bundle);
+    return vialsight::take_back(bundle) != nullptr ? Status() : vialsight::not_a_handle(bundle);
   });
 }
 
 vialsight_status vialsight_bundle_name(const vialsight_bundle* bundle, char* text, uint64_t capacity) {
-  return with_bundle(__func__, bundle,
+  return with_object(__func__, bundle,
                      [&](const Bundle& found) { return vialsight::copy_text(found.name(), text, capacity); });
 }
 
 vialsight_status vialsight_bundle_sha256(const vialsight_bundle* bundle, char* text, uint64_t capacity) {
-  return with_bundle(__func__, bundle,
+  return with_object(__func__, bundle,
                      [&](const Bundle& found) { return vialsight::copy_text(found.sha256(), text, capacity); });
 }
 
 vialsight_status vialsight_bundle_layout(const vialsight_bundle* bundle, vialsight_layout* layout) {
-  return with_bundle(__func__, bundle, [&](const Bundle& found) -> Status {
+  return with_object(__func__, bundle, [&](const Bundle& found) -> Status {
     if (Status status = vialsight::start_zeroed(layout, "layout"); !status.ok()) return status;
     vialsight::write_struct(layout_of(found.layout()), layout);
     return {};
@@ -85,7 +73,7 @@ vialsight_status vialsight_bundle_layout(const vialsight_bundle* bundle, vialsig
 
 vialsight_status vialsight_bundle_region_name(const vialsight_bundle* bundle, int32_t region, char* text,
                                               uint64_t capacity) {
-  return with_bundle(__func__, bundle, [&](const Bundle& found) -> Status {
+  return with_object(__func__, bundle, [&](const Bundle& found) -> Status {
     const Layout& layout = found.layout();
     if (Status status = check_index("region", region, layout.region_count()); !status.ok()) return status;
     return vialsight::copy_text(layout.regions[static_cast<std::size_t>(region)], text, capacity);
@@ -93,7 +81,7 @@ vialsight_status vialsight_bundle_region_name(const vialsight_bundle* bundle, in
 }
 
 vialsight_status vialsight_bundle_box(const vialsight_bundle* bundle, int32_t vial, int32_t region, int32_t box[4]) {
-  return with_bundle(__func__, bundle, [&](const Bundle& found) -> Status {
+  return with_object(__func__, bundle, [&](const Bundle& found) -> Status {
     const Layout& layout = found.layout();
     if (box == nullptr) return vialsight::null_pointer("box");
     if (Status status = check_index("vial", vial, layout.vial_count()); !status.ok()) return status;
@@ -109,7 +97,7 @@ vialsight_status vialsight_bundle_box(const vialsight_bundle* bundle, int32_t vi
 
 vialsight_status vialsight_bundle_thresholds(const vialsight_bundle* bundle, int32_t level, double* thresholds,
                                              uint64_t count) {
-  return with_bundle(__func__, bundle, [&](const Bundle& found) -> Status {
+  return with_object(__func__, bundle, [&](const Bundle& found) -> Status {
     if (Status status = check_index("level", level, VIALSIGHT_LEVEL_RUN + 1); !status.ok()) return status;
     const auto values = found.thresholds(static_cast<vialsight::Level>(level));
     if (values.empty()) {

@@ -8,31 +8,16 @@
 
 using vialsight::Code;
 using vialsight::guarded;
-using vialsight::HandleKind;
 using vialsight::Handshake;
 using vialsight::HandshakeObject;
 using vialsight::InspectorObject;
 using vialsight::Result;
 using vialsight::Status;
 using vialsight::StripVerdict;
+using vialsight::with_object;
+using vialsight::with_output;
 
 namespace {
-
-// Runs `body` on the object of a living handle.
-template <typename Body>
-vialsight_status with_handshake(const char* call, const vialsight_handshake* handle, Body body) noexcept {
-  return guarded(call, [&]() -> Status {
-    HandshakeObject* object = vialsight::find(handle);
-    return object != nullptr ? body(*object) : vialsight::not_a_handle("handshake", handle);
-  });
-}
-
-// The same; `prepare` makes the output a reject, or zero, before anything else is looked at.
-template <typename Prepare, typename Body>
-vialsight_status with_output(const char* call, const vialsight_handshake* handle, Prepare prepare, Body body) noexcept {
-  const vialsight_status prepared = guarded(call, prepare);
-  return prepared == VIALSIGHT_OK ? with_handshake(call, handle, body) : prepared;
-}
 
 vialsight_signals signals_of(const vialsight::Signals& signals) noexcept {
   vialsight_signals result = {};
@@ -53,13 +38,13 @@ vialsight_status vialsight_handshake_create(vialsight_inspector* inspector, vial
     if (handshake == nullptr) return vialsight::null_pointer("handshake");
     *handshake = nullptr;
     InspectorObject* found = vialsight::find(inspector);
-    if (found == nullptr) return vialsight::not_a_handle("inspector", inspector);
+    if (found == nullptr) return vialsight::not_a_handle(inspector);
     if (found->driven) return {Code::kFailedPrecondition, "another handshake drives this inspector; destroy it first"};
     if (found->open) return {Code::kFailedPrecondition, "a slot of this inspector is open; close it first"};
     Result<Handshake> created = Handshake::create(found->inspector);
     if (!created.ok()) return created.status();
     auto object = std::make_unique<HandshakeObject>(HandshakeObject{std::move(created).value(), *found});
-    Status status = vialsight::give_handle(std::move(object), HandleKind::kHandshake, handshake);
+    Status status = vialsight::give_handle(std::move(object), handshake);
     found->driven = status.ok();
     return status;
   });
@@ -68,29 +53,29 @@ vialsight_status vialsight_handshake_create(vialsight_inspector* inspector, vial
 vialsight_status vialsight_handshake_destroy(vialsight_handshake* handshake) {
   return guarded(__func__, [&]() -> Status {
     if (handshake == nullptr) return {};
-    const auto object = vialsight::take_back<HandshakeObject>(handshake, HandleKind::kHandshake);
-    if (object == nullptr) return vialsight::not_a_handle("handshake", handshake);
+    const auto object = vialsight::take_back(handshake);
+    if (object == nullptr) return vialsight::not_a_handle(handshake);
     object->inspector.driven = false;
     return {};
   });
 }
 
 vialsight_status vialsight_handshake_trigger(vialsight_handshake* handshake, uint64_t strip_id, int64_t deadline_ns) {
-  return with_handshake(__func__, handshake, [&](HandshakeObject& object) {
+  return with_object(__func__, handshake, [&](HandshakeObject& object) {
     return object.handshake.trigger(strip_id, vialsight::time_of(deadline_ns));
   });
 }
 
 vialsight_status vialsight_handshake_submit(vialsight_handshake* handshake, int32_t frame_index,
                                             const vialsight_frame* frame) {
-  return with_handshake(__func__, handshake, [&](HandshakeObject& object) {
+  return with_object(__func__, handshake, [&](HandshakeObject& object) {
     return vialsight::submit_frame(object.handshake, frame_index, frame);
   });
 }
 
 vialsight_status vialsight_handshake_submit_stamped(vialsight_handshake* handshake, int32_t frame_index,
                                                     const vialsight_frame* frame, const vialsight_stamp* stamp) {
-  return with_handshake(__func__, handshake, [&](HandshakeObject& object) {
+  return with_object(__func__, handshake, [&](HandshakeObject& object) {
     return vialsight::submit_frame(object.handshake, frame_index, frame, stamp);
   });
 }
@@ -109,8 +94,8 @@ vialsight_status vialsight_handshake_finish(vialsight_handshake* handshake, vial
 }
 
 vialsight_status vialsight_handshake_acknowledge(vialsight_handshake* handshake, uint64_t strip_id) {
-  return with_handshake(__func__, handshake,
-                        [&](HandshakeObject& object) { return object.handshake.acknowledge(strip_id); });
+  return with_object(__func__, handshake,
+                     [&](HandshakeObject& object) { return object.handshake.acknowledge(strip_id); });
 }
 
 vialsight_status vialsight_handshake_signals(const vialsight_handshake* handshake, vialsight_signals* signals) {

@@ -10,48 +10,36 @@
 using vialsight::Code;
 using vialsight::FrameView;
 using vialsight::guarded;
-using vialsight::HandleKind;
 using vialsight::Inspector;
 using vialsight::InspectorObject;
 using vialsight::Result;
 using vialsight::Status;
 using vialsight::StripVerdict;
+using vialsight::with_object;
+using vialsight::with_output;
 
 namespace {
 
-// Runs `body` on the object of a living handle.
+// `body` for calls that open, fill or close slots.
 template <typename Body>
-vialsight_status with_inspector(const char* call, const vialsight_inspector* handle, Body body) noexcept {
-  return guarded(call, [&]() -> Status {
-    InspectorObject* object = vialsight::find(handle);
-    return object != nullptr ? body(*object) : vialsight::not_a_handle("inspector", handle);
-  });
+auto unless_driven(Body body) {
+  return [body](InspectorObject& object) -> Status {
+    if (!object.driven) return body(object);
+    return {Code::kFailedPrecondition, "a handshake drives this inspector; use the vialsight_handshake calls"};
+  };
 }
 
-Status driven_by_a_handshake() {
-  return {Code::kFailedPrecondition, "a handshake drives this inspector; use the vialsight_handshake calls"};
-}
-
-// The same, for calls that open, fill or close slots.
 template <typename Body>
 vialsight_status with_slot(const char* call, const vialsight_inspector* handle, Body body) noexcept {
-  return with_inspector(
-      call, handle, [&](InspectorObject& object) { return object.driven ? driven_by_a_handshake() : body(object); });
+  return with_object(call, handle, unless_driven(body));
 }
 
 // The same, for calls that end a strip: the verdict is a reject before anything else is looked at.
 template <typename Body>
 vialsight_status with_verdict(const char* call, const vialsight_inspector* handle, std::uint64_t strip_id,
                               vialsight_verdict* verdict, Body body) noexcept {
-  const vialsight_status prepared = guarded(call, [&] { return vialsight::start_rejected(strip_id, verdict); });
-  return prepared == VIALSIGHT_OK ? with_slot(call, handle, body) : prepared;
-}
-
-template <typename T, typename Body>
-vialsight_status with_output(const char* call, const vialsight_inspector* handle, const char* name, T* output,
-                             Body body) noexcept {
-  const vialsight_status prepared = guarded(call, [&] { return vialsight::start_zeroed(output, name); });
-  return prepared == VIALSIGHT_OK ? with_inspector(call, handle, body) : prepared;
+  return with_output(
+      call, handle, [&] { return vialsight::start_rejected(strip_id, verdict); }, unless_driven(body));
 }
 
 Status nothing_closed() {
@@ -118,22 +106,22 @@ vialsight_status vialsight_inspector_create(const vialsight_bundle* bundle, cons
   return guarded(__func__, [&]() -> Status {
     if (inspector == nullptr) return vialsight::null_pointer("inspector");
     *inspector = nullptr;
-    const vialsight::BundleObject* found = vialsight::find(bundle);
-    if (found == nullptr) return vialsight::not_a_handle("bundle", bundle);
+    const vialsight::Bundle* found = vialsight::find(bundle);
+    if (found == nullptr) return vialsight::not_a_handle(bundle);
     const auto known = vialsight::options_of(options);
     if (!known.ok()) return known.status();
-    Result<Inspector> created = Inspector::create(found->bundle, known.value());
+    Result<Inspector> created = Inspector::create(*found, known.value());
     if (!created.ok()) return created.status();
     auto object = std::make_unique<InspectorObject>(InspectorObject{std::move(created).value(), {}});
-    return vialsight::give_handle(std::move(object), HandleKind::kInspector, inspector);
+    return vialsight::give_handle(std::move(object), inspector);
   });
 }
 
 vialsight_status vialsight_inspector_destroy(vialsight_inspector* inspector) {
   if (inspector == nullptr) return VIALSIGHT_OK;
-  return with_inspector(__func__, inspector, [&](const InspectorObject& object) -> Status {
+  return with_object(__func__, inspector, [&](const InspectorObject& object) -> Status {
     if (object.driven) return {Code::kFailedPrecondition, "a handshake drives this inspector; destroy it first"};
-    static_cast<void>(vialsight::take_back<InspectorObject>(inspector, HandleKind::kInspector));
+    static_cast<void>(vialsight::take_back(inspector));
     return {};
   });
 }
@@ -180,21 +168,21 @@ vialsight_status vialsight_inspect(vialsight_inspector* inspector, uint64_t stri
 }
 
 vialsight_status vialsight_scores(const vialsight_inspector* inspector, float* scores, uint64_t count) {
-  return with_inspector(__func__, inspector, [&](const InspectorObject& object) {
+  return with_object(__func__, inspector, [&](const InspectorObject& object) {
     if (!object.has_closed) return nothing_closed();
     return vialsight::copy_values("scores", std::span<const float>(object.last.scores), scores, count);
   });
 }
 
 vialsight_status vialsight_thresholds(const vialsight_inspector* inspector, double* thresholds, uint64_t count) {
-  return with_inspector(__func__, inspector, [&](const InspectorObject& object) {
+  return with_object(__func__, inspector, [&](const InspectorObject& object) {
     if (!object.has_closed) return nothing_closed();
     return vialsight::copy_values("thresholds", std::span<const double>(object.last.thresholds), thresholds, count);
   });
 }
 
 vialsight_status vialsight_vials(const vialsight_inspector* inspector, int32_t* vials, uint64_t count) {
-  return with_inspector(__func__, inspector, [&](const InspectorObject& object) -> Status {
+  return with_object(__func__, inspector, [&](const InspectorObject& object) -> Status {
     if (!object.has_closed) return nothing_closed();
     const std::vector<vialsight::Verdict>& verdicts = object.last.vials;
     if (vials == nullptr) return vialsight::null_pointer("vials");
@@ -207,7 +195,7 @@ vialsight_status vialsight_vials(const vialsight_inspector* inspector, int32_t* 
 
 vialsight_status vialsight_images(const vialsight_inspector* inspector, int32_t frame, int32_t vial, int32_t region,
                                   float* input, float* reconstruction, uint64_t count) {
-  return with_inspector(__func__, inspector, [&](const InspectorObject& object) -> Status {
+  return with_object(__func__, inspector, [&](const InspectorObject& object) -> Status {
     const auto images = object.inspector.images(frame, vial, region);
     if (!images.has_value()) {
       return {Code::kNotFound, "expected a patch that was scored for the strip closed last, got frame " +
@@ -221,7 +209,7 @@ vialsight_status vialsight_images(const vialsight_inspector* inspector, int32_t 
 
 vialsight_status vialsight_score_patches(vialsight_inspector* inspector, const float* patches, uint64_t count,
                                          uint64_t batch_size, float* scores, float* reconstructions) {
-  return with_inspector(__func__, inspector, [&](InspectorObject& object) -> Status {
+  return with_object(__func__, inspector, [&](InspectorObject& object) -> Status {
     if (patches == nullptr) return vialsight::null_pointer("patches");
     if (scores == nullptr) return vialsight::null_pointer("scores");
     const std::size_t pixels = object.inspector.bundle().layout().pixels_per_patch();
@@ -234,7 +222,8 @@ vialsight_status vialsight_score_patches(vialsight_inspector* inspector, const f
 }
 
 vialsight_status vialsight_get_statistics(const vialsight_inspector* inspector, vialsight_statistics* statistics) {
-  return with_output(__func__, inspector, "statistics", statistics, [&](const InspectorObject& object) -> Status {
+  const auto prepare = [&] { return vialsight::start_zeroed(statistics, "statistics"); };
+  return with_output(__func__, inspector, prepare, [&](const InspectorObject& object) -> Status {
     const vialsight::Statistics came = object.inspector.statistics();
     vialsight_statistics result = {};
     result.strips = came.strips;
@@ -248,7 +237,8 @@ vialsight_status vialsight_get_statistics(const vialsight_inspector* inspector, 
 }
 
 vialsight_status vialsight_get_health(const vialsight_inspector* inspector, vialsight_health* health) {
-  return with_output(__func__, inspector, "health", health, [&](const InspectorObject& object) -> Status {
+  const auto prepare = [&] { return vialsight::start_zeroed(health, "health"); };
+  return with_output(__func__, inspector, prepare, [&](const InspectorObject& object) -> Status {
     const vialsight::Health came = object.inspector.health();
     vialsight_health result = {};
     result.ready = came.ready ? 1 : 0;
@@ -261,7 +251,7 @@ vialsight_status vialsight_get_health(const vialsight_inspector* inspector, vial
 }
 
 vialsight_status vialsight_last_fault(const vialsight_inspector* inspector, char* text, uint64_t capacity) {
-  return with_inspector(__func__, inspector, [&](const InspectorObject& object) {
+  return with_object(__func__, inspector, [&](const InspectorObject& object) {
     const std::string fault = object.inspector.health().last_fault;
     return vialsight::copy_text(std::string_view(fault).substr(0, capacity > 0 ? capacity - 1 : 0), text, capacity);
   });

@@ -67,8 +67,8 @@ vialsight_status report(Code code, const char* message, const char* call) noexce
 
 const char* last_error() noexcept { return error_text; }
 
-Status not_a_handle(const char* kind, const void* handle) {
-  const std::string expected = std::string("expected a living ") + kind + ", got ";
+Status not_a_handle(const char* name, const void* handle) {
+  const std::string expected = std::string("expected a living ") + name + ", got ";
   if (handle == nullptr) return {Code::kInvalidArgument, expected + "NULL; create one first"};
   return {Code::kInvalidArgument, expected + "a handle that was destroyed, is of another kind, or none of ours"};
 }

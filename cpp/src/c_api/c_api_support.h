@@ -19,9 +19,6 @@
 namespace vialsight {
 
 // What a handle stands for. `last` is the strip closed last; `open` and `driven` belong to the control thread.
-struct BundleObject {
-  Bundle bundle;
-};
 struct InspectorObject {
   Inspector inspector;
   StripVerdict last;
@@ -33,6 +30,30 @@ struct HandshakeObject {
   Handshake handshake;
   InspectorObject& inspector;
 };
+
+// What the handles of one type name, and how messages call it.
+template <typename Handle>
+struct HandleType;
+template <>
+struct HandleType<vialsight_bundle> {
+  using Object = Bundle;
+  static constexpr HandleKind kKind = HandleKind::kBundle;
+  static constexpr const char* kName = "bundle";
+};
+template <>
+struct HandleType<vialsight_inspector> {
+  using Object = InspectorObject;
+  static constexpr HandleKind kKind = HandleKind::kInspector;
+  static constexpr const char* kName = "inspector";
+};
+template <>
+struct HandleType<vialsight_handshake> {
+  using Object = HandshakeObject;
+  static constexpr HandleKind kKind = HandleKind::kHandshake;
+  static constexpr const char* kName = "handshake";
+};
+template <typename Handle>
+using ObjectOf = typename HandleType<Handle>::Object;
 
 // Keeps the message for vialsight_last_error, in memory that this thread has, and returns the code.
 vialsight_status report(const Status& status, const char* call) noexcept;
@@ -53,36 +74,51 @@ vialsight_status guarded(const char* call, Body body) noexcept {
   }
 }
 
-[[nodiscard]] Status not_a_handle(const char* kind, const void* handle);
 [[nodiscard]] Status null_pointer(const char* name);
 [[nodiscard]] Status wrong_count(const char* name, std::uint64_t expected, std::uint64_t came);
-
 [[nodiscard]] Status too_many_handles();
 
+[[nodiscard]] Status not_a_handle(const char* name, const void* handle);
+template <typename Handle>
+[[nodiscard]] Status not_a_handle(const Handle* handle) {
+  return not_a_handle(HandleType<Handle>::kName, handle);
+}
+
 // Moves `object` behind a new handle.
-template <typename Object, typename Handle>
-[[nodiscard]] Status give_handle(std::unique_ptr<Object> object, HandleKind kind, Handle** handle) {
-  void* added = add_handle(object.get(), kind);
+template <typename Handle>
+[[nodiscard]] Status give_handle(std::unique_ptr<ObjectOf<Handle>> object, Handle** handle) {
+  void* added = add_handle(object.get(), HandleType<Handle>::kKind);
   if (added == nullptr) return too_many_handles();
   static_cast<void>(object.release());
   *handle = static_cast<Handle*>(added);
   return {};
 }
 // What a handle named, to be destroyed; null when it names nothing.
-template <typename Object>
-[[nodiscard]] std::unique_ptr<Object> take_back(const void* handle, HandleKind kind) noexcept {
-  return std::unique_ptr<Object>(static_cast<Object*>(remove_handle(handle, kind)));
+template <typename Handle>
+[[nodiscard]] std::unique_ptr<ObjectOf<Handle>> take_back(const Handle* handle) noexcept {
+  using Object = ObjectOf<Handle>;
+  return std::unique_ptr<Object>(static_cast<Object*>(remove_handle(handle, HandleType<Handle>::kKind)));
 }
 
-// Objects of living handles; null for any other pointer.
-[[nodiscard]] inline BundleObject* find(const vialsight_bundle* handle) noexcept {
-  return static_cast<BundleObject*>(find_handle(handle, HandleKind::kBundle));
+// The object of a living handle; null for any other pointer.
+template <typename Handle>
+[[nodiscard]] ObjectOf<Handle>* find(const Handle* handle) noexcept {
+  return static_cast<ObjectOf<Handle>*>(find_handle(handle, HandleType<Handle>::kKind));
 }
-[[nodiscard]] inline InspectorObject* find(const vialsight_inspector* handle) noexcept {
-  return static_cast<InspectorObject*>(find_handle(handle, HandleKind::kInspector));
+
+// Runs `body` on the object of a living handle.
+template <typename Handle, typename Body>
+vialsight_status with_object(const char* call, const Handle* handle, Body body) noexcept {
+  return guarded(call, [&]() -> Status {
+    ObjectOf<Handle>* object = find(handle);
+    return object != nullptr ? body(*object) : not_a_handle(handle);
+  });
 }
-[[nodiscard]] inline HandshakeObject* find(const vialsight_handshake* handle) noexcept {
-  return static_cast<HandshakeObject*>(find_handle(handle, HandleKind::kHandshake));
+// The same; `prepare` makes the output a reject, or zero, before anything else is looked at.
+template <typename Handle, typename Prepare, typename Body>
+vialsight_status with_output(const char* call, const Handle* handle, Prepare prepare, Body body) noexcept {
+  const vialsight_status prepared = guarded(call, prepare);
+  return prepared == VIALSIGHT_OK ? with_object(call, handle, body) : prepared;
 }
 
 // Copies `text` and its final zero.
