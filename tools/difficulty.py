@@ -1,18 +1,22 @@
 #!/usr/bin/env python3
-"""How hard a data set is: a bundle against two trivial detectors, AUROC per region with intervals.
+"""How hard a data set is: a bundle against three simple detectors, AUROC per region with intervals.
 
-usage: tools/difficulty.py BUNDLE TRAINING_DATA TEST_DATA [--json]      BUNDLE is a calibrated one
+usage: tools/difficulty.py BUNDLE TRAINING_DATA TEST_DATA [--json]      BUNDLE may lack thresholds
 
-Both data are dataset folders of the bundle's layout; the test split of the second needs masks. The
-trivial detectors know the mean image of each region of the nominal training frames: "difference"
-scores a patch by its pixel farthest from that image, "intensity" by how far its mean grey value is
-from the region's. A patch is defective when its box holds a pixel of the mask. Intervals are 95 %,
-by bootstrap over products, because the patches of one product are not independent.
+Both data are dataset folders of the bundle's layout; the test split of the second needs masks.
+"pca" is the linear baseline: the method of that name with its defaults, fitted to the first data
+and scored by the core as the bundle is; no trained network may lose to it. Two trivial detectors
+know the mean image of each region of the nominal training frames: "difference" scores a patch by
+its pixel farthest from that image, "intensity" by how far its mean grey value is from the region's.
+A patch is defective when its box holds a pixel of the mask. Intervals are 95 %, by bootstrap over
+products, because the patches of one product are not independent.
 """
 
 import argparse
 import json
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +26,7 @@ from vialsight.data import DEFECTIVE, UNKNOWN, Dataset, DatasetPatches, read_dat
 from vialsight.statistics.ranking import auroc, ranking_replicates
 
 RESAMPLES = 200
-DETECTORS = ("bundle", "difference", "intensity")
+DETECTORS = ("bundle", "pca", "difference", "intensity")
 
 
 def mean_images(data: Dataset) -> np.ndarray:
@@ -39,18 +43,32 @@ def mean_images(data: Dataset) -> np.ndarray:
     return totals / each
 
 
+def linear_baseline(training: Path) -> vialsight.Inspector:
+    """The method pca with its defaults, trained and frozen as a user would."""
+    with tempfile.TemporaryDirectory() as folder:
+        run, bundle = Path(folder) / "run", Path(folder) / "pca.vsb"
+        vialsight_verb("train", "--data", training, "--out", run, "--set", "model.method=pca")
+        vialsight_verb("freeze", run, "--out", bundle)
+        return vialsight.Inspector(bundle, require_thresholds=False)
+
+
+def vialsight_verb(*arguments: object) -> None:
+    subprocess.run([sys.executable, "-m", "vialsight", *map(str, arguments)], check=True)
+
+
 def score(
-    inspector: vialsight.Inspector, patches: DatasetPatches, means: np.ndarray
+    inspectors: dict[str, vialsight.Inspector], patches: DatasetPatches, means: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Scores of every patch of the data by each detector, (n,) each."""
-    per_frame, patch_regions = inspector.bundle.layout.patches_per_frame, patches.regions
+    per_frame, patch_regions = inspectors["bundle"].bundle.layout.patches_per_frame, patches.regions
     means32 = means.astype(np.float32)
     levels = means.mean(axis=(1, 2))
     scores: dict[str, list[np.ndarray]] = {name: [] for name in DETECTORS}
     for first in range(0, len(patches), per_frame):
         frame = patches.read(np.arange(first, first + per_frame))
         regions = patch_regions[first : first + per_frame]
-        scores["bundle"].append(inspector.score_patches(frame))
+        for name, inspector in inspectors.items():
+            scores[name].append(inspector.score_patches(frame))
         scores["difference"].append(np.abs(frame - means32[regions]).max(axis=(1, 2)))
         scores["intensity"].append(np.abs(frame.mean(axis=(1, 2)) - levels[regions]))
         if sys.stderr.isatty():
@@ -72,11 +90,12 @@ def interval(
 
 def compare(bundle: Path, training: Path, test: Path) -> list[dict[str, object]]:
     """One row per region."""
-    inspector = vialsight.Inspector(bundle)
+    inspector = vialsight.Inspector(bundle, require_thresholds=False)
     part = read_dataset(test).select(split="test")
     part.require_layout(inspector.bundle.layout)
     patches = DatasetPatches(part, cache_bytes=0)
-    scores = score(inspector, patches, mean_images(read_dataset(training)))
+    inspectors = {"bundle": inspector, "pca": linear_baseline(training)}
+    scores = score(inspectors, patches, mean_images(read_dataset(training)))
     truth, regions = patches.truth, patches.regions
     products = np.repeat([r.product for r in part.records], part.layout.patches_per_frame)
     rows = []
