@@ -78,8 +78,10 @@ def score(
 
 def interval(
     defective: np.ndarray, scores: np.ndarray, products: np.ndarray
-) -> tuple[float, float, float]:
-    """AUROC and its 95 % interval; whole products are drawn again."""
+) -> tuple[float, float, float] | None:
+    """AUROC and its 95 % interval, whole products drawn again; None without one of the classes."""
+    if defective.all() or not defective.any():
+        return None
     names, product = np.unique(products, return_inverse=True)
     drawn = np.random.default_rng(0).integers(len(names), size=(RESAMPLES, len(names)))
     draws = np.stack([np.bincount(row, minlength=len(names)) for row in drawn])
@@ -125,7 +127,8 @@ def main() -> None:
         return
     print("region        nominal defective  " + "".join(f"{name:<24}" for name in DETECTORS))
     for row in rows:
-        figures = ("{:.3f} [{:.3f}, {:.3f}]".format(*row[name]) for name in DETECTORS)
+        found = (row[name] for name in DETECTORS)
+        figures = ("{:.3f} [{:.3f}, {:.3f}]".format(*values) if values else "-" for values in found)
         cells = "".join(f"{text:<24}" for text in figures)
         print(f"{row['region']:<13} {row['nominal']:>7} {row['defective']:>9}  {cells}")
 
