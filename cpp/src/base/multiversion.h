@@ -7,8 +7,10 @@
 // For what such a function calls: outside its body there is only the default version.
 #if defined(__GNUC__)
 #define VIALSIGHT_INLINE __attribute__((always_inline)) inline
+#define VIALSIGHT_INLINE_LAMBDA __attribute__((always_inline))
 #else
 #define VIALSIGHT_INLINE inline
+#define VIALSIGHT_INLINE_LAMBDA
 #endif
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__ELF__) && !defined(VIALSIGHT_SANITIZED)
