@@ -27,8 +27,6 @@ target_compile_options(vialsight_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast -Wnon-virtual-dtor
   -ffp-contract=off $<$<BOOL:${VIALSIGHT_WERROR}>:-Werror>
   $<IF:$<BOOL:$<TARGET_PROPERTY:VIALSIGHT_QUICK_BUILD>>,-O0;-g1,$<$<CONFIG:RelWithDebInfo>:-O3>>)
-# Functions on vectors (src/base/lanes.h) are inlined: no machine's calling convention matters to them.
-target_compile_options(vialsight_options INTERFACE -Wno-psabi)
 # GCC 12 sees overlapping copies in "text" + std::string (bug 105651).
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   target_compile_options(vialsight_options INTERFACE -Wno-restrict)

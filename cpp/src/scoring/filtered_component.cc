@@ -83,35 +83,45 @@ Filtering read_filtering(ObjectReader& reader, const ComponentContext& context, 
 }
 
 FilteredComponent::FilteredComponent(Filtering filtering)
-    : filtering_(std::move(filtering)), raw_(filtering_.size.pixels()) {
-  if (filtering_.smoothing == 0.0) return;
-  smooth_.resize(raw_.size());
-  filter_.emplace(filtering_.smoothing, filtering_.size);
+    : filtering_(std::move(filtering)), pooling_(filtering_.size, filtering_.pooled), map_(filtering_.size.pixels()) {
+  if (filtering_.smoothing > 0.0) filter_.emplace(filtering_.smoothing, filtering_.size);
 }
 
-std::span<double> FilteredComponent::filtered(const PatchData& data, std::size_t region) noexcept {
-  fill(data, raw_);
-  if (filtering_.locations) {
-    const std::size_t start = region * raw_.size();
-    normalise(filtering_.locations->mean.data() + start, filtering_.locations->spread.data() + start, raw_.size(),
-              raw_.data());
+void FilteredComponent::normalised_row(const PatchData& data, std::size_t region, std::size_t i, double* row) noexcept {
+  fill_row(data, i, row);
+  if (!filtering_.locations) return;
+  const std::size_t start = region * map_.size() + i * width();
+  normalise(filtering_.locations->mean.data() + start, filtering_.locations->spread.data() + start, width(), row);
+}
+
+// All rows of the map, pooled; without `keep` each is written over the one before.
+void FilteredComponent::filter_rows(const PatchData& data, std::size_t region, bool keep) noexcept {
+  const std::size_t reach = filter_ ? filter_->reach() : 0;
+  std::size_t come = 0;
+  begin(data);
+  pooling_.begin();
+  for (std::size_t i = 0; i < height(); ++i) {
+    double* const row = map_.data() + (keep ? i * width() : 0);
+    for (; come <= std::min(i + reach, height() - 1); ++come) {
+      normalised_row(data, region, come, filter_ ? filter_->input_row(come) : row);
+    }
+    if (filter_) filter_->filter_row(i, row);
+    pooling_.add_row(row);
   }
-  if (!filter_) return raw_;
-  filter_->apply(raw_, smooth_);
-  return smooth_;
 }
 
 double FilteredComponent::score(const PatchData& data, std::size_t region) noexcept {
-  const std::span<double> values = filtered(data, region);
-  return filtering_.pooled == 1 ? largest(values) : mean_of_largest(values, filtering_.pooled);
+  filter_rows(data, region, pooling_.needs_map());
+  return pooling_.result(map_);
 }
 
 std::span<const double> FilteredComponent::map(const PatchData& data, std::size_t region) noexcept {
-  return filtered(data, region);
+  filter_rows(data, region, true);
+  return map_;
 }
 
-void absolute_difference(std::span<const float> x, std::span<const float> y, std::span<double> result) noexcept {
-  subtract(x.data(), y.data(), result.size(), result.data());
+void absolute_difference(const float* x, const float* y, std::size_t count, double* result) noexcept {
+  subtract(x, y, count, result);
 }
 
 }  // namespace vialsight

@@ -5,7 +5,8 @@
 #include <vector>
 
 #include "scoring/component.h"
-#include "scoring/filters.h"
+#include "scoring/gaussian_filter.h"
+#include "scoring/pooling.h"
 
 namespace vialsight {
 
@@ -35,19 +36,24 @@ class FilteredComponent : public Component {
   [[nodiscard]] std::span<const double> map(const PatchData& data, std::size_t region) noexcept final;
 
  protected:
-  // D, into all of `raw`.
-  virtual void fill(const PatchData& data, std::span<double> raw) noexcept = 0;
+  // Before the rows of a patch.
+  virtual void begin(const PatchData& /*data*/) noexcept {}
+  // Row i of D.
+  virtual void fill_row(const PatchData& data, std::size_t i, double* row) noexcept = 0;
 
  private:
-  [[nodiscard]] std::span<double> filtered(const PatchData& data, std::size_t region) noexcept;
+  [[nodiscard]] std::size_t width() const noexcept { return static_cast<std::size_t>(filtering_.size.width); }
+  [[nodiscard]] std::size_t height() const noexcept { return static_cast<std::size_t>(filtering_.size.height); }
+  void normalised_row(const PatchData& data, std::size_t region, std::size_t i, double* row) noexcept;
+  void filter_rows(const PatchData& data, std::size_t region, bool keep) noexcept;
 
   Filtering filtering_;
-  std::vector<double> raw_;
-  std::vector<double> smooth_;  // empty without smoothing
+  Pooling pooling_;
+  std::vector<double> map_;
   std::optional<GaussianFilter> filter_;
 };
 
-// |x − y|.
-void absolute_difference(std::span<const float> x, std::span<const float> y, std::span<double> result) noexcept;
+// |x − y| of `count` pixels.
+void absolute_difference(const float* x, const float* y, std::size_t count, double* result) noexcept;
 
 }  // namespace vialsight

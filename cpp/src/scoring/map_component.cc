@@ -13,8 +13,9 @@ class Map final : public FilteredComponent {
   Map(Filtering filtering, std::size_t output) : FilteredComponent(std::move(filtering)), output_(output) {}
 
  private:
-  void fill(const PatchData& data, std::span<double> raw) noexcept override {
-    std::copy(data.outputs[output_].begin(), data.outputs[output_].end(), raw.begin());
+  void fill_row(const PatchData& data, std::size_t i, double* row) noexcept override {
+    const auto width = static_cast<std::size_t>(size().width);
+    std::copy_n(data.outputs[output_].data() + i * width, width, row);
   }
 
   std::size_t output_;

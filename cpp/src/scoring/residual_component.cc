@@ -12,8 +12,9 @@ class Residual final : public FilteredComponent {
       : FilteredComponent(std::move(filtering)), reconstruction_(reconstruction) {}
 
  private:
-  void fill(const PatchData& data, std::span<double> raw) noexcept override {
-    absolute_difference(data.patch, data.outputs[reconstruction_], raw);
+  void fill_row(const PatchData& data, std::size_t i, double* row) noexcept override {
+    const auto width = static_cast<std::size_t>(size().width);
+    absolute_difference(data.patch.data() + i * width, data.outputs[reconstruction_].data() + i * width, width, row);
   }
 
   std::size_t reconstruction_;

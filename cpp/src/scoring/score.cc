@@ -9,9 +9,10 @@
 #include <utility>
 
 #include "base/messages.h"
+#include "scoring/bilinear_resize.h"
 #include "scoring/combination.h"
 #include "scoring/component.h"
-#include "scoring/filters.h"
+#include "scoring/pooling.h"
 #include "scoring/score_json.h"
 
 namespace vialsight {

@@ -17,7 +17,8 @@ class Ssim final : public Component {
   }
 
   [[nodiscard]] std::span<const double> map(const PatchData& data, std::size_t /*region*/) noexcept override {
-    absolute_difference(data.patch, data.outputs[reconstruction_], difference_);
+    absolute_difference(data.patch.data(), data.outputs[reconstruction_].data(), difference_.size(),
+                        difference_.data());
     return difference_;
   }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/multiversion.h"
 #include "scoring/filtered_component.h"
 #include "scoring/ssim_constants.h"
 
@@ -10,18 +11,9 @@ namespace {
 
 constexpr std::size_t kBorder = kSsimWindow / 2;
 
-// Copies the outermost values of the inner (edge − 10)² to the border around them.
-void replicate_borders(std::span<double> map, std::size_t edge) noexcept {
-  const std::size_t last = edge - 1 - kBorder;
-  for (std::size_t i = kBorder; i <= last; ++i) {
-    double* const row = map.data() + i * edge;
-    std::fill_n(row, kBorder, row[kBorder]);
-    std::fill_n(row + last + 1, kBorder, row[last]);
-  }
-  for (std::size_t i = 0; i < kBorder; ++i) {
-    std::copy_n(map.data() + kBorder * edge, edge, map.data() + i * edge);
-    std::copy_n(map.data() + last * edge, edge, map.data() + (last + 1 + i) * edge);
-  }
+VIALSIGHT_MULTIVERSION
+void subtract_from_one(const double* similarity, std::size_t count, double* __restrict result) noexcept {
+  for (std::size_t j = 0; j < count; ++j) result[j] = 1.0 - similarity[j];
 }
 
 class SsimLocal final : public FilteredComponent {
@@ -30,17 +22,21 @@ class SsimLocal final : public FilteredComponent {
       : FilteredComponent(std::move(filtering)), reconstruction_(reconstruction), similarity_(similarity) {}
 
  private:
-  void fill(const PatchData& data, std::span<double> raw) noexcept override {
+  void begin(const PatchData& data) noexcept override { similarity_map_ = similarity_.map(data, reconstruction_); }
+
+  // The border of 5 pixels shows the outermost values.
+  void fill_row(const PatchData& /*data*/, std::size_t i, double* row) noexcept override {
     const auto edge = static_cast<std::size_t>(size().width);
-    const std::span<const double> similarity = similarity_.map(data, reconstruction_);
-    for (std::size_t i = kBorder; i < edge - kBorder; ++i) {
-      for (std::size_t j = kBorder; j < edge - kBorder; ++j) raw[i * edge + j] = 1.0 - similarity[i * edge + j];
-    }
-    replicate_borders(raw, edge);
+    const std::size_t last = edge - 1 - kBorder;
+    const std::size_t from = std::clamp(i, kBorder, last);
+    subtract_from_one(similarity_map_.data() + from * edge + kBorder, edge - 2 * kBorder, row + kBorder);
+    std::fill_n(row, kBorder, row[kBorder]);
+    std::fill_n(row + last + 1, kBorder, row[last]);
   }
 
   std::size_t reconstruction_;
   Similarity& similarity_;
+  std::span<const double> similarity_map_;  // of the patch at hand
 };
 
 }  // namespace
