@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -153,42 +154,52 @@ def reference_scores(inputs: np.ndarray, reconstructions: np.ndarray) -> np.ndar
 
 
 def write_tiny_bundle(out: Path, dataset: Dataset) -> Path:
-    """Freeze an untrained network with TensorFlow and write its bundle."""
+    """Freeze an untrained network with TensorFlow and write its bundle; all scores are offered."""
     import keras
 
-    from vialsight.bundle import GoldenPatches, Provenance, write_bundle
+    from vialsight.models.drae.network import NetworkOptions, build_generator, deployed_part
+
+    keras.utils.set_random_seed(3)
+    generator = build_generator(NetworkOptions(patch_size=PATCH, preset="drae-16"))
+    return write_network(out, dataset, deployed_part(generator))
+
+
+def write_network(out: Path, dataset: Dataset, network: Any) -> Path:
+    """Write a bundle of `network`, of which scikit-image says what 1 - SSIM is."""
+    from vialsight import scores
+    from vialsight.bundle import Provenance, write_bundle
     from vialsight.data import DatasetPatches
     from vialsight.data.fingerprints import Fingerprints
     from vialsight.data.independence import describe_images
     from vialsight.data.patches import first_of_each_region
-    from vialsight.models.drae.network import NetworkOptions, build_generator, deployed_part
-    from vialsight.training.freezing import freeze_graph
+    from vialsight.training import freezing
 
-    keras.utils.set_random_seed(3)
-    generator = build_generator(NetworkOptions(patch_size=PATCH, preset="drae-16"))
-    network = deployed_part(generator)
     used = dataset.in_splits("validation", "train")
-    inputs = first_of_each_region([DatasetPatches(used)], used.layout, count=8, name="tiny")
-    fingerprints = Fingerprints.of_training(describe_images(used)).to_bytes()
-    batch = inputs.reshape(-1, PATCH, PATCH, 1)
-    outputs = network([batch], training=False).numpy()
-    scores = reference_scores(batch[..., 0], outputs[..., 0])
+    source = DatasetPatches(used)
+    size, regions = used.layout.patch_size, len(used.layout.regions)
+    inputs = first_of_each_region([source], used.layout, count=8, name="tiny")
+    model = freezing.freeze_graph(network, size, method="drae")
+    components = scores.of_reconstruction(size)
+    nominal = source.read(np.arange(len(source)))
+    locations = freezing.measure_locations(model, components, nominal, regions)
+    golden = freezing.golden(model, components, inputs, locations)
+    flat = inputs.reshape(-1, size, size)
+    expected = reference_scores(flat, golden.outputs["reconstruction"].reshape(flat.shape))
+    golden.components[..., 0] = expected.reshape(inputs.shape[:2])
     write_bundle(
         out,
         layout=dataset.layout,
-        model=freeze_graph(network, PATCH).graph_def,
-        golden=GoldenPatches(
-            inputs=inputs,
-            reconstructions=outputs.reshape(inputs.shape),
-            scores=scores.reshape(inputs.shape[:2]).astype(np.float32),
-        ),
+        model=model,
+        golden=golden,
+        score=scores.definition(components),
+        locations=locations,
         provenance=Provenance(
             config_sha256="0" * 64,
             data_sha256=dataset.sha256(),
             seed=3,
             training_products=used.products,
         ),
-        fingerprints=fingerprints,
+        fingerprints=Fingerprints.of_training(describe_images(used)).to_bytes(),
     )
     return out
 

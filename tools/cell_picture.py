@@ -31,16 +31,14 @@ class Example:
         layout = inspector.bundle.layout
         frame = load_frame(path, layout.bit_depth)
         self.verdict = inspector.inspect(frame[np.newaxis])
-        images = inspector.images(0, 0, 0)
-        if images is None:
+        images, found = inspector.images(0, 0, 0), inspector.map(0, 0, 0)
+        if images is None or found is None:
             raise SystemExit(f"{path}: not scored ({self.verdict.reason})")
         self.image, self.reconstruction = images
         scale = inspector.bundle.heatmap_scale(0)
         if scale is None:
             raise SystemExit("the bundle has no heatmap scale; calibrate it first")
-        self.heatmap = vialsight.heatmap(
-            self.image[np.newaxis], self.reconstruction[np.newaxis], vmin=scale[0], vmax=scale[1]
-        )[0]
+        self.heatmap = vialsight.heatmap(found[np.newaxis], vmin=scale[0], vmax=scale[1])[0]
         self.label = label
         self.product = product
         self.score = float(self.verdict.scores[0, 0, 0])

@@ -24,7 +24,7 @@ PYTHON_ROOMS = (
     ("bundle", "config"),
     ("__init__",),
     ("_core",),
-    ("files", "frozen_graph", "progress"),
+    ("files", "frozen_graph", "progress", "scores", "value_bins"),
     ("aliases", "errors"),
 )
 # Only here may a module need TensorFlow when it is imported; all others must do without.

@@ -79,12 +79,11 @@ def draw_heatmap(
     axis: Axes, inspector: vialsight.Inspector, frame: int, vial: int, region: int
 ) -> None:
     """Lay the heatmap of one patch over its box, on the scale fitted at calibration."""
-    images, scale = inspector.images(frame, vial, region), inspector.bundle.heatmap_scale(region)
-    if images is None or scale is None:
+    found, scale = inspector.map(frame, vial, region), inspector.bundle.heatmap_scale(region)
+    if found is None or scale is None:
         return
     x, y, width, height = inspector.bundle.layout.box(vial, region)
-    image, reconstruction = (part[np.newaxis] for part in images)
-    heat = vialsight.heatmap(image, reconstruction, vmin=scale[0], vmax=scale[1])[0]
+    heat = vialsight.heatmap(found[np.newaxis], vmin=scale[0], vmax=scale[1])[0]
     place = (x - 0.5, x + width - 0.5, y + height - 0.5, y - 0.5)
     axis.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.75 * heat, extent=place)
     axis.add_patch(Rectangle((x, y), width, height, fill=False, color=REJECT, linewidth=1.4))

@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 
@@ -30,13 +31,53 @@ py::object heatmap_scale_of(const Bundle& bundle, std::size_t region) {
   return py::make_tuple(scale->vmin, scale->vmax);
 }
 
-py::array_t<float> golden_array(const Bundle& bundle, std::span<const float> values, bool images) {
+// (R, K) and what follows.
+py::array_t<float> golden_array(const Bundle& bundle, std::span<const float> values,
+                                const std::vector<py::ssize_t>& rest) {
   std::vector<py::ssize_t> shape = {static_cast<py::ssize_t>(bundle.layout().region_count()),
                                     static_cast<py::ssize_t>(bundle.golden().count_per_region)};
-  if (images) shape.insert(shape.end(), 2, bundle.layout().patch_size);
+  shape.insert(shape.end(), rest.begin(), rest.end());
   py::array_t<float> result(shape);
   std::copy(values.begin(), values.end(), result.mutable_data());
   return result;
+}
+
+py::dict golden_outputs_of(const Bundle& bundle) {
+  py::dict arrays;
+  for (std::size_t i = 0; i < bundle.outputs().size(); ++i) {
+    const OutputSpec& spec = bundle.outputs()[i];
+    arrays[py::str(spec.name)] = golden_array(bundle, bundle.golden().outputs[i], {spec.height, spec.width});
+  }
+  return arrays;
+}
+
+// Of all components that the bundle offers, (R, K, C).
+py::array_t<float> golden_components_of(const Bundle& bundle) {
+  const GoldenPatches& golden = bundle.golden();
+  const std::size_t patches = std::max<std::size_t>(golden.scores.size(), 1);
+  return golden_array(bundle, golden.components, {static_cast<py::ssize_t>(golden.components.size() / patches)});
+}
+
+py::dict outputs_of(const Bundle& bundle) {
+  py::dict outputs;
+  for (const OutputSpec& spec : bundle.outputs()) {
+    const char* role = spec.role == OutputRole::kReconstruction ? "reconstruction" : "map";
+    outputs[py::str(spec.name)] = py::make_tuple(role, spec.height, spec.width);
+  }
+  return outputs;
+}
+
+// Mean and spread by component, (2, R, h, w).
+py::dict locations_of(const Bundle& bundle) {
+  py::dict arrays;
+  for (const LocationArrays& each : bundle.locations()) {
+    py::array_t<float> array({py::ssize_t{2}, static_cast<py::ssize_t>(bundle.layout().region_count()),
+                              py::ssize_t{each.size.height}, py::ssize_t{each.size.width}});
+    std::copy(each.spread.begin(), each.spread.end(),
+              std::copy(each.mean.begin(), each.mean.end(), array.mutable_data()));
+    arrays[py::str(each.component)] = array;
+  }
+  return arrays;
 }
 
 }  // namespace
@@ -57,6 +98,12 @@ void register_bundle(py::module_& module) {
       .def_property_readonly("layout", &Bundle::layout)
       .def_property_readonly("manifest_json", &Bundle::manifest_json)
       .def_property_readonly("sha256", &Bundle::sha256)
+      .def_property_readonly("method", &Bundle::method)
+      .def_property_readonly("runtime", &Bundle::runtime)
+      .def_property_readonly("outputs", &outputs_of)
+      .def_property_readonly("components", &Bundle::components)
+      .def_property_readonly("locations", &locations_of)
+      .def("make_score", &make_score, py::arg("definition") = py::none())
       .def_property_readonly("thresholds", &thresholds_of)
       .def("heatmap_scale", &heatmap_scale_of, py::arg("region"))
       .def_property_readonly("model",
@@ -70,12 +117,14 @@ void register_bundle(py::module_& module) {
                                                 bundle.fingerprints().size());
                              })
       .def_property_readonly("golden_inputs",
-                             [](const Bundle& bundle) { return golden_array(bundle, bundle.golden().inputs, true); })
-      .def_property_readonly(
-          "golden_reconstructions",
-          [](const Bundle& bundle) { return golden_array(bundle, bundle.golden().reconstructions, true); })
+                             [](const Bundle& bundle) {
+                               const int edge = bundle.layout().patch_size;
+                               return golden_array(bundle, bundle.golden().inputs, {edge, edge});
+                             })
+      .def_property_readonly("golden_outputs", &golden_outputs_of)
       .def_property_readonly("golden_scores",
-                             [](const Bundle& bundle) { return golden_array(bundle, bundle.golden().scores, false); })
+                             [](const Bundle& bundle) { return golden_array(bundle, bundle.golden().scores, {}); })
+      .def_property_readonly("golden_components", &golden_components_of)
       .def_property_readonly("golden_tolerance", [](const Bundle& bundle) { return bundle.golden().tolerance; })
       .def("__repr__", [](const Bundle& bundle) { return "<Bundle " + bundle.name() + ">"; });
 }

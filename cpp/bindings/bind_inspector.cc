@@ -67,36 +67,48 @@ class PythonInspector {
     return without_gil([&] { return inspector_.close(); });
   }
 
-  py::array_t<float> score_patches(const py::array& patches, std::size_t batch_size) {
+  using Regions = std::optional<std::vector<std::size_t>>;
+
+  py::array_t<float> score_patches(const py::array& patches, std::size_t batch_size, const Regions& regions) {
     const bool gray8 = py::isinstance<py::array_t<std::uint8_t>>(patches);
     const std::vector<float> converted = gray8 ? unit_floats(patches) : std::vector<float>();
     const std::span<const float> values = gray8 ? converted : patch_values(patches);
     py::array_t<float> scores(patches.shape(0));
-    const std::span<float> result = writable_values(scores);
-    raise_unless_ok(without_gil([&] { return inspector_.score_patches(values, batch_size, result); }));
+    score(values, batch_size, regions, {writable_values(scores), {}, {}});
     return scores;
   }
 
-  py::array_t<float> reconstruct(const py::array& patches, std::size_t batch_size) {
-    return score_and_reconstruct(patches, batch_size).second;
-  }
-
-  std::pair<py::array_t<float>, py::array_t<float>> score_and_reconstruct(const py::array& patches,
-                                                                          std::size_t batch_size) {
+  py::tuple score_with_outputs(const py::array& patches, std::size_t batch_size, const Regions& regions) {
     const std::span<const float> values = patch_values(patches);
     py::array_t<float> scores(patches.shape(0));
-    py::array_t<float> reconstructions({patches.shape(0), patches.shape(1), patches.shape(2)});
-    const std::span<float> score_values = writable_values(scores);
-    const std::span<float> pixels = writable_values(reconstructions);
-    raise_unless_ok(without_gil([&] { return inspector_.score_patches(values, batch_size, score_values, pixels); }));
-    return {scores, reconstructions};
+    py::array_t<float> components({patches.shape(0), static_cast<py::ssize_t>(bundle().components().size())});
+    py::dict outputs;
+    std::vector<std::span<float>> targets;
+    for (const OutputSpec& spec : bundle().outputs()) {
+      py::array_t<float> output({patches.shape(0), py::ssize_t{spec.height}, py::ssize_t{spec.width}});
+      targets.push_back(writable_values(output));
+      outputs[py::str(spec.name)] = output;
+    }
+    score(values, batch_size, regions, {writable_values(scores), writable_values(components), targets});
+    return py::make_tuple(scores, components, outputs);
+  }
+
+  py::object map(int frame, int vial, int region) {
+    py::array_t<float> result({patch_size_, patch_size_});
+    const std::span<float> values = writable_values(result);
+    const Status status = without_gil([&] { return inspector_.map(frame, vial, region, values); });
+    if (status.code() == Code::kNotFound) return py::none();
+    raise_unless_ok(status);
+    return result;
   }
 
   py::object images(int frame, int vial, int region) {
     const std::scoped_lock lock(mutex_);
     const auto images = inspector_.images(frame, vial, region);
     if (!images.has_value()) return py::none();
-    return py::make_tuple(square(images->input), square(images->reconstruction));
+    const py::object reconstruction =
+        images->reconstruction.empty() ? py::none() : py::object(square(images->reconstruction));
+    return py::make_tuple(square(images->input), reconstruction);
   }
 
   [[nodiscard]] const Bundle& bundle() const { return inspector_.bundle(); }
@@ -104,6 +116,15 @@ class PythonInspector {
   [[nodiscard]] Health health() const { return inspector_.health(); }
 
  private:
+  void score(std::span<const float> patches, std::size_t batch_size, const Regions& regions,
+             const PatchResults& results) {
+    const std::vector<std::size_t> known = regions.value_or(std::vector<std::size_t>());
+    if (regions.has_value() && known.empty() && !patches.empty()) {
+      throw py::value_error("regions: expected one per patch, or None; got none");
+    }
+    raise_unless_ok(without_gil([&] { return inspector_.score_patches(patches, known, batch_size, results); }));
+  }
+
   static Inspector create(const Bundle& bundle, const InspectorOptions& options) {
     const auto create_without_gil = [&] {
       const py::gil_scoped_release released;
@@ -200,6 +221,16 @@ py::array_t<float> scores_of(const StripVerdict& verdict) {
   return scores;
 }
 
+// (F, V, R, K)
+py::array_t<float> component_scores_of(const StripVerdict& verdict) {
+  const py::array_t<float> scores = scores_of(verdict);
+  const py::ssize_t patches = scores.size();
+  const py::ssize_t components = patches == 0 ? 0 : static_cast<py::ssize_t>(verdict.component_scores.size()) / patches;
+  py::array_t<float> result({scores.shape(0), scores.shape(1), scores.shape(2), components});
+  std::copy(verdict.component_scores.begin(), verdict.component_scores.end(), result.mutable_data());
+  return result;
+}
+
 void register_verdict(py::module_& module) {
   py::class_<StripVerdict>(module, "StripVerdict")
       .def_readonly("strip_id", &StripVerdict::strip_id)
@@ -208,6 +239,7 @@ void register_verdict(py::module_& module) {
                              [](const StripVerdict& verdict) { return verdict.verdict == Verdict::kAccept; })
       .def_property_readonly("reason", [](const StripVerdict& verdict) { return name_of(verdict.reason); })
       .def_property_readonly("scores", &scores_of)
+      .def_property_readonly("component_scores", &component_scores_of)
       .def_readonly("thresholds", &StripVerdict::thresholds)
       .def_property_readonly("vials",
                              [](const StripVerdict& verdict) {
@@ -282,10 +314,10 @@ void register_inspector(py::module_& module) {
       .def("submit", &PythonInspector::submit, py::arg("frame_index"), py::arg("frame"))
       .def("close", &PythonInspector::close)
       .def("score_patches", &PythonInspector::score_patches, py::arg("patches"), py::kw_only(),
-           py::arg("batch_size") = 0)
-      .def("reconstruct", &PythonInspector::reconstruct, py::arg("patches"), py::kw_only(), py::arg("batch_size") = 0)
-      .def("score_and_reconstruct", &PythonInspector::score_and_reconstruct, py::arg("patches"), py::kw_only(),
-           py::arg("batch_size") = 0)
+           py::arg("batch_size") = 0, py::arg("regions") = py::none())
+      .def("score_with_outputs", &PythonInspector::score_with_outputs, py::arg("patches"), py::kw_only(),
+           py::arg("batch_size") = 0, py::arg("regions") = py::none())
+      .def("map", &PythonInspector::map, py::arg("frame"), py::arg("vial"), py::arg("region"))
       .def("images", &PythonInspector::images, py::arg("frame"), py::arg("vial"), py::arg("region"))
       .def_property_readonly("bundle", &PythonInspector::bundle)
       .def_property_readonly("statistics", &PythonInspector::statistics)

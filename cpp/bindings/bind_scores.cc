@@ -48,20 +48,17 @@ std::optional<HeatmapScale> scale_of(std::optional<float> vmin, std::optional<fl
   return HeatmapScale{*vmin, *vmax};
 }
 
-py::array_t<float> heatmap_of_stack(const py::array& x, const py::array& y, std::optional<float> vmin,
-                                    std::optional<float> vmax) {
-  const std::span<const float> xs = float_values(x, "x", 3);
-  const std::span<const float> ys = float_values(y, "y", 3);
-  require_same_shape(x, y);
+py::array_t<float> heatmap_of_stack(const py::array& maps, std::optional<float> vmin, std::optional<float> vmax) {
+  const std::span<const float> map_values = float_values(maps, "maps", 3);
   const std::optional<HeatmapScale> scale = scale_of(vmin, vmax);
-  py::array_t<float> result({x.shape(0), x.shape(1), x.shape(2)});
+  py::array_t<float> result({maps.shape(0), maps.shape(1), maps.shape(2)});
   const std::span<float> values = writable_values(result);
-  const auto pixels = static_cast<std::size_t>(x.shape(1) * x.shape(2));
+  const auto pixels = static_cast<std::size_t>(maps.shape(1) * maps.shape(2));
   Status status;
   {
     const py::gil_scoped_release released;
     for (std::size_t start = 0; status.ok() && start < values.size(); start += pixels) {
-      status = heatmap(xs.subspan(start, pixels), ys.subspan(start, pixels), scale, values.subspan(start, pixels));
+      status = heatmap(map_values.subspan(start, pixels), scale, values.subspan(start, pixels));
     }
   }
   raise_unless_ok(status);
@@ -89,7 +86,7 @@ py::tuple decide_strip(const Layout& layout, const py::array& scores, const std:
 
 void register_scores(py::module_& module) {
   module.def("ssim", &ssim_of_stack, py::arg("x"), py::arg("y"));
-  module.def("heatmap", &heatmap_of_stack, py::arg("x"), py::arg("y"), py::kw_only(), py::arg("vmin") = py::none(),
+  module.def("heatmap", &heatmap_of_stack, py::arg("maps"), py::kw_only(), py::arg("vmin") = py::none(),
              py::arg("vmax") = py::none());
   module.def("decide", &decide_strip, py::arg("layout"), py::arg("scores"), py::arg("thresholds"));
 }

@@ -6,6 +6,7 @@
 #include <pybind11/pybind11.h>
 
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -28,6 +29,9 @@ void register_inspector(py::module_& module);
 
 // Bundle::load without the GIL; raises BundleError.
 [[nodiscard]] Bundle load_bundle(const std::filesystem::path& folder);
+
+// A `Score` of the bundle's own definition, or of another choice among its components.
+[[nodiscard]] py::object make_score(const Bundle& bundle, const std::optional<py::dict>& definition);
 
 // Raises `exception_name` of vialsight.errors; without a name ValueError for kInvalidArgument, else BundleError.
 [[noreturn]] void raise(const Status& status, const char* exception_name = nullptr);

@@ -14,14 +14,22 @@ using vialsight::test::BundleWriter;
 
 namespace {
 
+// The last is a component's location arrays.
 constexpr const char* kFiles[] = {
-    "manifest.json",    "model.pb", "fingerprints.npz", "golden/inputs.npy", "golden/reconstructions.npy",
-    "golden/scores.npy"};
+    "manifest.json",           "model.pb",          "fingerprints.npz",      "golden/inputs.npy",
+    "golden/output_spots.npy", "golden/scores.npy", "golden/components.npy", "location/spots.npy"};
 
 // A good bundle on disk, written once; an input spoils it, and repair() makes it good again.
 class Folder {
  public:
-  Folder() { writer_.write(path_); }
+  Folder() {
+    writer_.add_map("spots", 2, 3);
+    writer_.manifest["score"]["components"][1]["per_location"] = true;
+    writer_.roles["location_spots"] = kFiles[7];
+    writer_.files[kFiles[7]] = vialsight::test::npy({2, 2, 2, 3}, std::vector<float>(24, 1.0F));
+    writer_.set_golden_columns(0.0F, {0.0F, 0.0F});
+    writer_.write(path_);
+  }
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
@@ -55,7 +63,13 @@ void check(const Bundle& bundle) {
   require(golden.count_per_region >= 8, "there are golden patches");
   require(golden.scores.size() == patches, "every golden patch has a score");
   require(golden.inputs.size() == patches * layout.pixels_per_patch(), "golden patches are whole");
-  require(golden.reconstructions.size() == golden.inputs.size(), "so are their reconstructions");
+  require(golden.outputs.size() == bundle.outputs().size(), "every output has golden arrays");
+  for (std::size_t i = 0; i < golden.outputs.size(); ++i) {
+    require(golden.outputs[i].size() == patches * bundle.outputs()[i].pixels(), "outputs are whole");
+  }
+  require(bundle.golden_components(patches - 1).size() == bundle.components().size(),
+          "components that decide are there");
+  require(bundle.make_score().ok(), "the score is one");
 }
 
 }  // namespace

@@ -331,6 +331,7 @@ class Session {
     const std::int32_t region = input_.take<std::int8_t>();
     check(vialsight_images(handle, frame, vial, region, input.get(), output.data(), input.count), "vialsight_images",
           alive);
+    check(vialsight_map(handle, frame, vial, region, output.data(), output.size()), "vialsight_map", alive);
   }
   void score_patches() {
     vialsight_inspector* handle = nullptr;

@@ -1,7 +1,9 @@
 // parse_manifest: what it accepts is a whole manifest.
 #include <cmath>
 
+#include "bundle/bundle_files.h"
 #include "bundle/bundle_manifest.h"
+#include "bundle/manifest_fields.h"
 #include "fuzz_input.h"
 
 using vialsight::fuzz::Input;
@@ -21,6 +23,10 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   }
   require(read.heatmap.empty() || read.heatmap.size() == read.layout.region_count(), "one scale per region, or none");
   for (const vialsight::HeatmapScale& scale : read.heatmap) require(scale.vmax > scale.vmin, "scales are no points");
-  for (const vialsight::FileEntry& file : read.files) require(vialsight::is_sha256(file.sha256), "digests are digests");
+  for (const auto& [role, file] : read.files) {
+    require(vialsight::is_sha256(file.sha256), "digests are digests");
+    require(vialsight::is_bundle_file_name(file.name), "files lie in the bundle");
+  }
+  require(!read.outputs.empty(), "the network has an output");
   return 0;
 }

@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
       kPatch,
       kRegions};
   const std::vector<float> locations(kRegions * 6, 0.5F);
-  const vialsight::LocationArrays arrays[] = {{"located", locations, locations}};
+  const vialsight::LocationArrays arrays[] = {{"located", {2, 3}, locations, locations}};
   for (const bool located : {false, true}) {
     const auto given =
         located ? std::span<const vialsight::LocationArrays>(arrays) : std::span<const vialsight::LocationArrays>();

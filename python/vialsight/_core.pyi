@@ -94,14 +94,40 @@ def ssim(x: _Float32, y: _Float32) -> _Float32:
         ValueError: shapes differ, an edge is below 11, or memory is not contiguous.
     """
 
-def heatmap(
-    x: _Float32, y: _Float32, *, vmin: float | None = None, vmax: float | None = None
-) -> _Float32:
-    """|x - y| of two stacks (n, H, W), scaled to [0, 1] (paper eqs. 11 and 12).
+def heatmap(maps: _Float32, *, vmin: float | None = None, vmax: float | None = None) -> _Float32:
+    """Scale maps of a score (n, h, w) to [0, 1] (paper eq. 12).
 
-    With `vmin` and `vmax` the scale is fixed; without, it is each patch's own minimum and maximum,
+    With `vmin` and `vmax` the scale is fixed; without, it is each map's own minimum and maximum,
     which makes every good part glow: not for an operator's screen.
     """
+
+class Score:
+    """A bundle's score: `Bundle.make_score`. Numbers and maps as `score`, for any regions.
+
+    `regions` (n,) says of which region each patch is; None: patch i of region i modulo R.
+    """
+
+    def run(
+        self,
+        patches: _Float32,
+        outputs: Mapping[str, _Float32],
+        regions: Sequence[int] | None = None,
+    ) -> tuple[_Float32, _Float32]:
+        """φ (n,) and the numbers (n, K) of `components` of patches (n, P, P)."""
+    def maps(
+        self,
+        patches: _Float32,
+        outputs: Mapping[str, _Float32],
+        regions: Sequence[int] | None = None,
+    ) -> _Float32:
+        """Return maps (n, h, w) of patches (n, P, P), h and w as `map_size`."""
+    def combine(self, components: _Float32, regions: Sequence[int] | None = None) -> _Float32:
+        """φ (n,) of the numbers (n, K) of `components`, as `run` makes it of them."""
+    @property
+    def components(self) -> list[str]:
+        """Names of the K components that decide."""
+    @property
+    def map_size(self) -> tuple[int, int]: ...
 
 def score(
     patches: _Float32,
@@ -152,6 +178,25 @@ class Bundle:
     @property
     def sha256(self) -> str: ...
     @property
+    def method(self) -> str: ...
+    @property
+    def runtime(self) -> str: ...
+    @property
+    def outputs(self) -> dict[str, tuple[str, int, int]]:
+        """Role ("reconstruction" or "map"), height and width by name."""
+    @property
+    def components(self) -> list[str]:
+        """Names of the K components of the score that decide."""
+    @property
+    def locations(self) -> dict[str, _Float32]:
+        """Mean and spread (2, R, h, w) by component, of those that are per location."""
+    def make_score(self, definition: dict[str, Any] | None = None) -> Score:
+        """Make the bundle's score, or of another choice among the components it offers.
+
+        Raises:
+            BundleError: `definition` is none; the message names the field.
+        """
+    @property
     def thresholds(self) -> dict[str, list[float] | None]: ...
     def heatmap_scale(self, region: int) -> tuple[float, float] | None:
         """(vmin, vmax) fitted at calibration, or None before it."""
@@ -163,14 +208,21 @@ class Bundle:
     @property
     def golden_inputs(self) -> _Float32: ...
     @property
-    def golden_reconstructions(self) -> _Float32: ...
+    def golden_outputs(self) -> dict[str, _Float32]:
+        """(R, K, h, w) by output."""
     @property
     def golden_scores(self) -> _Float32: ...
+    @property
+    def golden_components(self) -> _Float32:
+        """(R, K, C), of all components that the score offers."""
     @property
     def golden_tolerance(self) -> float: ...
 
 class StripVerdict:
-    """Result of one strip; `scores` are φ (F, V, R), NaN where no score was made in time."""
+    """Result of one strip; `scores` are φ (F, V, R), NaN where no score was made in time.
+
+    `component_scores` (F, V, R, K) are the numbers that φ is made of, see `Bundle.components`.
+    """
 
     @property
     def strip_id(self) -> int: ...
@@ -182,6 +234,8 @@ class StripVerdict:
     def reason(self) -> str: ...
     @property
     def scores(self) -> _Float32: ...
+    @property
+    def component_scores(self) -> _Float32: ...
     @property
     def thresholds(self) -> list[float]: ...
     @property
@@ -277,17 +331,31 @@ class Inspector:
     def close(self) -> StripVerdict:
         """End the slot and return its verdict by the deadline."""
     def score_patches(
-        self, patches: npt.NDArray[np.uint8] | _Float32, *, batch_size: int = 0
+        self,
+        patches: npt.NDArray[np.uint8] | _Float32,
+        *,
+        batch_size: int = 0,
+        regions: Sequence[int] | None = None,
     ) -> _Float32:
-        """φ (n,) of patches (n, P, P), uint8 or float32 in [0, 1]; 0 means one frame's batch."""
-    def reconstruct(self, patches: _Float32, *, batch_size: int = 0) -> _Float32:
-        """Reconstructions (n, P, P) of patches (n, P, P) in [0, 1]."""
-    def score_and_reconstruct(
-        self, patches: _Float32, *, batch_size: int = 0
-    ) -> tuple[_Float32, _Float32]:
-        """Scores (n,) and reconstructions (n, P, P) of patches (n, P, P), from one inference."""
-    def images(self, frame: int, vial: int, region: int) -> tuple[_Float32, _Float32] | None:
-        """Input and reconstruction (P, P) of a patch of the last strip; None if not scored."""
+        """φ (n,) of patches (n, P, P), uint8 or float32 in [0, 1]; 0 means one frame's batch.
+
+        `regions` (n,) says of which region each is; None: patch i of region i modulo R.
+        """
+    def score_with_outputs(
+        self,
+        patches: _Float32,
+        *,
+        batch_size: int = 0,
+        regions: Sequence[int] | None = None,
+    ) -> tuple[_Float32, _Float32, dict[str, _Float32]]:
+        """φ (n,), components (n, K) and the network's outputs (n, h, w) by name, at once."""
+    def images(self, frame: int, vial: int, region: int) -> tuple[_Float32, _Float32 | None] | None:
+        """Input and reconstruction (P, P) of a patch of the last strip; None if not scored.
+
+        The reconstruction is None where the network gives none.
+        """
+    def map(self, frame: int, vial: int, region: int) -> _Float32 | None:
+        """Map (P, P) that the score makes of a patch of the last strip; None if not scored."""
     @property
     def bundle(self) -> Bundle: ...
     @property

@@ -22,30 +22,18 @@ from vialsight._core import Layout
 from vialsight.errors import BundleError
 from vialsight.files import atomic
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 MANIFEST_NAME: Final = "manifest.json"
 DIGEST_NAME: Final = "manifest.json.sha256"
-MODEL_NAME: Final = "model.pb"
-FINGERPRINTS_NAME: Final = "fingerprints.npz"
-GOLDEN_NAMES: Final = ("golden/inputs.npy", "golden/reconstructions.npy", "golden/scores.npy")
 GOLDEN_MINIMUM: Final = 8
 GOLDEN_TOLERANCE: Final = 1e-5
 LEVELS: Final = ("patch", "strip", "run")
-# The whole definition of φ = 1 - SSIM (SPEC §5): other common SSIMs differ in the first decimal.
-SCORE: Final[Mapping[str, Any]] = {
-    "name": "one_minus_ssim",
-    "window": "gaussian",
-    "window_size": 11,
-    "sigma": 1.5,
-    "padding": "valid",
-    "covariance": "population",
-    "k1": 0.01,
-    "k2": 0.03,
-    "dynamic_range": 1.0,
-    "reduction": "mean",
-}
+RECONSTRUCTION: Final = "reconstruction"
+MAP: Final = "map"
 
 Float32Array = npt.NDArray[np.float32]
+# The manifest's `score`; see docs/scores.md.
+Definition = Mapping[str, Any]
 
 
 def read_manifest(bundle: _core.Bundle) -> dict[str, Any]:
@@ -70,21 +58,40 @@ def tensorflow_version() -> str:
     return "none"
 
 
+@dataclass(frozen=True)
+class Output:
+    """What a network puts out under a name: RECONSTRUCTION (n,P,P,1), or a MAP (n,h,w,1)."""
+
+    role: str
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A network as a bundle holds it.
+
+    `graph_def` is a serialised frozen GraphDef from float32 (n,P,P,1) under `input_name` to its
+    `outputs` by the names of their nodes; `method` is how it was trained.
+    """
+
+    graph_def: bytes
+    outputs: Mapping[str, Output]
+    method: str
+    input_name: str = "patches"
+
+
 @dataclass(frozen=True, kw_only=True)
 class GoldenPatches:
-    """What the training code computed at freezing, per region.
+    """What the training code computed at freezing, per region; K >= 8.
 
-    inputs and reconstructions: float32 (R,K,P,P) in [0,1]; scores: φ, float32 (R,K); K >= 8.
+    inputs: float32 (R,K,P,P) in [0,1]; outputs: by name, (R,K,h,w); components: the numbers of all
+    components that the score offers, (R,K,C), in its order. φ is what the score makes of them.
     """
 
     inputs: Float32Array
-    reconstructions: Float32Array
-    scores: Float32Array
-
-    @property
-    def arrays(self) -> tuple[Float32Array, Float32Array, Float32Array]:
-        """The arrays in the order of GOLDEN_NAMES."""
-        return self.inputs, self.reconstructions, self.scores
+    outputs: Mapping[str, Float32Array]
+    components: Float32Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +103,7 @@ class Provenance:
     seed: int
     training_products: Sequence[str]
     vialsight: str = field(default_factory=lambda: str(_core.__version__))
-    tensorflow: str = field(default_factory=tensorflow_version)
+    runtime_version: str = field(default_factory=tensorflow_version)
     git: str | None = field(default_factory=lambda: _core.git_revision or None)
 
     def to_manifest(self) -> dict[str, Any]:
@@ -106,7 +113,7 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class HeatmapScales:
-    """Absolute differences shown as 0 and as 1, one pair per region."""
+    """Values of the score's map shown as 0 and as 1, one pair per region."""
 
     vmin: Sequence[float]
     vmax: Sequence[float]
@@ -116,58 +123,68 @@ def write_bundle(
     out: Path,
     *,
     layout: Layout,
-    model: bytes,
+    model: Model,
     golden: GoldenPatches,
+    score: Definition,
     provenance: Provenance,
     fingerprints: bytes,
-    input_name: str = "patches",
-    output_name: str = "reconstructions",
+    locations: Mapping[str, Float32Array] | None = None,
     created: datetime | None = None,
 ) -> None:
     """Write an uncalibrated bundle folder; it appears complete and checked, or not at all.
 
-    `model` is a serialised frozen GraphDef from float32 (n,P,P,1) to the same; `fingerprints` is
-    `data.fingerprints.Fingerprints.to_bytes` of the training images. Equal arguments (`created`
-    included) give equal bytes. Raises BundleError when `out` exists, when golden
-    arrays do not fit the layout, or when the C++ loader refuses the result.
+    One component of `score` decides; `locations` holds mean and spread (2,R,h,w) of those that are
+    per location; `fingerprints` is `data.fingerprints.Fingerprints.to_bytes` of the training
+    images. Equal arguments (`created` included) give equal bytes. Raises BundleError when `out`
+    exists, when golden arrays do not fit, or when the C++ loader refuses the result.
     """
-    _check_golden(golden, layout)
+    _check_golden(golden, layout, model, score)
     size = layout.patch_size
-    contents = dict(zip(GOLDEN_NAMES, map(_npy_bytes, golden.arrays), strict=True))
+    outputs = {name: model.outputs[name] for name in sorted(model.outputs)}
     manifest = {
         "format_version": FORMAT_VERSION,
         "name": _bundle_name(out),
         "created": timestamp(created),
+        "method": model.method,
+        "runtime": {"name": "tensorflow", "precision": "float32"},
         "layout": json.loads(layout.to_json()),
-        "input": {"name": input_name, "shape": [None, size, size, 1], "dtype": "float32"},
-        "output": {"name": output_name},
+        "locate": None,
+        "input": {"name": model.input_name, "shape": [None, size, size, 1], "dtype": "float32"},
+        "outputs": {
+            name: {"role": output.role, "shape": [None, output.height, output.width, 1]}
+            for name, output in outputs.items()
+        },
         "preprocess": {"scaling": "unit", "resize": "bilinear_antialias"},
-        "score": dict(SCORE),
+        "score": dict(score),
         "thresholds": dict.fromkeys(LEVELS),
         "heatmap": None,
         "calibration": None,
-        "golden": {"patches_per_region": golden.scores.shape[1], "tolerance": GOLDEN_TOLERANCE},
+        "golden": {"patches_per_region": golden.inputs.shape[1], "tolerance": GOLDEN_TOLERANCE},
         "provenance": provenance.to_manifest(),
     }
-    _write_folder(out, manifest, {MODEL_NAME: model, FINGERPRINTS_NAME: fingerprints, **contents})
+    names = [component["name"] for component in score["components"]]
+    scores = golden.components[..., names.index(score["decide"][0])]
+    arrays = _golden_arrays(golden, scores) | _location_arrays(locations or {})
+    _write_folder(out, manifest, _files(model.graph_def, fingerprints, arrays))
 
 
 def with_calibration(
     bundle: _core.Bundle,
     out: Path,
     *,
+    score: Definition,
     thresholds: Mapping[str, Sequence[float]],
     heatmap: HeatmapScales,
     calibration: Mapping[str, Any],
     fingerprints: bytes,
     created: datetime | None = None,
 ) -> None:
-    """Write a new bundle: `bundle` with these threshold sets, heatmap scales and record.
+    """Write a new bundle: `bundle` with this score, threshold sets, heatmap scales and record.
 
-    `thresholds` has one list per level of LEVELS, one number per region; `calibration` is the
-    manifest's object of that name without `created` and `parent_sha256`, which are set here;
-    `fingerprints` are those of training and calibration.
-    Raises BundleError as `write_bundle` does.
+    `score` is a choice among the components that `bundle` offers. `thresholds` has one list per
+    level of LEVELS, one number per region; `calibration` is the manifest's object of that name
+    without `created` and `parent_sha256`, which are set here; `fingerprints` are those of training
+    and calibration. Raises BundleError as `write_bundle` does.
     """
     when = timestamp(created)
     record = {**calibration, "created": when, "parent_sha256": bundle.sha256}
@@ -175,20 +192,69 @@ def with_calibration(
     manifest |= {
         "name": _bundle_name(out),
         "created": when,
+        "score": dict(score),
         "thresholds": {level: list(thresholds[level]) for level in LEVELS},
         "heatmap": {"vmin": list(heatmap.vmin), "vmax": list(heatmap.vmax)},
         "calibration": record,
     }
-    golden = (bundle.golden_inputs, bundle.golden_reconstructions, bundle.golden_scores)
-    contents = dict(zip(GOLDEN_NAMES, map(_npy_bytes, golden), strict=True))
-    files = {MODEL_NAME: bundle.model, FINGERPRINTS_NAME: fingerprints, **contents}
-    _write_folder(out, manifest, files)
+    golden = GoldenPatches(
+        inputs=bundle.golden_inputs,
+        outputs=bundle.golden_outputs,
+        components=bundle.golden_components,
+    )
+    arrays = _golden_arrays(golden, _golden_scores(bundle, score))
+    arrays |= _location_arrays(bundle.locations)
+    _write_folder(out, manifest, _files(bundle.model, fingerprints, arrays))
 
 
-def _write_folder(out: Path, manifest: dict[str, Any], contents: Mapping[str, bytes]) -> None:
-    files = {name: _digest(content) for name, content in contents.items()}
-    text = _manifest_bytes({**manifest, "files": files})
+# A file's name and content, by role.
+_Files = dict[str, tuple[str, bytes]]
+
+
+def _golden_scores(bundle: _core.Bundle, score: Definition) -> Float32Array:
+    """Return φ (R,K) that another score makes of the golden components."""
+    chosen = bundle.make_score(dict(score))
+    offered = [component["name"] for component in score["components"]]
+    components = bundle.golden_components
+    regions, count = components.shape[:2]
+    columns = components[..., [offered.index(name) for name in chosen.components]]
+    flat = np.ascontiguousarray(columns.reshape(regions * count, -1))
+    return chosen.combine(flat, np.repeat(np.arange(regions), count).tolist()).reshape(-1, count)
+
+
+def _golden_arrays(golden: GoldenPatches, scores: Float32Array) -> _Files:
+    outputs = {
+        f"golden_output_{name}": (f"golden/output_{name}.npy", _npy_bytes(array))
+        for name, array in golden.outputs.items()
+    }
+    return {
+        "golden_inputs": ("golden/inputs.npy", _npy_bytes(golden.inputs)),
+        **outputs,
+        "golden_scores": ("golden/scores.npy", _npy_bytes(scores)),
+        "golden_components": ("golden/components.npy", _npy_bytes(golden.components)),
+    }
+
+
+def _location_arrays(locations: Mapping[str, Float32Array]) -> _Files:
+    return {
+        f"location_{name}": (f"location/{name}.npy", _npy_bytes(array))
+        for name, array in locations.items()
+    }
+
+
+def _files(model: bytes, fingerprints: bytes, arrays: _Files) -> _Files:
+    return {
+        "model": ("model.pb", model),
+        "fingerprints": ("fingerprints.npz", fingerprints),
+        **arrays,
+    }
+
+
+def _write_folder(out: Path, manifest: dict[str, Any], files: _Files) -> None:
+    named = {role: {"name": name, **_digest(content)} for role, (name, content) in files.items()}
+    text = _manifest_bytes({**manifest, "files": named})
     digest = f"{hashlib.sha256(text).hexdigest()}  {MANIFEST_NAME}\n".encode()
+    contents = dict(files.values())
     _create(out, {**contents, MANIFEST_NAME: text, DIGEST_NAME: digest}, _core.Bundle.load)
 
 
@@ -223,15 +289,26 @@ def _bundle_name(out: Path) -> str:
     return out.stem
 
 
-def _check_golden(golden: GoldenPatches, layout: Layout) -> None:
-    regions, size, count = len(layout.regions), layout.patch_size, golden.scores.shape[-1]
-    expected = ((regions, count, size, size), (regions, count, size, size), (regions, count))
-    for name, array, shape in zip(GOLDEN_NAMES, golden.arrays, expected, strict=True):
-        if array.dtype != np.float32 or array.shape != shape or not np.isfinite(array).all():
-            raise BundleError(
-                f"{name}: expected finite float32 {shape}, got {array.dtype} {array.shape}"
-            )
+def _check_golden(golden: GoldenPatches, layout: Layout, model: Model, score: Definition) -> None:
+    regions, size, count = len(layout.regions), layout.patch_size, golden.inputs.shape[1]
+    _check_array("golden inputs", golden.inputs, (regions, count, size, size))
+    if set(golden.outputs) != set(model.outputs):
+        raise BundleError(
+            f"golden outputs: expected {sorted(model.outputs)}, got {sorted(golden.outputs)}"
+        )
+    for name, output in model.outputs.items():
+        shape = (regions, count, output.height, output.width)
+        _check_array(f"golden output {name!r}", golden.outputs[name], shape)
+    offered = len(score["components"])
+    _check_array("golden components", golden.components, (regions, count, offered))
     if count < GOLDEN_MINIMUM:
         raise BundleError(
             f"golden patches: expected at least {GOLDEN_MINIMUM} per region, got {count}"
+        )
+
+
+def _check_array(name: str, array: Float32Array, shape: tuple[int, ...]) -> None:
+    if array.dtype != np.float32 or array.shape != shape or not np.isfinite(array).all():
+        raise BundleError(
+            f"{name}: expected finite float32 {shape}, got {array.dtype} {array.shape}"
         )

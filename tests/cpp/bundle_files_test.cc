@@ -34,6 +34,8 @@ void expect_error(const Result<T>& result, Code code, const std::string& text) {
   EXPECT_THAT(result.status().message(), HasSubstr(text));
 }
 
+constexpr const char* kModelName = "model.pb";
+
 class BundleFilesTest : public ::testing::Test {
  protected:
   BundleFilesTest() { BundleWriter().write(path); }
@@ -130,13 +132,21 @@ TEST_F(BundleFilesTest, ReportsThatThereAreNoDescriptorsForTheFolder) {
 }
 
 TEST_F(BundleFilesTest, ReportsThatThereAreNoDescriptorsToListTheFolder) {
-  const DescriptorLimit limit(1);
-  expect_error(BundleFolder::open(path), Code::kNotFound, "cannot be listed: ");
+  const BundleFolder bundle = open();
+  const DescriptorLimit limit(0);
+  const Status status = bundle.check_contents({});
+  EXPECT_EQ(status.code(), Code::kNotFound);
+  EXPECT_THAT(status.message(), HasSubstr("cannot be listed: "));
 }
 
 TEST_F(BundleFilesTest, ReportsThatThereAreNoDescriptorsToListTheGoldenFolder) {
-  const DescriptorLimit limit(2);
-  expect_error(BundleFolder::open(path), Code::kNotFound, "golden/.: cannot be listed: ");
+  const BundleFolder bundle = open();
+  std::vector<std::string> names;
+  for (const auto& [name, bytes] : BundleWriter().files) names.push_back(name);
+  const DescriptorLimit limit(1);
+  const Status status = bundle.check_contents(names);
+  EXPECT_EQ(status.code(), Code::kNotFound);
+  EXPECT_THAT(status.message(), HasSubstr("golden/.: cannot be listed: "));
 }
 
 #endif

@@ -134,6 +134,19 @@ TEST_F(CApiTest, ImagesOfScoredPatchesAreThere) {
   EXPECT_EQ(vialsight_images(inspector, -1, 0, 0, input.data(), nullptr, 144), VIALSIGHT_NOT_FOUND);
 }
 
+TEST_F(CApiTest, MapsOfScoredPatchesAreThere) {
+  create();
+  std::array<float, 144> map = {};
+  EXPECT_REFUSED(vialsight_map(inspector, 0, 0, 0, map.data(), 144), VIALSIGHT_NOT_FOUND, "scored");
+  ASSERT_NO_FATAL_FAILURE(inspect_good(1));
+  map.fill(9.0F);
+  EXPECT_EQ(vialsight_map(inspector, 1, 0, 1, map.data(), 144), VIALSIGHT_OK);
+  EXPECT_THAT(map, ::testing::Each(0.0F));
+  EXPECT_REFUSED(vialsight_map(inspector, 1, 0, 1, map.data(), 12), VIALSIGHT_INVALID_ARGUMENT, "144 floats, got 12");
+  EXPECT_REFUSED(vialsight_map(inspector, 1, 0, 1, nullptr, 144), VIALSIGHT_INVALID_ARGUMENT, "map");
+  EXPECT_EQ(vialsight_map(inspector, 1, 2, 1, map.data(), 144), VIALSIGHT_NOT_FOUND);
+}
+
 TEST_F(CApiTest, PatchesAreScored) {
   create();
   std::vector<float> patches(3 * 144, 0.5F);

@@ -42,7 +42,7 @@ TEST_F(InspectorCreateTest, TellsTheBackendWhatToRun) {
   EXPECT_EQ(backend.model_size, bundle.model().size());
   EXPECT_EQ(backend.input_name, bundle.input_name());
   ASSERT_EQ(backend.outputs.size(), 1U);
-  EXPECT_EQ(backend.outputs[0].name, bundle.output_name());
+  EXPECT_EQ(backend.outputs[0].name, "reconstruction");
   EXPECT_EQ(backend.outputs[0].role, OutputRole::kReconstruction);
   EXPECT_EQ(backend.outputs[0].height, 12);
   EXPECT_EQ(backend.outputs[0].width, 12);
@@ -57,14 +57,14 @@ TEST_F(InspectorCreateTest, MeasuresTheCostOfABatch) {
 TEST_F(InspectorCreateTest, RefusesGoldenScoresThatDiffer) {
   std::vector<float> scores(16, 0.0F);
   scores[10] = 2e-5F;  // twice the tolerance
-  writer.files["golden/scores.npy"] = npy({2, kGoldenPerRegion}, scores);
+  writer.set_golden_scores(scores);
   expect_error(Code::kDataCorrupt, "patch 2 of region \"bottom\"");
 }
 
 TEST_F(InspectorCreateTest, ToleratesGoldenScoresThatDifferLess) {
   std::vector<float> scores(16, 0.0F);
   scores[10] = 0.9e-5F;
-  writer.files["golden/scores.npy"] = npy({2, kGoldenPerRegion}, scores);
+  writer.set_golden_scores(scores);
   EXPECT_TRUE(try_create().ok());
 }
 
@@ -169,7 +169,7 @@ TEST_F(InspectorCreateTest, WithoutThresholdsOnlyScores) {
   EXPECT_EQ(verdict.reason, Reason::kNotReady);
   EXPECT_EQ(verdict.strip_id, 5U);
   std::vector<float> scores(1, 9.0F);
-  EXPECT_TRUE(inspector.score_patches(std::vector<float>(144, 0.5F), 0, scores).ok());
+  EXPECT_TRUE(inspector.score_patches(std::vector<float>(144, 0.5F), {}, 0, {scores, {}, {}}).ok());
   EXPECT_NEAR(scores[0], 0.0F, 1e-7F);
 }
 
@@ -196,6 +196,9 @@ class ScorePatchesTest : public InspectorTest {
       }
     }
   }
+  static Status score(Inspector& inspector, std::span<const float> patches, std::span<float> scores) {
+    return inspector.score_patches(patches, {}, 0, {scores, {}, {}});
+  }
   std::vector<float> patches_;
   std::vector<float> scores_;
 };
@@ -203,7 +206,7 @@ class ScorePatchesTest : public InspectorTest {
 TEST_F(ScorePatchesTest, ScoresInBatchesOfOneFrame) {
   Inspector inspector = create();
   const int before = script->entered;
-  ASSERT_TRUE(inspector.score_patches(patches_, 0, scores_).ok());
+  ASSERT_TRUE(score(inspector, patches_, scores_).ok());
   expect_scores();
   EXPECT_EQ(script->entered - before, 3);
   EXPECT_EQ(script->last_count, 2U);
@@ -213,7 +216,7 @@ TEST_F(ScorePatchesTest, ScoresInBatchesOfAnySize) {
   Inspector inspector = create();
   for (const std::size_t batch : {1U, 7U, 10U, 1000U}) {
     std::fill(scores_.begin(), scores_.end(), 9.0F);
-    ASSERT_TRUE(inspector.score_patches(patches_, batch, scores_).ok());
+    ASSERT_TRUE(inspector.score_patches(patches_, {}, batch, {scores_, {}, {}}).ok());
     expect_scores();
   }
 }
@@ -221,44 +224,48 @@ TEST_F(ScorePatchesTest, ScoresInBatchesOfAnySize) {
 TEST_F(ScorePatchesTest, GivesTheReconstructions) {
   Inspector inspector = create();
   std::vector<float> reconstructions(patches_.size());
-  ASSERT_TRUE(inspector.score_patches(patches_, 4, scores_, reconstructions).ok());
+  const std::span<float> outputs[] = {reconstructions};
+  ASSERT_TRUE(inspector.score_patches(patches_, {}, 4, {scores_, {}, outputs}).ok());
   EXPECT_FLOAT_EQ(reconstructions[0], 0.1F);
   EXPECT_FLOAT_EQ(reconstructions[9 * 144 + 1], 0.9F);
 }
 
 TEST_F(ScorePatchesTest, ScoresNothing) {
   Inspector inspector = create();
-  EXPECT_TRUE(inspector.score_patches({}, 0, {}).ok());
+  EXPECT_TRUE(inspector.score_patches({}, {}, 0, {}).ok());
 }
 
 TEST_F(ScorePatchesTest, RefusesAPartialPatch) {
   Inspector inspector = create();
-  const Status status = inspector.score_patches(std::span(patches_).first(143), 0, std::span(scores_).first(1));
+  const Status status = score(inspector, std::span(patches_).first(143), std::span(scores_).first(1));
   EXPECT_EQ(status.code(), Code::kInvalidArgument);
   EXPECT_THAT(status.message(), HasSubstr("expected 144 floats per score, got 143 floats for 1 scores"));
 }
 
 TEST_F(ScorePatchesTest, RefusesTooFewScores) {
   Inspector inspector = create();
-  EXPECT_EQ(inspector.score_patches(patches_, 0, std::span(scores_).first(9)).code(), Code::kInvalidArgument);
+  EXPECT_EQ(score(inspector, patches_, std::span(scores_).first(9)).code(), Code::kInvalidArgument);
 }
 
 TEST_F(ScorePatchesTest, RefusesTooLittleRoomForReconstructions) {
   Inspector inspector = create();
   std::vector<float> reconstructions(144);
-  EXPECT_EQ(inspector.score_patches(patches_, 0, scores_, reconstructions).code(), Code::kInvalidArgument);
+  const std::span<float> outputs[] = {reconstructions};
+  const Status status = inspector.score_patches(patches_, {}, 0, {scores_, {}, outputs});
+  EXPECT_EQ(status.code(), Code::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr("1440 floats for output \"reconstruction\", got 144"));
 }
 
 TEST_F(ScorePatchesTest, RefusesWhileASlotIsOpen) {
   Inspector inspector = create();
   ASSERT_TRUE(inspector.open(1, Clock::time_point::max()).ok());
-  EXPECT_EQ(inspector.score_patches(patches_, 0, scores_).code(), Code::kFailedPrecondition);
+  EXPECT_EQ(score(inspector, patches_, scores_).code(), Code::kFailedPrecondition);
 }
 
 TEST_F(ScorePatchesTest, LeavesNoScoresWhenTheBackendFails) {
   Inspector inspector = create();
   script->fails = true;
-  EXPECT_EQ(inspector.score_patches(patches_, 0, scores_).code(), Code::kBackendFault);
+  EXPECT_EQ(score(inspector, patches_, scores_).code(), Code::kBackendFault);
   EXPECT_TRUE(std::isnan(scores_[0]));
   EXPECT_TRUE(std::isnan(scores_[9]));
 }

@@ -283,8 +283,9 @@ TEST_F(InspectorTest, AMovedFromInspectorOnlyRefuses) {
   EXPECT_EQ(inspector.submit(0, TestFrame().view()).code(), Code::kFailedPrecondition);
   EXPECT_EQ(inspector.close().reason, Reason::kNotReady);
   EXPECT_EQ(inspector.inspect(3, {}, kNoDeadline).strip_id, 3U);
-  EXPECT_EQ(inspector.score_patches({}, 0, {}).code(), Code::kFailedPrecondition);
+  EXPECT_EQ(inspector.score_patches({}, {}, 0, {}).code(), Code::kFailedPrecondition);
   EXPECT_FALSE(inspector.images(0, 0, 0).has_value());
+  EXPECT_EQ(inspector.map(0, 0, 0, {}).code(), Code::kFailedPrecondition);
   EXPECT_EQ(inspector.statistics().strips, 0U);
   EXPECT_EQ(inspector.bundle().name(), "");
   // NOLINTEND(bugprone-use-after-move)

@@ -180,7 +180,7 @@ TEST(Score, ALocationIsMeasuredInItsSpread) {
   component["per_location"] = true;
   const float mean[] = {1.0F, 1.5F};
   const float spread[] = {0.25F, 0.0F};  // the second is taken as 1e-3
-  const LocationArrays locations[] = {{"a", mean, spread}};
+  const LocationArrays locations[] = {{"a", {1, 1}, mean, spread}};
   Score score = make(single(component), locations);
   EXPECT_EQ(run(score, Data(), 0).score, 4.0F);
   EXPECT_EQ(run(score, Data(), 1).score, 500.0F);
@@ -216,11 +216,28 @@ TEST(Score, ANumberThatOverflowsIsNotFinite) {
   json component = map_component("a");
   component["per_location"] = true;
   const float mean[] = {0.0F, 0.0F};
-  const LocationArrays locations[] = {{"a", mean, mean}};
+  const LocationArrays locations[] = {{"a", {1, 1}, mean, mean}};
   Score score = make(single(component), locations);
   Data data;
   data.a = {std::numeric_limits<float>::max()};
   EXPECT_FALSE(std::isfinite(run(score, data).score));
+}
+
+TEST(Score, CombinesWhatItReported) {
+  for (const json& definition : {normalised("largest"), normalised("sum"), single(map_component("a"))}) {
+    Score score = make(definition);
+    const Outcome came = run(score, Data(), 1);
+    EXPECT_EQ(score.combine(came.components, 1), came.score);
+  }
+}
+
+TEST(Score, CombinesNothingThatDoesNotFit) {
+  const Score score = make(normalised("largest"));
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_TRUE(std::isnan(score.combine(std::vector<float>{1.0F}, 0)));
+  EXPECT_TRUE(std::isnan(score.combine(std::vector<float>{1.0F, 2.0F}, 2)));
+  EXPECT_TRUE(std::isnan(score.combine(std::vector<float>{1.0F, nan}, 0)));
+  EXPECT_TRUE(std::isnan(score.combine(std::vector<float>{nan, 1.0F}, 0)));
 }
 
 TEST(Score, RunAllocatesNothing) {
@@ -423,25 +440,27 @@ std::string refusal_of(const std::vector<LocationArrays>& locations) {
 TEST(ScoreLocations, MustFit) {
   const std::vector<float> two = {1.0F, 1.0F};
   const std::vector<float> three = {1.0F, 1.0F, 1.0F};
-  EXPECT_EQ(refusal_of({{"a", two, two}}), "");
-  EXPECT_THAT(refusal_of({{"a", two, three}}), HasSubstr("mean and spread of 2 values each, got 2 and 3"));
-  EXPECT_THAT(refusal_of({{"a", two, two}, {"a", two, two}}), HasSubstr("two location arrays"));
-  EXPECT_THAT(refusal_of({{"a", two, two}, {"c", two, two}}), HasSubstr("\"c\", which is no component"));
+  EXPECT_EQ(refusal_of({{"a", {1, 1}, two, two}}), "");
+  EXPECT_THAT(refusal_of({{"a", {1, 1}, two, three}}), HasSubstr("mean and spread of 2 values each, got 2 and 3"));
+  EXPECT_THAT(refusal_of({{"a", {1, 2}, two, two}}), HasSubstr("a map of 1x1, got 1x2"));
+  EXPECT_THAT(refusal_of({{"a", {1, 1}, two, two}, {"a", {1, 1}, two, two}}), HasSubstr("two location arrays"));
+  EXPECT_THAT(refusal_of({{"a", {1, 1}, two, two}, {"c", {1, 1}, two, two}}),
+              HasSubstr("\"c\", which is no component"));
 }
 
 TEST(ScoreLocations, MustBeNumbers) {
   const std::vector<float> good = {1.0F, 1.0F};
   const std::vector<float> nan = {1.0F, std::numeric_limits<float>::quiet_NaN()};
   const std::vector<float> negative = {1.0F, -1.0F};
-  EXPECT_THAT(refusal_of({{"a", nan, good}}), HasSubstr("finite means"));
-  EXPECT_THAT(refusal_of({{"a", good, nan}}), HasSubstr("finite means"));
-  EXPECT_THAT(refusal_of({{"a", good, negative}}), HasSubstr("spreads of at least 0"));
-  EXPECT_EQ(refusal_of({{"a", negative, good}}), "");
+  EXPECT_THAT(refusal_of({{"a", {1, 1}, nan, good}}), HasSubstr("finite means"));
+  EXPECT_THAT(refusal_of({{"a", {1, 1}, good, nan}}), HasSubstr("finite means"));
+  EXPECT_THAT(refusal_of({{"a", {1, 1}, good, negative}}), HasSubstr("spreads of at least 0"));
+  EXPECT_EQ(refusal_of({{"a", {1, 1}, negative, good}}), "");
 }
 
 TEST(ScoreLocations, AreForComponentsThatUseThem) {
   const std::vector<float> two = {1.0F, 1.0F};
-  const LocationArrays locations[] = {{"a", two, two}};
+  const LocationArrays locations[] = {{"a", {1, 1}, two, two}};
   const Result<Score> score = Score::create(single(map_component("a")).dump(), inputs(), locations);
   ASSERT_FALSE(score.ok());
   EXPECT_THAT(score.status().message(), HasSubstr("per_location: expected true"));

@@ -38,6 +38,7 @@ class StripSlotTest : public testing::Test {
     StripVerdict verdict;
     verdict.strip_id = strip_id;
     verdict.scores.assign(layout.patches_per_strip(), kNan);
+    verdict.component_scores.assign(2 * verdict.scores.size(), kNan);
     verdict.thresholds = {0.5};
     verdict.vials.assign(layout.vial_count(), Verdict::kReject);
     return verdict;
@@ -49,7 +50,8 @@ class StripSlotTest : public testing::Test {
   StripSlot::Job take() { return slot.take(true).value(); }
   void finish(const StripSlot::Job& job, FrameOutcome outcome = FrameOutcome::kScored,
               std::array<float, 2> scores = {0.1F, 0.2F}, Clock::time_point ended = at(milliseconds(50))) {
-    slot.finish(job, {outcome, {0.5, 0.25, 0.125}, ended, scores});
+    const std::array<float, 4> components = {scores[0], 7.0F, scores[1], 8.0F};
+    slot.finish(job, {outcome, {0.5, 0.25, 0.125}, ended, scores, components});
   }
   void submit(std::size_t frame) { (void)slot.submit(frame, at(milliseconds(20))); }
   void submit_both() {
@@ -83,6 +85,7 @@ TEST_F(StripSlotTest, AcceptsWhenEveryFrameIsScoredInTime) {
   EXPECT_EQ(verdict.reason, Reason::kNone);
   EXPECT_EQ(verdict.strip_id, 1U);
   EXPECT_EQ(verdict.scores, (std::vector<float>{0.1F, 0.2F, 0.1F, 0.2F}));
+  EXPECT_EQ(verdict.component_scores, (std::vector<float>{0.1F, 7.0F, 0.2F, 8.0F, 0.1F, 7.0F, 0.2F, 8.0F}));
   EXPECT_EQ(verdict.vials, std::vector<Verdict>(2, Verdict::kAccept));
   EXPECT_FALSE(slot.is_open());
 }

@@ -30,11 +30,11 @@ Message patches_placeholder() { return placeholder("patches", kFloat, {-1, kPatc
 GraphWriter affine_graph() {
   GraphWriter graph;
   graph.add(patches_placeholder()).add(constant("half", {}, {0.5F})).add(constant("quarter", {}, {0.25F}));
-  graph.add(binary("scaled", "Mul", "patches", "half")).add(binary("reconstructions", "AddV2", "scaled", "quarter"));
+  graph.add(binary("scaled", "Mul", "patches", "half")).add(binary("reconstruction", "AddV2", "scaled", "quarter"));
   return graph;
 }
 
-const std::vector<OutputSpec> kOutputs = {{"reconstructions", OutputRole::kReconstruction, kPatch, kPatch}};
+const std::vector<OutputSpec> kOutputs = {{"reconstruction", OutputRole::kReconstruction, kPatch, kPatch}};
 
 Result<std::unique_ptr<Backend>> load(const std::string& model, const std::vector<OutputSpec>& outputs = kOutputs) {
   BackendOptions options;
@@ -76,7 +76,7 @@ TEST(TensorFlowBackendTest, RunsAConvolution) {
   const Message strides = Message().message(1, Message().text(3, std::string("\1\1\1\1", 4)));
   GraphWriter graph;
   graph.add(patches_placeholder()).add(constant("kernel", {3, 3, 1, 1}, std::vector<float>(9, 1.0F)));
-  graph.add(node("reconstructions", "Conv2D", {"patches", "kernel"},
+  graph.add(node("reconstruction", "Conv2D", {"patches", "kernel"},
                  {{"T", type_value(kFloat)}, {"strides", strides}, {"padding", Message().text(2, "SAME")}}));
   const Result<std::unique_ptr<Backend>> backend = load(graph.bytes());
   ASSERT_TRUE(backend.ok()) << backend.status().message();
@@ -135,14 +135,14 @@ TEST(TensorFlowBackendTest, RefusesAnEmptyModel) { expect_error("", Code::kDataC
 
 TEST(TensorFlowBackendTest, RefusesAMissingInput) {
   GraphWriter graph;
-  graph.add(constant("reconstructions", {}, {1.0F}));
+  graph.add(constant("reconstruction", {}, {1.0F}));
   expect_error(graph.bytes(), Code::kDataCorrupt, "input node \"patches\" is missing");
 }
 
 TEST(TensorFlowBackendTest, RefusesAMissingOutput) {
   GraphWriter graph;
   graph.add(patches_placeholder());
-  expect_error(graph.bytes(), Code::kDataCorrupt, "output node \"reconstructions\" is missing");
+  expect_error(graph.bytes(), Code::kDataCorrupt, "output node \"reconstruction\" is missing");
 }
 
 TEST(TensorFlowBackendTest, RefusesAnInputOfAnotherType) {
@@ -169,20 +169,20 @@ TEST(TensorFlowBackendTest, RefusesAnInputThatIsNoPlaceholder) {
 
 TEST(TensorFlowBackendTest, RefusesAGraphThatTensorFlowRefuses) {
   GraphWriter graph;
-  graph.add(patches_placeholder()).add(binary("reconstructions", "AddV2", "patches", "nowhere"));
+  graph.add(patches_placeholder()).add(binary("reconstruction", "AddV2", "patches", "nowhere"));
   expect_error(graph.bytes(), Code::kBackendFault, "TensorFlow: the graph is refused");
 }
 
 TEST(TensorFlowBackendTest, ReportsAnOutputOfAnotherShape) {
   GraphWriter graph;
-  graph.add(patches_placeholder()).add(constant("reconstructions", {2}, {1.0F, 2.0F}));
+  graph.add(patches_placeholder()).add(constant("reconstruction", {2}, {1.0F, 2.0F}));
   const Result<std::unique_ptr<Backend>> backend = load(graph.bytes());
   ASSERT_TRUE(backend.ok()) << backend.status().message();
   const std::vector<float> patch(kPixels, 1.0F);
   std::vector<float> result(kPixels, 7.0F);
   const Status status = run(*backend.value(), patch, result);
   EXPECT_EQ(status.code(), Code::kBackendFault);
-  EXPECT_THAT(status.message(), HasSubstr("output \"reconstructions\": expected float32 of shape [1,12,12,1], got"));
+  EXPECT_THAT(status.message(), HasSubstr("output \"reconstruction\": expected float32 of shape [1,12,12,1], got"));
   EXPECT_EQ(result[0], 7.0F);
 }
 
@@ -278,8 +278,8 @@ class TensorFlowInspectorTest : public ::testing::Test {
     }
     writer_.files["model.pb"] = affine_graph().bytes();
     writer_.files["golden/inputs.npy"] = npy({2, 8, kPatch, kPatch}, inputs);
-    writer_.files["golden/reconstructions.npy"] = npy({2, 8, kPatch, kPatch}, reconstructions);
-    writer_.files["golden/scores.npy"] = npy({2, 8}, scores);
+    writer_.files["golden/output_reconstruction.npy"] = npy({2, 8, kPatch, kPatch}, reconstructions);
+    writer_.set_golden_scores(scores);
     writer_.write(folder_.path() / "small.vsb");
     InspectorOptions options;
     options.backend_module = VIALSIGHT_BACKEND_MODULE;

@@ -289,7 +289,7 @@ TEST_F(WorkerTest, InspectsAsInProcess) {
   ASSERT_TRUE(images.has_value());
   EXPECT_NEAR(images->reconstruction[0], 1.0F - images->input[0], 1e-6F);
   std::vector<float> scores(16);
-  EXPECT_TRUE(isolated.score_patches(isolated.bundle().golden().inputs, 5, scores).ok());
+  EXPECT_TRUE(isolated.score_patches(isolated.bundle().golden().inputs, {}, 5, {scores, {}, {}}).ok());
   EXPECT_THAT(scores, Each(::testing::FloatNear(0.0F, 1e-6F)));
 }
 
@@ -327,7 +327,7 @@ TEST_F(WorkerTest, IsDestroyedWhileTheWorkerHangs) {
 }
 
 TEST_F(WorkerTest, RefusesGoldenPatchesThatDiffer) {
-  writer.files["golden/scores.npy"] = npy({2, kGoldenPerRegion}, std::vector<float>(16, 0.5F));
+  writer.set_golden_scores(std::vector<float>(16, 0.5F));
   const Result<Inspector> inspector = try_create();
   EXPECT_EQ(inspector.status().code(), Code::kDataCorrupt);
 }

@@ -339,6 +339,7 @@ def line_bundle(kit_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     with_calibration(
         calibrated,
         folder / "line.vsb",
+        score=read_manifest(calibrated)["score"],
         thresholds=dict.fromkeys(LEVELS, largest),
         heatmap=HeatmapScales(vmin=[0.0] * 4, vmax=[1.0] * 4),
         calibration={k: v for k, v in record.items() if k not in ("created", "parent_sha256")},

@@ -69,7 +69,8 @@ def tensorflow_scores(patches: np.ndarray, reconstructions: np.ndarray) -> np.nd
 
 @pytest.fixture(scope="module")
 def scores(tmp_path_factory: pytest.TempPathFactory) -> Scores:
-    from vialsight.training.freezing import FrozenGraph, run_frozen
+    from vialsight.bundle import Model, Output
+    from vialsight.training.freezing import run_frozen
     from vialsight.training.saved import load_network
 
     folder = tmp_path_factory.mktemp("parity")
@@ -78,8 +79,11 @@ def scores(tmp_path_factory: pytest.TempPathFactory) -> Scores:
     source = DatasetPatches(dataset)
     patches = source.read(np.linspace(0, len(source) - 1, 600).astype(np.int64))
     generator = load_network(folder / "run")
-    keras_output = generator.predict(patches[..., np.newaxis], batch_size=60, verbose=0)
-    frozen_output = run_frozen(FrozenGraph(graph_def=bundle.model), patches)
+    predicted = generator.predict(patches[..., np.newaxis], batch_size=60, verbose=0)
+    keras_output = predicted["reconstruction"]
+    outputs = {name: Output(*spec) for name, spec in bundle.outputs.items()}
+    model = Model(graph_def=bundle.model, outputs=outputs, method=bundle.method)
+    frozen_output = run_frozen(model, patches)["reconstruction"]
     inspector = vialsight.Inspector(bundle)
     return Scores(
         patches=patches,

@@ -23,7 +23,7 @@ def patches() -> np.ndarray:
     return np.random.default_rng(1).random((3, 32, 32), np.float32)
 
 
-@pytest.mark.parametrize("function", [vialsight.ssim, vialsight.heatmap])
+@pytest.mark.parametrize("function", [vialsight.ssim])
 class TestImageStacks:
     def test_float64_is_refused(self, function, patches) -> None:
         with pytest.raises(TypeError, match=r"x: expected float32, got float64.*\(3, 32, 32\)"):
@@ -52,11 +52,22 @@ class TestImageStacks:
 class TestHeatmapScale:
     def test_half_a_scale_is_refused(self, patches) -> None:
         with pytest.raises(ValueError, match="both vmin and vmax"):
-            vialsight.heatmap(patches, patches, vmin=0.0)
+            vialsight.heatmap(patches, vmin=0.0)
 
     def test_empty_scale_is_refused(self, patches) -> None:
         with pytest.raises(ValueError, match="vmax"):
-            vialsight.heatmap(patches, patches, vmin=0.5, vmax=0.5)
+            vialsight.heatmap(patches, vmin=0.5, vmax=0.5)
+
+    def test_other_arrays_are_refused(self, patches) -> None:
+        with pytest.raises(TypeError, match="maps: expected float32, got float64"):
+            vialsight.heatmap(patches.astype(np.float64))
+        with pytest.raises(ValueError, match="expected 3 axes"):
+            vialsight.heatmap(patches[0])
+        with pytest.raises(ValueError, match="C-contiguous"):
+            vialsight.heatmap(strided(patches))
+
+    def test_no_maps_give_none(self, patches) -> None:
+        assert len(vialsight.heatmap(patches[:0])) == 0
 
 
 class TestExtraction:
@@ -225,6 +236,35 @@ class TestInspector:
         score = 1.0 - vialsight.ssim(image[np.newaxis], reconstruction[np.newaxis])[0]
         assert score == pytest.approx(verdict.scores[2, 1, 0], abs=1e-6)
         assert inspector.images(3, 0, 0) is None
+
+    def test_map_is_that_of_the_score(self, inspector, frames) -> None:
+        assert inspector.map(0, 0, 0) is None
+        inspector.inspect(frames)
+        image, reconstruction = inspector.images(2, 1, 0)
+        np.testing.assert_allclose(
+            inspector.map(2, 1, 0), np.abs(image - reconstruction), atol=1e-7
+        )
+        assert inspector.map(3, 0, 0) is None
+
+    def test_components_of_one_are_the_scores(self, inspector, frames) -> None:
+        verdict = inspector.inspect(frames)
+        assert inspector.bundle.components == ["ssim"]
+        np.testing.assert_array_equal(verdict.component_scores[..., 0], verdict.scores)
+
+    def test_outputs_of_any_patches(self, inspector, patches) -> None:
+        scores, components, outputs = inspector.score_with_outputs(patches, batch_size=2)
+        np.testing.assert_array_equal(scores, inspector.score_patches(patches, batch_size=2))
+        np.testing.assert_array_equal(components[:, 0], scores)
+        expected = 1.0 - vialsight.ssim(patches, outputs["reconstruction"])
+        np.testing.assert_allclose(scores, expected, atol=1e-7)
+
+    def test_unknown_regions_are_refused(self, inspector, patches) -> None:
+        with pytest.raises(ValueError, match="regions below 2, got 2"):
+            inspector.score_patches(patches, regions=[0, 1, 2])
+        with pytest.raises(ValueError, match="3 regions, or none, got 1"):
+            inspector.score_patches(patches, regions=[0])
+        with pytest.raises(ValueError, match="one per patch, or None"):
+            inspector.score_patches(patches, regions=[])
 
     def test_statistics_add_up(self, tiny_calibrated_bundle, frames) -> None:
         inspector = vialsight.Inspector(tiny_calibrated_bundle)

@@ -12,7 +12,17 @@ import numpy as np
 import pytest
 
 import vialsight
-from vialsight.bundle import GoldenPatches, Provenance, timestamp, write_bundle
+from vialsight import scores
+from vialsight.bundle import (
+    GoldenPatches,
+    HeatmapScales,
+    Model,
+    Output,
+    Provenance,
+    timestamp,
+    with_calibration,
+    write_bundle,
+)
 from vialsight.errors import BundleError
 
 CREATED = datetime(2026, 1, 31, 23, 59, 59, tzinfo=timezone.utc)
@@ -21,20 +31,24 @@ PROVENANCE = Provenance(
 )
 
 
-def golden(count: int = 8, **changes: np.ndarray) -> GoldenPatches:
+RECONSTRUCTED = {"reconstruction": Output("reconstruction", 32, 32)}
+
+
+def golden(count: int = 8, **changes: Any) -> GoldenPatches:
     random = np.random.default_rng(0)
-    arrays = {
+    arrays: dict[str, Any] = {
         "inputs": random.random((2, count, 32, 32), np.float32),
-        "reconstructions": random.random((2, count, 32, 32), np.float32),
-        "scores": random.random((2, count), np.float32),
+        "outputs": {"reconstruction": random.random((2, count, 32, 32), np.float32)},
+        "components": random.random((2, count, 1), np.float32),
     }
     return GoldenPatches(**(arrays | changes))
 
 
 def write(out: Path, layout: vialsight.Layout, **changes: Any) -> Path:
     arguments = {
-        "model": b"any bytes",
+        "model": Model(graph_def=b"any bytes", outputs=RECONSTRUCTED, method="drae"),
         "golden": golden(),
+        "score": scores.definition([scores.ssim()]),
         "provenance": PROVENANCE,
         "fingerprints": b"any bytes, too",
     }
@@ -48,8 +62,9 @@ def test_equal_arguments_give_equal_bytes(tmp_path: Path, tiny_layout: vialsight
     files = sorted(str(p.relative_to(one)) for p in one.rglob("*") if p.is_file())
     assert files == [
         "fingerprints.npz",
+        "golden/components.npy",
         "golden/inputs.npy",
-        "golden/reconstructions.npy",
+        "golden/output_reconstruction.npy",
         "golden/scores.npy",
         "manifest.json",
         "manifest.json.sha256",
@@ -62,9 +77,18 @@ def test_equal_arguments_give_equal_bytes(tmp_path: Path, tiny_layout: vialsight
 def test_hashes_sizes_and_digest_file(tmp_path: Path, tiny_layout: vialsight.Layout) -> None:
     out = write(tmp_path / "a.vsb", tiny_layout)
     manifest = json.loads((out / "manifest.json").read_bytes())
-    for name, entry in manifest["files"].items():
-        content = (out / name).read_bytes()
-        assert entry == {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    assert sorted(manifest["files"]) == [
+        "fingerprints",
+        "golden_components",
+        "golden_inputs",
+        "golden_output_reconstruction",
+        "golden_scores",
+        "model",
+    ]
+    for entry in manifest["files"].values():
+        content = (out / entry["name"]).read_bytes()
+        assert entry["sha256"] == hashlib.sha256(content).hexdigest()
+        assert entry["size"] == len(content)
     command = ["sha256sum", "--check", "--strict", "manifest.json.sha256"]
     subprocess.run(command, cwd=out, check=True, capture_output=True)
 
@@ -79,8 +103,16 @@ def test_what_is_written_is_what_the_core_reads(
     assert bundle.model == b"any bytes"
     assert bundle.fingerprints == b"any bytes, too"
     np.testing.assert_array_equal(bundle.golden_inputs, expected.inputs)
-    np.testing.assert_array_equal(bundle.golden_reconstructions, expected.reconstructions)
-    np.testing.assert_array_equal(bundle.golden_scores, expected.scores)
+    assert bundle.method == "drae"
+    assert bundle.runtime == "tensorflow"
+    assert bundle.outputs == {"reconstruction": ("reconstruction", 32, 32)}
+    assert bundle.components == ["ssim"]
+    assert bundle.locations == {}
+    found = bundle.golden_outputs
+    assert list(found) == ["reconstruction"]
+    np.testing.assert_array_equal(found["reconstruction"], expected.outputs["reconstruction"])
+    np.testing.assert_array_equal(bundle.golden_components, expected.components)
+    np.testing.assert_array_equal(bundle.golden_scores, expected.components[..., 0])
     assert bundle.thresholds == {"patch": None, "strip": None, "run": None}
 
 
@@ -95,7 +127,7 @@ def test_provenance_is_complete(tmp_path: Path, tiny_layout: vialsight.Layout) -
     provenance = json.loads((out / "manifest.json").read_bytes())["provenance"]
     assert provenance["training_products"] == ["p1", "p2"]
     assert provenance["vialsight"] == vialsight.__version__
-    assert provenance["tensorflow"].startswith("2.21")
+    assert provenance["runtime_version"].startswith("2.21")
 
 
 def test_suffix_is_required(tmp_path: Path, tiny_layout: vialsight.Layout) -> None:
@@ -113,14 +145,20 @@ def test_existing_folder_is_kept(tmp_path: Path, tiny_layout: vialsight.Layout) 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scores": np.zeros((2, 7), np.float32)}, "golden/inputs.npy: expected finite float32"),
-        ({"scores": np.full((2, 8), np.nan, np.float32)}, "golden/scores.npy: expected finite"),
-        ({"scores": np.zeros((2, 8))}, "got float64"),
+        ({"components": np.zeros((2, 7, 1), np.float32)}, r"components: .*\(2, 8, 1\)"),
+        ({"components": np.zeros((2, 8, 2), np.float32)}, r"\(2, 8, 1\), got float32 \(2, 8, 2\)"),
+        ({"components": np.full((2, 8, 1), np.nan, np.float32)}, "components: expected finite"),
+        ({"components": np.zeros((2, 8, 1))}, "got float64"),
         ({"inputs": np.zeros((2, 8, 16, 16), np.float32)}, r"\(2, 8, 32, 32\), got float32"),
+        ({"outputs": {}}, r"golden outputs: expected \['reconstruction'\], got \[\]"),
+        (
+            {"outputs": {"reconstruction": np.zeros((2, 8, 16, 16), np.float32)}},
+            "golden output 'reconstruction': expected finite",
+        ),
     ],
 )
 def test_golden_arrays_that_do_not_fit(
-    tmp_path: Path, tiny_layout: vialsight.Layout, changes: dict[str, np.ndarray], message: str
+    tmp_path: Path, tiny_layout: vialsight.Layout, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(BundleError, match=message):
         write(tmp_path / "a.vsb", tiny_layout, golden=golden(**changes))
@@ -143,3 +181,100 @@ def test_timestamp_is_utc() -> None:
 
     east = timezone(timedelta(hours=2))
     assert timestamp(datetime(2026, 5, 1, 1, 30, tzinfo=east)) == "2026-04-30T23:30:00Z"
+
+
+def several(tmp_path: Path, layout: vialsight.Layout) -> vialsight.Bundle:
+    """A bundle with a map besides the reconstruction, and three components."""
+    spots = np.random.default_rng(1).random((2, 8, 2, 3), np.float32)
+    reconstruction = golden().outputs["reconstruction"]
+    components = np.random.default_rng(2).random((2, 8, 3), np.float32)
+    out = write(
+        tmp_path / "several.vsb",
+        layout,
+        model=Model(
+            graph_def=b"any bytes",
+            outputs={"spots": Output("map", 2, 3), **RECONSTRUCTED},
+            method="pca",
+        ),
+        golden=golden(
+            outputs={"spots": spots, "reconstruction": reconstruction}, components=components
+        ),
+        score=scores.definition(
+            [
+                scores.map_of("spots", per_location=True),
+                scores.ssim(),
+                scores.residual(per_location=False),
+            ]
+        ),
+        locations={"spots": np.full((2, 2, 2, 3), 0.25, np.float32)},
+    )
+    return vialsight.Bundle.load(out)
+
+
+def test_several_outputs_and_components(tmp_path: Path, tiny_layout: vialsight.Layout) -> None:
+    bundle = several(tmp_path, tiny_layout)
+    assert bundle.method == "pca"
+    assert bundle.outputs["spots"] == ("map", 2, 3)
+    assert bundle.components == ["spots"]
+    assert bundle.golden_components.shape == (2, 8, 3)
+    np.testing.assert_array_equal(bundle.golden_scores, bundle.golden_components[..., 0])
+    assert bundle.locations["spots"].shape == (2, 2, 2, 3)
+    assert bundle.make_score().map_size == (2, 3)
+
+
+def test_another_choice_of_components_makes_other_golden_scores(
+    tmp_path: Path, tiny_layout: vialsight.Layout
+) -> None:
+    bundle = several(tmp_path, tiny_layout)
+    entries = [
+        {
+            "component": name,
+            "offset": [0.1, 0.2],
+            "scale": [0.5, 2.0],
+            "map_scale": [1.0, 1.0],
+        }
+        for name in ("residual", "spots")
+    ]
+    score = json.loads(bundle.manifest_json)["score"] | {
+        "decide": ["residual", "spots"],
+        "combine": "sum",
+        "normalisation": entries,
+    }
+    fit = {
+        "nominal": 1,
+        "defective": 0,
+        "detection_rate": None,
+        "false_reject_rate": 0.0,
+        "balanced_accuracy": None,
+        "false_reject_bound": 0.95,
+    }
+    with_calibration(
+        bundle,
+        tmp_path / "other.vsb",
+        score=score,
+        thresholds={"patch": [1.0, 1.0], "strip": [1.0, 1.0], "run": [1.0, 1.0]},
+        heatmap=HeatmapScales(vmin=[0.0, 0.0], vmax=[1.0, 1.0]),
+        calibration={
+            "objective": "nominal_quantile=0.995",
+            "data_sha256": "c" * 64,
+            "levels": {
+                level: {"origin": "fitted", "optimality_gap": 0.0, **fit}
+                for level in ("patch", "strip", "run")
+            },
+            "run_rule": {"agree": 7, "runs": 10},
+            "regions": [{"region": name, **fit} for name in tiny_layout.regions],
+            "products": ["p9"],
+        },
+        fingerprints=bundle.fingerprints,
+    )
+    other = vialsight.Bundle.load(tmp_path / "other.vsb")
+    assert other.components == ["residual", "spots"]
+    columns = bundle.golden_components.astype(np.float64)[..., [2, 0]]
+    offset, scale = np.array([0.1, 0.2]), np.array([0.5, 2.0])
+    excess = (columns - offset[:, None, None]) / scale[:, None, None]
+    expected = np.maximum(excess, 0.0).sum(axis=-1)
+    np.testing.assert_allclose(other.golden_scores, expected, rtol=1e-6)
+    np.testing.assert_array_equal(other.golden_components, bundle.golden_components)
+    np.testing.assert_array_equal(other.locations["spots"], bundle.locations["spots"])
+    with pytest.raises(BundleError, match="score: decide: expected names of components"):
+        bundle.make_score(score | {"decide": ["nothing", "spots"]})

@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from vialsight import scores
+from vialsight.bundle import Model, Output
 from vialsight.models.drae.network import NetworkOptions, build_generator, deployed_part
-from vialsight.training.freezing import FrozenGraph, freeze_graph, golden, run_frozen
+from vialsight.training.freezing import (
+    freeze_graph,
+    golden,
+    measure_locations,
+    run_frozen,
+)
 
 pytestmark = pytest.mark.tensorflow
 
@@ -33,40 +40,44 @@ def model() -> object:
 
 
 @pytest.fixture(scope="module")
-def graph(model: object) -> FrozenGraph:
-    return freeze_graph(model, 32)
+def graph(model: object) -> Model:
+    return freeze_graph(model, 32, method="drae")
 
 
-def ops_of(graph: FrozenGraph) -> list[str]:
+def reconstructed(graph: Model, patches: np.ndarray) -> np.ndarray:
+    return run_frozen(graph, patches)["reconstruction"]
+
+
+def ops_of(graph: Model) -> list[str]:
     """Sorted names of the distinct operations, function library included."""
     definition = tf.compat.v1.GraphDef.FromString(graph.graph_def)
     nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
     return sorted({node.op for node in nodes})
 
 
-def test_graph_equals_the_model(model: object, graph: FrozenGraph, patches: np.ndarray) -> None:
-    expected = model(patches[..., np.newaxis], training=False).numpy()[..., 0]
-    np.testing.assert_allclose(run_frozen(graph, patches), expected, atol=1e-6)
+def test_graph_equals_the_model(model: object, graph: Model, patches: np.ndarray) -> None:
+    expected = model(patches[..., np.newaxis], training=False)["reconstruction"].numpy()[..., 0]
+    np.testing.assert_allclose(reconstructed(graph, patches), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 60])
-def test_any_number_of_patches(graph: FrozenGraph, patches: np.ndarray, count: int) -> None:
-    result = run_frozen(graph, patches[:count])
+def test_any_number_of_patches(graph: Model, patches: np.ndarray, count: int) -> None:
+    result = reconstructed(graph, patches[:count])
     assert result.shape == (count, 32, 32)
-    np.testing.assert_allclose(result, run_frozen(graph, patches)[:count], atol=1e-6)
+    np.testing.assert_allclose(result, reconstructed(graph, patches)[:count], atol=1e-6)
 
 
-def test_graph_has_one_input_and_one_output(graph: FrozenGraph) -> None:
+def test_graph_has_one_input_and_one_output(graph: Model) -> None:
     nodes = tf.compat.v1.GraphDef.FromString(graph.graph_def).node
     inputs = [node for node in nodes if node.op == "Placeholder"]
     assert [node.name for node in inputs] == ["patches"]
     assert inputs[0].attr["dtype"].type == tf.float32.as_datatype_enum
     assert [d.size for d in inputs[0].attr["shape"].shape.dim] == [-1, 32, 32, 1]
     used = {name.split(":")[0].lstrip("^") for node in nodes for name in node.input}
-    assert [node.name for node in nodes if node.name not in used] == ["reconstructions"]
+    assert [node.name for node in nodes if node.name not in used] == ["reconstruction"]
 
 
-def test_ops_are_few_and_known(graph: FrozenGraph) -> None:
+def test_ops_are_few_and_known(graph: Model) -> None:
     assert set(ops_of(graph)) <= COMMON_OPS
 
 
@@ -79,20 +90,56 @@ def test_ops_are_few_and_known(graph: FrozenGraph) -> None:
     ],
 )
 def test_ops_of_other_options(options: dict[str, object], extra: set[str]) -> None:
-    graph = freeze_graph(network(**options), 32)
+    graph = freeze_graph(network(**options), 32, method="drae")
     assert set(ops_of(graph)) <= COMMON_OPS | extra
-    assert run_frozen(graph, np.zeros((1, 32, 32), np.float32)).dtype == np.float32
+    assert reconstructed(graph, np.zeros((1, 32, 32), np.float32)).dtype == np.float32
 
 
-def test_freezing_twice_gives_equal_bytes(model: object, graph: FrozenGraph) -> None:
-    assert freeze_graph(model, 32).graph_def == graph.graph_def
+def test_freezing_twice_gives_equal_bytes(model: object, graph: Model) -> None:
+    assert freeze_graph(model, 32, method="drae").graph_def == graph.graph_def
 
 
-def test_golden_scores_are_tensorflows(graph: FrozenGraph, patches: np.ndarray) -> None:
+def test_golden_scores_are_tensorflows(graph: Model, patches: np.ndarray) -> None:
     inputs = patches[:16].reshape(2, 8, 32, 32)
-    result = golden(graph, inputs)
-    similarity = tf.image.ssim(
-        inputs[..., np.newaxis], result.reconstructions[..., np.newaxis], max_val=1.0
-    )
-    np.testing.assert_allclose(result.scores, 1 - similarity.numpy(), atol=1e-5)
-    assert result.scores.dtype == np.float32
+    result = golden(graph, [scores.ssim()], inputs, {})
+    found = result.outputs["reconstruction"]
+    similarity = tf.image.ssim(inputs[..., np.newaxis], found[..., np.newaxis], max_val=1.0)
+    assert result.components.shape == (2, 8, 1)
+    np.testing.assert_allclose(result.components[..., 0], 1 - similarity.numpy(), atol=1e-5)
+    assert result.components.dtype == np.float32
+
+
+# Patch i is of region i modulo 2: the second region's golden patches meet its own statistics.
+def test_golden_components_are_measured_where_they_lie(graph: Model, patches: np.ndarray) -> None:
+    component = scores.residual(smoothing=0.0)
+    locations = measure_locations(graph, [component, scores.ssim()], patches[:60], 2)
+    assert list(locations) == ["residual"]
+    difference = np.abs(patches - reconstructed(graph, patches)).astype(np.float64)
+    for region in range(2):
+        nominal = difference[region:60:2]
+        np.testing.assert_allclose(locations["residual"][0, region], nominal.mean(0), atol=1e-6)
+        np.testing.assert_allclose(locations["residual"][1, region], nominal.std(0), atol=1e-6)
+    inputs = np.stack([patches[:8], patches[8:16]])
+    found = golden(graph, [component], inputs, locations).components[..., 0]
+    mean, spread = locations["residual"].astype(np.float64)
+    expected = [
+        ((difference[8 * r : 8 * r + 8] - mean[r]) / np.maximum(spread[r], 1e-3)).max((1, 2))
+        for r in range(2)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_network_of_several_outputs(patches: np.ndarray) -> None:
+    def several(batch: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
+        del training
+        return {"reconstruction": batch / 2, "spots": batch[:, :2, :3], "unused": batch}
+
+    roles = {"spots": "map", "reconstruction": "reconstruction"}
+    model = freeze_graph(several, 32, roles=roles, method="pca")
+    assert model.outputs == {
+        "reconstruction": Output("reconstruction", 32, 32),
+        "spots": Output("map", 2, 3),
+    }
+    found = run_frozen(model, patches)
+    np.testing.assert_array_equal(found["spots"], patches[:, :2, :3])
+    np.testing.assert_array_equal(found["reconstruction"], patches / 2)

@@ -137,7 +137,9 @@ def reconstruction(patches: np.ndarray, components: int) -> np.ndarray:
 def test_network_reconstructs_each_region_by_its_own_components(
     run: Path, patches: np.ndarray
 ) -> None:
-    found = load_network(run)(tf.constant(patches[..., np.newaxis])).numpy()[..., 0]
+    found = load_network(run)(tf.constant(patches[..., np.newaxis]))["reconstruction"].numpy()[
+        ..., 0
+    ]
     np.testing.assert_allclose(found, reconstruction(patches, 3), atol=1e-5)
 
 
@@ -154,7 +156,14 @@ def test_bundle_scores_as_the_formula_does(run: Path, patches: np.ndarray, tmp_p
     golden = np.stack([patches[region::2][:8] for region in range(2)])
     out = tmp_path / "pca.vsb"
     layout = Layout.from_json(json.dumps(LAYOUT))
-    freeze(run, out, layout=layout, golden_patches=golden, fingerprints=_no_fingerprints())
+    freeze(
+        run,
+        out,
+        layout=layout,
+        golden_patches=golden,
+        nominal_patches=patches,
+        fingerprints=_no_fingerprints(),
+    )
     inspector = vialsight.Inspector(out, require_thresholds=False)
     expected = reconstruction(patches, 3)
     similarity = [ssim_of(x, y) for x, y in zip(patches, expected, strict=True)]

@@ -90,7 +90,9 @@ def test_finished_run_is_left_alone(finished: Path) -> None:
 
 def test_generator_is_loaded_back(finished: Path) -> None:
     patches = waves(3)[..., np.newaxis]
-    first, again = (load_network(finished)(patches, training=False) for _ in range(2))
+    first, again = (
+        load_network(finished)(patches, training=False)["reconstruction"] for _ in range(2)
+    )
     assert first.shape == patches.shape
     np.testing.assert_array_equal(first, again)
 
@@ -197,5 +199,5 @@ def test_other_precisions_losses_and_strategies_train(tmp_path: Path, overrides:
     folder = tmp_path / "run"
     run(configured(*overrides, "training.steps=3"), folder)
     assert np.isfinite(np.loadtxt(folder / "losses.csv", delimiter=",", skiprows=1)).all()
-    reconstruction = load_network(folder)(waves(2)[..., np.newaxis], training=False)
-    assert reconstruction.dtype == "float32"
+    found = load_network(folder)(waves(2)[..., np.newaxis], training=False)
+    assert found["reconstruction"].dtype == "float32"

@@ -2,9 +2,9 @@
 //
 // load() reads every file once, and checks before any inference library is touched: closed schema, no unknown, missing
 // or duplicate key, the manifest's own digest (manifest.json.sha256), every file's size and SHA-256, no symbolic links,
-// no files the manifest does not name, array shapes. What it returns is exactly the bytes that were checked. Immutable
-// and cheap to copy: several Inspectors may share one. The allow-list of graph operations and the golden patches are
-// checked by Inspector::create.
+// no files the manifest does not name, array shapes, the score and what it needs. What it returns is exactly the bytes
+// that were checked. Immutable and cheap to copy: several Inspectors may share one. The allow-list of graph operations
+// and the golden patches are checked by Inspector::create.
 #pragma once
 
 #include <cstddef>
@@ -13,23 +13,27 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "vialsight/decision.h"
 #include "vialsight/export.h"
 #include "vialsight/heatmap.h"
 #include "vialsight/layout.h"
+#include "vialsight/outputs.h"
+#include "vialsight/score.h"
 #include "vialsight/status.h"
 
 namespace vialsight {
 
-// Patches scored at freezing by the code that trained the model; arrays are [R][count_per_region][P][P] and scores
-// [R][count].
+// Patches scored at freezing by the code that trained the model; K = count_per_region.
 struct GoldenPatches {
-  std::size_t count_per_region = 0;  // at least 8
-  std::span<const float> inputs;
-  std::span<const float> reconstructions;
-  std::span<const float> scores;
-  double tolerance = 0.0;  // largest |Δφ| with which a bundle becomes ready
+  std::size_t count_per_region = 0;             // at least 8
+  std::span<const float> inputs;                // [R][K][P][P]
+  std::vector<std::span<const float>> outputs;  // [R][K][h][w] each, in the order of Bundle::outputs
+  std::span<const float> scores;                // φ [R][K]
+  std::span<const float> components;            // [R][K][C], of all components offered
+  double tolerance = 0.0;                       // see Bundle::golden_components
 };
 
 class VIALSIGHT_API Bundle {
@@ -39,13 +43,23 @@ class VIALSIGHT_API Bundle {
 
   [[nodiscard]] const std::filesystem::path& path() const noexcept;
   [[nodiscard]] const std::string& name() const noexcept;
+  [[nodiscard]] const std::string& method() const noexcept;   // "drae"
+  [[nodiscard]] const std::string& runtime() const noexcept;  // of the inference library: "tensorflow"
   [[nodiscard]] const Layout& layout() const noexcept;
   // The manifest as it was read, UTF-8 JSON.
   [[nodiscard]] const std::string& manifest_json() const noexcept;
   // SHA-256 of manifest.json, lower-case hex; names the whole bundle, since the manifest names every file's digest.
   [[nodiscard]] const std::string& sha256() const noexcept;
   [[nodiscard]] const std::string& input_name() const noexcept;
-  [[nodiscard]] const std::string& output_name() const noexcept;
+  // What the network puts out, in the order of the names.
+  [[nodiscard]] const std::vector<OutputSpec>& outputs() const noexcept;
+  // A Score of one's own: one thread at a time. `definition_json` empty: the bundle's; else another choice among its
+  // components (kDataCorrupt: it is none).
+  [[nodiscard]] Result<Score> make_score(std::string_view definition_json = {}) const;
+  // Names of the components that decide, as Score::components.
+  [[nodiscard]] const std::vector<std::string>& components() const noexcept;
+  // Of the components that are per location.
+  [[nodiscard]] std::span<const LocationArrays> locations() const noexcept;
   // R thresholds of a level; empty when the bundle is not calibrated for it.
   [[nodiscard]] std::span<const double> thresholds(Level level) const noexcept;
   // The fixed heatmap scale of a region; nothing before calibration.
@@ -54,6 +68,9 @@ class VIALSIGHT_API Bundle {
   // What Python recognises the images of training and calibration by; not used for inspection.
   [[nodiscard]] std::span<const std::byte> fingerprints() const noexcept;
   [[nodiscard]] const GoldenPatches& golden() const noexcept;
+  // Of golden patch `patch` (counted over all regions): what each component that decides must give again, within
+  // golden().tolerance · max(1, |s|), in the order of Score::components. Empty: there is no such patch.
+  [[nodiscard]] std::vector<float> golden_components(std::size_t patch) const;
 
   // Copied, never moved from: every Bundle stays a whole one.
   Bundle(const Bundle&) = default;

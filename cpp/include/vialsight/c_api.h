@@ -80,7 +80,8 @@ VIALSIGHT_C_API vialsight_status vialsight_inspect(vialsight_inspector* inspecto
                                                    const vialsight_frame* frames, uint64_t count, int64_t deadline_ns,
                                                    vialsight_verdict* verdict);
 
-/* Of the strip closed last: scores [F][V][R] (NaN: none made), thresholds [R], verdicts [V], images of P*P floats. */
+/* Of the strip closed last: scores [F][V][R] (NaN: none made), thresholds [R], verdicts [V], images of P*P floats;
+ * a reconstruction where the network gives none is refused: VIALSIGHT_INVALID_ARGUMENT. */
 VIALSIGHT_C_API vialsight_status vialsight_scores(const vialsight_inspector* inspector, float* scores, uint64_t count);
 VIALSIGHT_C_API vialsight_status vialsight_thresholds(const vialsight_inspector* inspector, double* thresholds,
                                                       uint64_t count);
@@ -88,7 +89,11 @@ VIALSIGHT_C_API vialsight_status vialsight_vials(const vialsight_inspector* insp
 /* VIALSIGHT_NOT_FOUND: this patch was not scored. */
 VIALSIGHT_C_API vialsight_status vialsight_images(const vialsight_inspector* inspector, int32_t frame, int32_t vial,
                                                   int32_t region, float* input, float* reconstruction, uint64_t count);
-/* `count` patches of P*P floats; `reconstructions` may be NULL. Not while a slot is open. */
+/* What a heatmap shows: the map of the bundle's score, P*P floats. Errors as vialsight_images. */
+VIALSIGHT_C_API vialsight_status vialsight_map(const vialsight_inspector* inspector, int32_t frame, int32_t vial,
+                                               int32_t region, float* map, uint64_t count);
+/* `count` patches of P*P floats, patch i of region i modulo R; `reconstructions` may be NULL, and must be where the
+ * network gives none. Not while a slot is open. */
 VIALSIGHT_C_API vialsight_status vialsight_score_patches(vialsight_inspector* inspector, const float* patches,
                                                          uint64_t count, uint64_t batch_size, float* scores,
                                                          float* reconstructions);

@@ -35,6 +35,13 @@ struct FrameStamp {
   Clock::time_point exposed;  // between open and submit
 };
 
+// Where the results of n patches go; K = Score::components of the bundle.
+struct PatchResults {
+  std::span<float> scores;                    // φ [n]
+  std::span<float> components;                // [n][K]
+  std::span<const std::span<float>> outputs;  // in the order of Bundle::outputs, [n][h][w] each
+};
+
 class VIALSIGHT_API Inspector {
  public:
   // Loads the backend, refuses graphs with operations outside the allow-list, warms up at the exact shapes and
@@ -61,18 +68,23 @@ class VIALSIGHT_API Inspector {
   [[nodiscard]] StripVerdict inspect(std::uint64_t strip_id, std::span<const FrameView> frames,
                                      Clock::time_point deadline);
 
-  // Scores `count` patches (count·P·P floats in [0, 1]) in batches of `batch_size` (0: one frame's patches); writes φ.
-  // Optionally writes the reconstructions. Not for use while a slot is open (kFailedPrecondition). Allocates.
-  [[nodiscard]] Status score_patches(std::span<const float> patches, std::size_t batch_size, std::span<float> scores,
-                                     std::span<float> reconstructions = {});
+  // Scores as many patches (P·P floats in [0, 1] each) as results.scores has room for, in batches of `batch_size` (0:
+  // one frame's patches). Components and outputs may be empty: then they are not given. Patch i is of region
+  // regions[i]; `regions` empty: of i modulo R, as a frame's patches lie. Not for use while a slot is open
+  // (kFailedPrecondition). Allocates.
+  [[nodiscard]] Status score_patches(std::span<const float> patches, std::span<const std::size_t> regions,
+                                     std::size_t batch_size, const PatchResults& results);
 
-  // Input patch and reconstruction (P·P floats each) of patch [frame][vial][region] of the strip closed last, valid
-  // until the next open; nothing when that patch was not scored. What heatmaps are made from.
+  // Input patch and reconstruction (P·P floats each; none where the network has no such output) of patch
+  // [frame][vial][region] of the strip closed last, valid until the next open; nothing when it was not scored.
   struct PatchImages {
     std::span<const float> input;
     std::span<const float> reconstruction;
   };
   [[nodiscard]] std::optional<PatchImages> images(int frame, int vial, int region) const;
+  // Its map (Score::map) as P·P floats, resampled where the map's own size is another: what heatmaps are made from.
+  // Waits for a batch that is running. kNotFound: it was not scored; kInvalidArgument: `result` has another size.
+  [[nodiscard]] Status map(int frame, int vial, int region, std::span<float> result) const;
 
   [[nodiscard]] const Bundle& bundle() const noexcept;
   [[nodiscard]] Statistics statistics() const noexcept;

@@ -25,18 +25,6 @@ struct ScoreInputs {
   std::size_t regions = 0;
 };
 
-// Mean and spread per location of nominal patches, [regions][height][width] each of the component's map.
-struct LocationArrays {
-  std::string component;  // its name
-  std::span<const float> mean;
-  std::span<const float> spread;
-};
-
-struct PatchData {
-  std::span<const float> patch;                     // P·P, in [0, 1]
-  std::span<const std::span<const float>> outputs;  // in the order of ScoreInputs::outputs
-};
-
 struct MapSize {
   int height = 0;
   int width = 0;
@@ -45,6 +33,19 @@ struct MapSize {
     return static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
   }
   friend bool operator==(const MapSize&, const MapSize&) = default;
+};
+
+// Mean and spread per location of nominal patches, [regions][height][width] each.
+struct LocationArrays {
+  std::string component;  // its name
+  MapSize size;           // of its map
+  std::span<const float> mean;
+  std::span<const float> spread;
+};
+
+struct PatchData {
+  std::span<const float> patch;                     // P·P, in [0, 1]
+  std::span<const std::span<const float>> outputs;  // in the order of ScoreInputs::outputs
 };
 
 // One thread at a time: run() and map() use buffers of the object's own. What was moved from may only be assigned to or
@@ -63,8 +64,12 @@ class VIALSIGHT_API Score {
   // Names of the components that decide, in the order of `decide`.
   [[nodiscard]] const std::vector<std::string>& components() const noexcept;
 
-  // The number of one patch, and before normalisation those of components(). Does not allocate.
+  // The number of one patch, and before normalisation those of components(), of which it is combine(). Does not
+  // allocate.
   [[nodiscard]] Status run(const PatchData& data, std::size_t region, float& score, std::span<float> components);
+
+  // φ of what run() found for components(); NaN where any is not finite, or where sizes do not fit.
+  [[nodiscard]] float combine(std::span<const float> components, std::size_t region) const noexcept;
 
   // A single component's own size, or P×P of a combination.
   [[nodiscard]] MapSize map_size() const noexcept;

@@ -22,9 +22,10 @@ struct StripVerdict {
   std::uint64_t strip_id = 0;
   Verdict verdict = Verdict::kReject;
   Reason reason = Reason::kNotReady;
-  std::vector<float> scores;       // φ [F][V][R]; NaN where no score was made in time
-  std::vector<double> thresholds;  // [R]
-  std::vector<Verdict> vials;      // [V]
+  std::vector<float> scores;            // φ [F][V][R]; NaN where no score was made in time
+  std::vector<float> component_scores;  // [F][V][R][K] of Score::components; NaN as in scores
+  std::vector<double> thresholds;       // [R]
+  std::vector<Verdict> vials;           // [V]
   StageTimes times;
   double slack_s = 0.0;  // deadline minus the time of the verdict; infinite without a deadline
 };

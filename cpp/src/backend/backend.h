@@ -1,8 +1,8 @@
 // Backend: runs one batch of patches through the network. The only door to an inference library.
 //
 // Valid C++17 and free of TensorFlow, because it is compiled into both sides of a dlopen: libvialsight.so, which loads
-// a backend module, and the module itself. Both must come from one build; kBackendAbi guards that. Narrow enough that a
-// worker process can stand behind it later: one call, plain floats.
+// a backend module, and the module itself. Both must come from one build; kBackendAbi guards that. Narrow enough for a
+// worker process to stand behind it: one call, plain floats.
 #pragma once
 
 #include <cstddef>

@@ -8,8 +8,6 @@
 namespace vialsight {
 namespace {
 
-constexpr const char* kDefaultModule = "vialsight_tensorflow.so";
-
 // Address inside the library this file is linked into.
 const char kAnchor = 0;
 
@@ -63,23 +61,21 @@ Result<std::filesystem::path> beside_library(const char* name) {
   return library.parent_path() / name;
 }
 
-Result<std::filesystem::path> find_module(const std::filesystem::path& module) {
-  return module.empty() ? beside_library(kDefaultModule) : Result(module);
+Result<std::filesystem::path> find_module(const std::filesystem::path& module, const std::string& runtime) {
+  return module.empty() ? beside_library(("vialsight_" + runtime + ".so").c_str()) : Result(module);
 }
 
 Result<std::unique_ptr<Backend>> load_backend(const std::filesystem::path& module, const BackendOptions& options) {
-  const Result<std::filesystem::path> path = find_module(module);
-  if (!path.ok()) return path.status();
-  const Result<void*> handle = open_module(path.value());
+  const Result<void*> handle = open_module(module);
   if (!handle.ok()) return handle.status();
-  const Result<const BackendEntry*> entry = find_entry(handle.value(), path.value());
+  const Result<const BackendEntry*> entry = find_entry(handle.value(), module);
   if (!entry.ok()) return entry.status();
 
   Backend* raw = nullptr;
   Status status = entry.value()->create(options, &raw);
   std::unique_ptr<Backend> backend(raw);
   if (!status.ok()) return status;
-  if (backend == nullptr) return Status(Code::kBackendFault, "backend " + path.value().string() + ": created nothing");
+  if (backend == nullptr) return Status(Code::kBackendFault, "backend " + module.string() + ": created nothing");
   return backend;
 }
 

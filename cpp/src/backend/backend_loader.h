@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
 
 #include "backend/backend.h"
 #include "vialsight/status.h"
@@ -13,11 +14,11 @@ namespace vialsight {
 // is.
 [[nodiscard]] Result<std::filesystem::path> beside_library(const char* name);
 
-// `module`, or when that is empty the default beside the library.
-[[nodiscard]] Result<std::filesystem::path> find_module(const std::filesystem::path& module);
+// `module`, or when that is empty vialsight_RUNTIME.so beside the library.
+[[nodiscard]] Result<std::filesystem::path> find_module(const std::filesystem::path& module,
+                                                        const std::string& runtime);
 
-// `module` empty: vialsight_tensorflow.so beside the library this code is in. The module stays loaded until the process
-// ends: TensorFlow's threads and registries do not survive being unloaded.
+// The module stays loaded until the process ends: TensorFlow's threads and registries do not survive being unloaded.
 // kNotFound: the module or a library it needs is missing; kUnsupported: not a backend, or one of another build;
 // else what the module's own create() reports.
 [[nodiscard]] Result<std::unique_ptr<Backend>> load_backend(const std::filesystem::path& module,

@@ -71,8 +71,6 @@ Status in_turn(std::mutex& mutex, Call call) noexcept {
 }  // namespace
 
 Result<std::unique_ptr<WorkerBackend>> WorkerBackend::create(const WorkerRequirements& requirements) {
-  const Result<std::filesystem::path> module = find_module(requirements.module);
-  if (!module.ok()) return module.status();
   const Result<std::filesystem::path> program = find_program(requirements.options.program);
   if (!program.ok()) return program.status();
 
@@ -91,8 +89,8 @@ Result<std::unique_ptr<WorkerBackend>> WorkerBackend::create(const WorkerRequire
   FileDescriptor cancelled(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!cancelled.valid()) return Status(Code::kResourceExhausted, "worker: no descriptors");
   std::unique_ptr<WorkerBackend> backend(new WorkerBackend(
-      {program.value(), arguments_of(requirements, std::filesystem::absolute(module.value())), requirements.options,
-       edge * edge, requirements.backend.outputs, strips, requirements.patches_per_batch},
+      {program.value(), arguments_of(requirements, std::filesystem::absolute(requirements.module)),
+       requirements.options, edge * edge, requirements.backend.outputs, strips, requirements.patches_per_batch},
       {std::move(inputs).value(), std::move(outputs).value(), std::move(model).value()}, std::move(cancelled)));
   if (Status status = backend->restart(); !status.ok()) return status;
   return backend;

@@ -6,7 +6,6 @@
 namespace vialsight {
 
 struct BundleAccess {
-  struct Loader;
   // A bundle of nothing, for objects that were moved from.
   [[nodiscard]] static Bundle empty();
 };

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -18,11 +19,10 @@ namespace vialsight {
 
 inline constexpr const char* kManifestName = "manifest.json";
 inline constexpr const char* kManifestDigestName = "manifest.json.sha256";
-inline constexpr const char* kModelName = "model.pb";
-inline constexpr const char* kFingerprintsName = "fingerprints.npz";
-inline constexpr const char* kGoldenInputsName = "golden/inputs.npy";
-inline constexpr const char* kGoldenReconstructionsName = "golden/reconstructions.npy";
-inline constexpr const char* kGoldenScoresName = "golden/scores.npy";
+
+// A file of a bundle as a manifest may name it: NAME or FOLDER/NAME of letters, digits, '.', '_' and '-', no part
+// beginning with a dot, other than the manifest and its digest.
+[[nodiscard]] bool is_bundle_file_name(std::string_view name) noexcept;
 
 // A regular file, open for its one reading.
 struct OpenFile {
@@ -33,18 +33,19 @@ struct OpenFile {
 
 class BundleFolder {
  public:
-  // kNotFound: no such folder, or one of its files is missing; kDataCorrupt: it holds a file that a bundle does not
-  // have, a symbolic link, or something that is neither file nor folder.
+  // kNotFound: no such folder; kDataCorrupt: a file in its place.
   [[nodiscard]] static Result<BundleFolder> open(const std::filesystem::path& path);
-  // `name` is one of the constants above.
+  // kDataCorrupt: the folder holds a file that is neither the manifest, nor its digest, nor one of `names`; a symbolic
+  // link; or something that is neither file nor folder.
+  [[nodiscard]] Status check_contents(const std::vector<std::string>& names) const;
+  // `name`: one of the constants above, or a name that is_bundle_file_name. kNotFound: missing; kDataCorrupt: no
+  // regular file.
   [[nodiscard]] Result<OpenFile> open_file(const std::string& name) const;
 
  private:
-  BundleFolder(FileDescriptor root, FileDescriptor golden) noexcept
-      : root_(std::move(root)), golden_(std::move(golden)) {}
+  explicit BundleFolder(FileDescriptor root) noexcept : root_(std::move(root)) {}
 
   FileDescriptor root_;
-  FileDescriptor golden_;
 };
 
 // All `file.size` bytes; kDataCorrupt when the file has grown or shrunk since it was opened.

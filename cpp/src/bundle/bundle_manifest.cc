@@ -3,88 +3,39 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 #include <utility>
 
 #include "base/json.h"
-#include "base/messages.h"
 #include "bundle/bundle_files.h"
+#include "bundle/calibration_record.h"
+#include "bundle/manifest_fields.h"
 #include "imaging/layout_json.h"
-#include "vialsight/ssim.h"
+#include "scoring/score_json.h"
 
 namespace vialsight {
 namespace {
 
 using nlohmann::json;
 
-constexpr std::int64_t kFormatVersion = 1;
+constexpr std::int64_t kFormatVersion = 2;
 constexpr int kMinGoldenPerRegion = 8;
 constexpr int kMaxGoldenPerRegion = 4096;  // keeps the arrays' sizes far from overflow
 // A tolerance above this would let a different model pass: thresholds of neighbouring levels differ by 7e-5.
 constexpr double kMaxTolerance = 1e-3;
 // Protocol buffers hold at most 2 GiB; nothing in a bundle may be larger.
 constexpr std::int64_t kMaxFileSize = std::numeric_limits<std::int32_t>::max();
-constexpr int kMaxRuns = 1'000'000;
-constexpr std::int64_t kMaxInteger = std::numeric_limits<std::int64_t>::max();
-
-std::string text_of(const json& value) { return printable(value.dump(-1, ' ', true, json::error_handler_t::replace)); }
-
-// "2026-11-22T02:30:00Z".
-bool is_utc_time(std::string_view text) noexcept {
-  constexpr std::string_view kPattern = "dddd-dd-ddTdd:dd:ddZ";
-  return std::equal(text.begin(), text.end(), kPattern.begin(), kPattern.end(),
-                    [](char c, char expected) { return expected == 'd' ? c >= '0' && c <= '9' : c == expected; });
-}
-
-std::string require_name(ObjectReader& reader, std::string_view key) {
-  std::string text = reader.require_string(key);
-  if (text.empty()) reader.fail(key, "a text", "an empty one");
-  return text;
-}
-
-std::string require_sha256(ObjectReader& reader, std::string_view key) {
-  std::string text = reader.require_string(key);
-  if (!is_sha256(text)) reader.fail(key, "64 lower-case hexadecimal digits", in_quotes(text));
-  return text;
-}
-
-void require_time(ObjectReader& reader, std::string_view key) {
-  const std::string text = reader.require_string(key);
-  if (!is_utc_time(text)) reader.fail(key, "a time as 2026-01-31T23:59:59Z", in_quotes(text));
-}
-
+constexpr std::size_t kMaxOutputs = 16;
+constexpr int kMaxEdge = 1 << 14;  // of an output
+// Each is a module vialsight_NAME.so beside the library (backend_loader.h).
+constexpr std::array<std::string_view, 1> kRuntimes = {"tensorflow"};
+constexpr std::string_view kOutputPrefix = "golden_output_";
+constexpr std::string_view kLocationPrefix = "location_";
 // A name TensorFlow takes for a node, without an output index.
 std::string require_node_name(ObjectReader& reader, std::string_view key) {
-  std::string text = require_name(reader, key);
+  std::string text = require_text(reader, key);
   if (text.find(':') != std::string::npos) reader.fail(key, "a node's name without \":0\"", in_quotes(text));
   return text;
-}
-
-// `count` finite numbers under `key`; names the first entry that is none.
-std::vector<double> require_finite(ObjectReader& reader, std::string_view key, std::size_t count) {
-  const json& array = reader.require_array(key);
-  if (array.size() != count) {
-    reader.fail(key, std::to_string(count) + " numbers, one per region", std::to_string(array.size()));
-    return {};
-  }
-  std::vector<double> numbers;
-  for (const json& entry : array) {
-    if (!entry.is_number() || !std::isfinite(entry.get<double>())) {
-      reader.fail(std::string(key) + "[" + std::to_string(numbers.size()) + "]", "a finite number", text_of(entry));
-      return {};
-    }
-    numbers.push_back(entry.get<double>());
-  }
-  return numbers;
-}
-
-void require_rate(ObjectReader& reader, std::string_view key, bool nullable) {
-  const json* value = reader.require_nullable(key);
-  if (value == nullptr) {
-    if (!nullable) reader.fail(key, "a number from 0 to 1", "null");
-    return;
-  }
-  const bool valid = value->is_number() && value->get<double>() >= 0.0 && value->get<double>() <= 1.0;
-  if (!valid) reader.fail(key, "a number from 0 to 1", text_of(*value));
 }
 
 // {"name": "patches", "shape": [null, P, P, 1], "dtype": "float32"}
@@ -99,33 +50,73 @@ std::string read_input(const json& value, const std::string& path, int patch_siz
   return name;
 }
 
-std::string read_output(const json& value, const std::string& path, Status& status) {
+OutputRole require_role(ObjectReader& reader) {
+  const std::string role = reader.require_string("role");
+  if (role == "map") return OutputRole::kMap;
+  if (role != "reconstruction") reader.fail("role", R"("reconstruction" or "map")", in_quotes(role));
+  return OutputRole::kReconstruction;
+}
+
+// [null, h, w, 1]
+void read_shape(ObjectReader& reader, OutputSpec& spec) {
+  const json& shape = reader.require_array("shape");
+  const auto is_edge = [](const json& value) { return value.is_number_integer() && value >= 1 && value <= kMaxEdge; };
+  const bool valid = shape.size() == 4 && shape[0].is_null() && is_edge(shape[1]) && is_edge(shape[2]) && shape[3] == 1;
+  if (!valid) {
+    reader.fail("shape", "[null, height, width, 1], edges from 1 to 16384", text_of(shape));
+    return;
+  }
+  spec.height = shape[1].get<int>();
+  spec.width = shape[2].get<int>();
+}
+
+OutputSpec read_output(const json& value, const std::string& path, const std::string& name, Status& status) {
   ObjectReader reader(value, path);
-  std::string name = require_node_name(reader, "name");
+  OutputSpec spec{name, require_role(reader), 0, 0};
+  read_shape(reader, spec);
+  if (!is_identifier(name)) reader.fail("name", "1 to 64 letters, digits and _", in_quotes(name));
   status = reader.finish();
-  return name;
+  return spec;
+}
+
+// {"reconstruction": {"role": "reconstruction", "shape": [null, P, P, 1]}, …}
+void read_outputs(ObjectReader& reader, Manifest& manifest) {
+  const json& outputs = reader.require_object("outputs");
+  if (outputs.empty() || outputs.size() > kMaxOutputs) {
+    reader.fail("outputs", "1 to 16 outputs", std::to_string(outputs.size()));
+    return;
+  }
+  const int edge = manifest.layout.patch_size;
+  std::size_t reconstructions = 0;
+  for (const auto& [name, value] : outputs.items()) {
+    Status status;
+    const std::string path = "outputs." + printable(name);
+    const OutputSpec spec = read_output(value, reader.path_of(path), name, status);
+    reader.merge(status);
+    manifest.outputs.push_back(spec);
+    if (spec.role == OutputRole::kMap) continue;
+    if (++reconstructions > 1) reader.fail(path, "at most one reconstruction", "a second");
+    if (spec.height == edge && spec.width == edge) continue;
+    reader.fail(path + ".shape", "the shape of a patch, " + json({nullptr, edge, edge, 1}).dump(),
+                text_of(value.value("shape", json())));
+  }
+}
+
+Status read_runtime(const json& value, const std::string& path, Manifest& manifest) {
+  ObjectReader reader(value, path);
+  manifest.runtime = reader.require_string("name");
+  reader.require_constant("precision", "float32");
+  if (Status status = reader.finish(); !status.ok()) return status;
+  if (std::find(kRuntimes.begin(), kRuntimes.end(), manifest.runtime) != kRuntimes.end()) return {};
+  return {Code::kUnsupported, reader.path_of("name") + ": expected one of the runtimes this library knows (" +
+                                  std::string(kRuntimes[0]) + "), got " + in_quotes(manifest.runtime) +
+                                  "; install the vialsight that wrote the bundle"};
 }
 
 Status check_preprocess(const json& value, const std::string& path) {
   ObjectReader reader(value, path);
   reader.require_constant("scaling", "unit");
   reader.require_constant("resize", "bilinear_antialias");
-  return reader.finish();
-}
-
-// The one definition this library computes (SPEC §5).
-Status check_score(const json& value, const std::string& path) {
-  ObjectReader reader(value, path);
-  reader.require_constant("name", "one_minus_ssim");
-  reader.require_constant("window", "gaussian");
-  reader.require_constant("window_size", static_cast<double>(kSsimWindow));
-  reader.require_constant("sigma", kSsimSigma);
-  reader.require_constant("padding", "valid");
-  reader.require_constant("covariance", "population");
-  reader.require_constant("k1", kSsimK1);
-  reader.require_constant("k2", kSsimK2);
-  reader.require_constant("dynamic_range", 1.0);
-  reader.require_constant("reduction", "mean");
   return reader.finish();
 }
 
@@ -156,80 +147,11 @@ Status read_heatmap(const json& value, const std::string& path, Manifest& manife
   return reader.finish();
 }
 
-// What a fit does on the units it was fitted to.
-void require_fit(ObjectReader& reader) {
-  (void)reader.require_integer("nominal", 0, kMaxInteger);
-  (void)reader.require_integer("defective", 0, kMaxInteger);
-  require_rate(reader, "detection_rate", true);
-  require_rate(reader, "false_reject_rate", false);
-  require_rate(reader, "balanced_accuracy", true);
-  require_rate(reader, "false_reject_bound", true);
-}
-
-Status check_level(const json& value, const std::string& path) {
-  ObjectReader reader(value, path);
-  const std::string origin = reader.require_string("origin");
-  const bool known = origin == "fitted" || origin == "copied_from_patch" || origin == "copied_from_strip";
-  if (!known) reader.fail("origin", R"("fitted", "copied_from_patch" or "copied_from_strip")", in_quotes(origin));
-  require_fit(reader);
-  require_rate(reader, "optimality_gap", false);
-  return reader.finish();
-}
-
-Status check_levels(const json& value, const std::string& path) {
-  ObjectReader reader(value, path);
-  for (const std::string_view level : {"patch", "strip", "run"}) {
-    reader.merge(check_level(reader.require_object(level), reader.path_of(level)));
-  }
-  return reader.finish();
-}
-
-Status check_run_rule(const json& value, const std::string& path) {
-  ObjectReader reader(value, path);
-  const int agree = reader.require_int("agree", 1, kMaxRuns);
-  const int runs = reader.require_int("runs", 1, kMaxRuns);
-  if (agree > runs) reader.fail("agree", "at most \"runs\"", std::to_string(agree));
-  return reader.finish();
-}
-
-Status check_region_record(const json& value, const std::string& path, const std::string& region) {
-  ObjectReader reader(value, path);
-  reader.require_constant("region", region);
-  require_fit(reader);
-  return reader.finish();
-}
-
-Status check_region_records(const json& records, const std::string& path, const Layout& layout) {
-  if (records.size() != layout.region_count()) {
-    return {Code::kDataCorrupt, path + ": expected one entry per region, " + std::to_string(layout.region_count()) +
-                                    ", got " + std::to_string(records.size())};
-  }
-  for (std::size_t region = 0; region < records.size(); ++region) {
-    const std::string record_path = path + "[" + std::to_string(region) + "]";
-    Status status = check_region_record(records[region], record_path, layout.regions[region]);
-    if (!status.ok()) return status;
-  }
-  return {};
-}
-
-Status check_calibration(const json& value, const std::string& path, const Layout& layout) {
-  ObjectReader reader(value, path);
-  (void)require_name(reader, "objective");
-  require_time(reader, "created");
-  (void)require_sha256(reader, "data_sha256");
-  (void)require_sha256(reader, "parent_sha256");
-  reader.merge(check_levels(reader.require_object("levels"), reader.path_of("levels")));
-  reader.merge(check_run_rule(reader.require_object("run_rule"), reader.path_of("run_rule")));
-  reader.merge(check_region_records(reader.require_array("regions"), reader.path_of("regions"), layout));
-  (void)reader.require_strings("products");
-  return reader.finish();
-}
-
 Status check_provenance(const json& value, const std::string& path) {
   ObjectReader reader(value, path);
-  (void)require_name(reader, "vialsight");
-  (void)require_name(reader, "tensorflow");
-  if (reader.require_nullable("git") != nullptr) (void)require_name(reader, "git");
+  (void)require_text(reader, "vialsight");
+  (void)require_text(reader, "runtime_version");
+  if (reader.require_nullable("git") != nullptr) (void)require_text(reader, "git");
   (void)require_sha256(reader, "config_sha256");
   (void)require_sha256(reader, "data_sha256");
   (void)reader.require_integer("seed", std::numeric_limits<std::int64_t>::min(), kMaxInteger);
@@ -247,29 +169,46 @@ Status read_golden(const json& value, const std::string& path, Manifest& manifes
   return reader.finish();
 }
 
-FileEntry read_file_entry(ObjectReader& files, const char* name) {
-  ObjectReader reader(files.require_object(name), files.path_of(name));
-  FileEntry entry{name, require_sha256(reader, "sha256"),
-                  static_cast<std::uint64_t>(reader.require_integer("size", 1, kMaxFileSize))};
-  files.merge(reader.finish());
-  return entry;
-}
-
-Status read_files(const json& value, const std::string& path, Manifest& manifest) {
-  ObjectReader reader(value, path);
-  constexpr std::array<const char*, 5> kNames = {kModelName, kGoldenInputsName, kGoldenReconstructionsName,
-                                                 kGoldenScoresName, kFingerprintsName};
-  for (std::size_t i = 0; i < kNames.size(); ++i) manifest.files[i] = read_file_entry(reader, kNames[i]);
-  return reader.finish();
-}
-
 // Before everything else: the fields of another version are not ours to judge.
 Status check_format_version(const json& document) {
   if (!document.is_object() || !document.contains("format_version")) return {};
   const json& version = document["format_version"];
   if (!version.is_number_integer() || version == kFormatVersion) return {};
   return {Code::kUnsupported, "manifest.json: format_version: expected " + std::to_string(kFormatVersion) + ", got " +
-                                  text_of(version) + "; load it with the vialsight that wrote it, or freeze it again"};
+                                  text_of(version) +
+                                  "; freeze and calibrate it again from its run, with this vialsight"};
+}
+
+FileEntry read_file_entry(ObjectReader& files, const std::string& role) {
+  ObjectReader reader(files.require_object(role), files.path_of(role));
+  FileEntry entry{reader.require_string("name"), require_sha256(reader, "sha256"),
+                  static_cast<std::uint64_t>(reader.require_integer("size", 1, kMaxFileSize))};
+  if (!is_bundle_file_name(entry.name)) {
+    reader.fail("name", "a file's name in the bundle or in a folder of it", in_quotes(entry.name));
+  }
+  files.merge(reader.finish());
+  return entry;
+}
+
+std::vector<std::string> roles_of(const Manifest& manifest) {
+  std::vector<std::string> roles = {kModelRole, kFingerprintsRole, kGoldenInputsRole, kGoldenScoresRole,
+                                    kGoldenComponentsRole};
+  for (const OutputSpec& output : manifest.outputs) roles.push_back(golden_output_role(output.name));
+  for (const OfferedComponent& component : manifest.components) {
+    if (component.per_location) roles.push_back(location_role(component.name));
+  }
+  return roles;
+}
+
+Status read_files(const json& value, const std::string& path, Manifest& manifest) {
+  ObjectReader reader(value, path);
+  std::set<std::string> names;
+  for (const std::string& role : roles_of(manifest)) {
+    FileEntry entry = read_file_entry(reader, role);
+    if (!names.insert(entry.name).second) reader.fail(role, "a file of its own", in_quotes(entry.name) + " again");
+    manifest.files[role] = std::move(entry);
+  }
+  return reader.finish();
 }
 
 Status read_layout(const json& value, const std::string& path, Layout& layout) {
@@ -278,23 +217,23 @@ Status read_layout(const json& value, const std::string& path, Layout& layout) {
   return parsed.status();
 }
 
-// What the graph takes and gives.
+// What the graph takes and gives, and what becomes of it.
 void read_interface(ObjectReader& reader, Manifest& manifest) {
   Status status;
   const json& input = reader.require_object("input");
   manifest.input_name = read_input(input, reader.path_of("input"), manifest.layout.patch_size, status);
   reader.merge(status);
-  manifest.output_name = read_output(reader.require_object("output"), reader.path_of("output"), status);
-  reader.merge(status);
+  read_outputs(reader, manifest);
   reader.merge(check_preprocess(reader.require_object("preprocess"), reader.path_of("preprocess")));
-  reader.merge(check_score(reader.require_object("score"), reader.path_of("score")));
+  manifest.score = reader.require_object("score");
+  manifest.components = offered_components(manifest.score);
 }
 
 // What calibration adds; all of it null before.
 void read_calibration(ObjectReader& reader, Manifest& manifest) {
   const json* calibration = reader.require_nullable("calibration");
   if (calibration != nullptr) {
-    reader.merge(check_calibration(*calibration, reader.path_of("calibration"), manifest.layout));
+    reader.merge(check_calibration_record(*calibration, reader.path_of("calibration"), manifest.layout));
   }
   const json& thresholds = reader.require_object("thresholds");
   reader.merge(read_thresholds(thresholds, reader.path_of("thresholds"), calibration != nullptr, manifest));
@@ -304,10 +243,8 @@ void read_calibration(ObjectReader& reader, Manifest& manifest) {
 
 }  // namespace
 
-bool is_sha256(std::string_view text) noexcept {
-  return text.size() == 64 &&
-         std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-}
+std::string golden_output_role(const std::string& output) { return std::string(kOutputPrefix) + output; }
+std::string location_role(const std::string& component) { return std::string(kLocationPrefix) + component; }
 
 Result<Manifest> parse_manifest(std::string_view json_text) {
   const Result<json> document = parse_strict_json(json_text, kManifestName);
@@ -317,9 +254,12 @@ Result<Manifest> parse_manifest(std::string_view json_text) {
   Manifest manifest;
   ObjectReader reader(document.value(), std::string(kManifestName) + ":");
   (void)reader.require_integer("format_version", kFormatVersion, kFormatVersion);
-  manifest.name = require_name(reader, "name");
+  manifest.name = require_text(reader, "name");
   require_time(reader, "created");
+  manifest.method = require_identifier(reader, "method");
+  reader.merge(read_runtime(reader.require_object("runtime"), reader.path_of("runtime"), manifest));
   reader.merge(read_layout(reader.require_object("layout"), reader.path_of("layout"), manifest.layout));
+  reader.require_null("locate");
   read_interface(reader, manifest);
   read_calibration(reader, manifest);
   reader.merge(read_golden(reader.require_object("golden"), reader.path_of("golden"), manifest));

@@ -1,43 +1,59 @@
-// The manifest of a bundle: its closed schema, checked field by field.
+// The manifest of a bundle, format 2: its closed schema, checked field by field.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "scoring/score_json.h"
 #include "vialsight/heatmap.h"
 #include "vialsight/layout.h"
+#include "vialsight/outputs.h"
 #include "vialsight/status.h"
 
 namespace vialsight {
 
 // One file as the manifest names it.
 struct FileEntry {
-  std::string name;
+  std::string name;        // is_bundle_file_name
   std::string sha256;      // 64 lower-case hexadecimal digits
   std::uint64_t size = 0;  // bytes
 };
 
+// What a file is for. Besides these: "golden_output_NAME" of each output, and "location_NAME" of each component of the
+// score that is per location.
+inline constexpr const char* kModelRole = "model";
+inline constexpr const char* kFingerprintsRole = "fingerprints";
+inline constexpr const char* kGoldenInputsRole = "golden_inputs";
+inline constexpr const char* kGoldenScoresRole = "golden_scores";
+inline constexpr const char* kGoldenComponentsRole = "golden_components";
+[[nodiscard]] std::string golden_output_role(const std::string& output);
+[[nodiscard]] std::string location_role(const std::string& component);
+
 // What inspection needs of a manifest. Calibration and provenance records are checked and left in the text.
 struct Manifest {
   std::string name;
+  std::string method;
+  std::string runtime;
   Layout layout;
   std::string input_name;
-  std::string output_name;
+  std::vector<OutputSpec> outputs;  // in the order of their names
+  nlohmann::json score;             // not checked: what that needs lies in files
+  std::vector<OfferedComponent> components;
   std::array<std::vector<double>, 3> thresholds;  // by Level: R values, or empty
   std::vector<HeatmapScale> heatmap;              // R scales, or empty
   std::size_t golden_per_region = 0;
   double tolerance = 0.0;
-  std::array<FileEntry, 5> files;  // model, golden inputs, reconstructions, scores, fingerprints
+  std::map<std::string, FileEntry> files;  // by role
 };
 
-// kDataCorrupt with the field, what was expected and what came; kUnsupported for another format version.
+// kDataCorrupt with the field, what was expected and what came; kUnsupported for another format version, or a runtime
+// that this library does not know.
 [[nodiscard]] Result<Manifest> parse_manifest(std::string_view json);
-
-// True for 64 lower-case hexadecimal digits.
-[[nodiscard]] bool is_sha256(std::string_view text) noexcept;
 
 }  // namespace vialsight

@@ -86,6 +86,22 @@ Status inspect(InspectorObject& object, std::uint64_t strip_id, const Frames& fr
   return frames.error;
 }
 
+// Outputs that are no reconstructions are computed and dropped.
+Status score_and_reconstruct(Inspector& inspector, std::span<const float> patches, std::size_t batch_size,
+                             std::span<float> scores, float* reconstructions) {
+  std::vector<std::vector<float>> dropped;
+  std::vector<std::span<float>> outputs;
+  bool found = false;
+  for (const vialsight::OutputSpec& spec : inspector.bundle().outputs()) {
+    const std::size_t size = scores.size() * spec.pixels();
+    const bool wanted = spec.role == vialsight::OutputRole::kReconstruction;
+    outputs.push_back(wanted ? std::span(reconstructions, size) : std::span(dropped.emplace_back(size)));
+    found = found || wanted;
+  }
+  if (!found) return {Code::kFailedPrecondition, "this bundle's network reconstructs nothing; pass NULL"};
+  return inspector.score_patches(patches, {}, batch_size, {scores, {}, outputs});
+}
+
 template <typename T>
 Status copy_optional(const char* name, std::span<const T> values, T* target, std::uint64_t count) {
   return target == nullptr ? Status() : vialsight::copy_values(name, values, target, count);
@@ -207,6 +223,14 @@ vialsight_status vialsight_images(const vialsight_inspector* inspector, int32_t 
   });
 }
 
+vialsight_status vialsight_map(const vialsight_inspector* inspector, int32_t frame, int32_t vial, int32_t region,
+                               float* map, uint64_t count) {
+  return with_object(__func__, inspector, [&](const InspectorObject& object) -> Status {
+    if (map == nullptr) return vialsight::null_pointer("map");
+    return object.inspector.map(frame, vial, region, {map, count});
+  });
+}
+
 vialsight_status vialsight_score_patches(vialsight_inspector* inspector, const float* patches, uint64_t count,
                                          uint64_t batch_size, float* scores, float* reconstructions) {
   return with_object(__func__, inspector, [&](InspectorObject& object) -> Status {
@@ -216,8 +240,10 @@ vialsight_status vialsight_score_patches(vialsight_inspector* inspector, const f
     if (count > SIZE_MAX / sizeof(float) / pixels) {
       return {Code::kInvalidArgument, "count: " + std::to_string(count) + " patches do not fit into memory"};
     }
-    const std::span<float> target(reconstructions, reconstructions != nullptr ? count * pixels : 0);
-    return object.inspector.score_patches({patches, count * pixels}, batch_size, {scores, count}, target);
+    return reconstructions == nullptr
+               ? object.inspector.score_patches({patches, count * pixels}, {}, batch_size, {{scores, count}, {}, {}})
+               : score_and_reconstruct(object.inspector, {patches, count * pixels}, batch_size, {scores, count},
+                                       reconstructions);
   });
 }
 

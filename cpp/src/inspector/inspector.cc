@@ -1,7 +1,5 @@
 #include "vialsight/inspector.h"
 
-#include <algorithm>
-#include <limits>
 #include <new>
 #include <string>
 #include <system_error>
@@ -52,9 +50,11 @@ Result<Inspector> with_scheduling(const Scheduling& scheduling, Make make) {
 
 Result<std::unique_ptr<Backend>> make_backend(const Bundle& bundle, const InspectorOptions& options) {
   const BackendOptions backend = backend_options(bundle, options);
-  if (options.isolation == Isolation::kInProcess) return load_backend(options.backend_module, backend);
+  const Result<std::filesystem::path> module = find_module(options.backend_module, bundle.runtime());
+  if (!module.ok()) return module.status();
+  if (options.isolation == Isolation::kInProcess) return load_backend(module.value(), backend);
   const WorkerRequirements requirements{backend,
-                                        options.backend_module,
+                                        module.value(),
                                         options.scheduling,
                                         options.worker,
                                         bundle.layout().patches_per_strip(),
@@ -64,20 +64,6 @@ Result<std::unique_ptr<Backend>> make_backend(const Bundle& bundle, const Inspec
   return std::unique_ptr<Backend>(std::move(worker).value());
 }
 
-Status check_sizes(const Layout& layout, std::span<const float> patches, std::span<const float> scores,
-                   std::span<const float> reconstructions) {
-  const std::size_t pixels = layout.pixels_per_patch();
-  if (patches.size() % pixels != 0 || patches.size() / pixels != scores.size()) {
-    return {Code::kInvalidArgument, "score_patches: expected " + std::to_string(pixels) + " floats per score, got " +
-                                        std::to_string(patches.size()) + " floats for " +
-                                        std::to_string(scores.size()) + " scores"};
-  }
-  if (reconstructions.empty() || reconstructions.size() == patches.size()) return {};
-  return {Code::kInvalidArgument, "score_patches: expected room for " + std::to_string(patches.size()) +
-                                      " floats of reconstructions, or none, got " +
-                                      std::to_string(reconstructions.size())};
-}
-
 }  // namespace
 
 Result<Inspector> InspectorAccess::create(const Bundle& bundle, const InspectorOptions& options,
@@ -85,7 +71,7 @@ Result<Inspector> InspectorAccess::create(const Bundle& bundle, const InspectorO
   return without_exceptions([&]() -> Result<Inspector> {
     if (Status status = check_options(bundle, options); !status.ok()) return status;
     auto* restartable = dynamic_cast<RestartableBackend*>(backend.get());  // the pipeline will own it
-    auto pipeline = FramePipeline::create(bundle.layout(), std::move(backend), time);
+    auto pipeline = FramePipeline::create(bundle, std::move(backend), time);
     if (!pipeline.ok()) return pipeline.status();
     const Result<BatchCost> cost = prove(bundle, *pipeline.value(), *time);
     if (!cost.ok()) return cost.status();
@@ -131,10 +117,14 @@ StripVerdict Inspector::inspect(std::uint64_t strip_id, std::span<const FrameVie
   return verdict;
 }
 
-Status Inspector::score_patches(std::span<const float> patches, std::size_t batch_size, std::span<float> scores,
-                                std::span<float> reconstructions) {
+Status Inspector::score_patches(std::span<const float> patches, std::span<const std::size_t> regions,
+                                std::size_t batch_size, const PatchResults& results) {
   if (impl_ == nullptr) return moved_from("score_patches");
-  return impl_->score_patches(patches, batch_size, scores, reconstructions);
+  return impl_->score_patches(patches, regions, batch_size, results);
+}
+
+Status Inspector::map(int frame, int vial, int region, std::span<float> result) const {
+  return impl_ != nullptr ? impl_->map(frame, vial, region, result) : moved_from("map");
 }
 
 std::optional<Inspector::PatchImages> Inspector::images(int frame, int vial, int region) const {
@@ -150,33 +140,5 @@ Statistics Inspector::statistics() const noexcept { return impl_ != nullptr ? im
 Health Inspector::health() const { return impl_ != nullptr ? impl_->health() : Health{}; }
 bool Inspector::ready() const noexcept { return impl_ != nullptr && impl_->ready(); }
 std::uint64_t Inspector::heartbeat() const noexcept { return impl_ != nullptr ? impl_->heartbeat() : 0; }
-
-Status Inspector::Impl::score_patches(std::span<const float> patches, std::size_t batch_size, std::span<float> scores,
-                                      std::span<float> reconstructions) {
-  if (Status status = check_sizes(bundle_.layout(), patches, scores, reconstructions); !status.ok()) return status;
-  {
-    const std::lock_guard lock(mutex_);
-    if (slot_.is_open()) return {Code::kFailedPrecondition, "score_patches: a slot is open; close it first"};
-  }
-  // Scores of a call that fails half-way are not to be taken for scores.
-  std::fill(scores.begin(), scores.end(), std::numeric_limits<float>::quiet_NaN());
-  const std::size_t pixels = bundle_.layout().pixels_per_patch();
-  const std::size_t wanted = batch_size == 0 ? bundle_.layout().patches_per_frame() : batch_size;
-  try {
-    std::vector<float> own(reconstructions.empty() ? std::min(wanted, scores.size()) * pixels : 0);
-    for (std::size_t first = 0; first < scores.size(); first += wanted) {
-      const std::size_t count = std::min(wanted, scores.size() - first);
-      const std::span<float> target =
-          reconstructions.empty() ? std::span(own) : reconstructions.subspan(first * pixels, count * pixels);
-      StageTimes times;
-      Status status = pipeline_->score(patches.subspan(first * pixels, count * pixels), target.first(count * pixels),
-                                       scores.subspan(first, count), times);
-      if (!status.ok()) return status;
-    }
-    return {};
-  } catch (const std::bad_alloc&) {
-    return {Code::kResourceExhausted, "score_patches: no memory"};
-  }
-}
 
 }  // namespace vialsight

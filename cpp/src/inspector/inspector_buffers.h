@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -12,28 +13,27 @@
 
 namespace vialsight {
 
-// Where the patches of one strip and their reconstructions lie.
+// What the patches of a bundle are, and what comes of them.
+struct PatchShape {
+  Layout layout;
+  std::vector<OutputSpec> outputs;
+  std::size_t components = 0;  // that decide
+
+  [[nodiscard]] static PatchShape of(const Bundle& bundle);
+  // Of one patch and all its outputs.
+  [[nodiscard]] std::size_t floats_per_patch() const noexcept;
+};
+
+// Where the N patches of one strip and their outputs lie.
 struct StripMemory {
   std::span<float> inputs;
-  std::span<float> reconstructions;
+  std::vector<std::span<float>> outputs;
 };
 
 class StripBuffers {
  public:
-  // `memory` empty: allocates its own; else it holds the layout's N patches, twice, and outlives this.
-  explicit StripBuffers(const Layout& layout, StripMemory memory = {})
-      : frames_(static_cast<std::size_t>(layout.frames)),
-        width_(layout.frame_width),
-        height_(layout.frame_height),
-        format_(layout.bit_depth > 8 ? PixelFormat::kGray16 : PixelFormat::kGray8),
-        row_bytes_(static_cast<std::size_t>(layout.frame_width) * (layout.bit_depth > 8 ? 2U : 1U)),
-        patches_(layout.patches_per_frame()),
-        pixels_per_patch_(layout.pixels_per_patch()),
-        pixels_(frames_ * frame_bytes()),
-        owned_(memory.inputs.empty() ? 2 * floats_per_strip() : 0),
-        inputs_(memory.inputs.empty() ? std::span(owned_).first(floats_per_strip()) : memory.inputs),
-        reconstructions_(memory.inputs.empty() ? std::span(owned_).last(floats_per_strip()) : memory.reconstructions),
-        scores_(frames_ * patches_) {}
+  // `memory` empty: allocates its own; else it holds the layout's N patches and their outputs, and outlives this.
+  explicit StripBuffers(const PatchShape& shape, StripMemory memory = {});
   StripBuffers(const StripBuffers&) = delete;  // the spans point into owned_
   StripBuffers& operator=(const StripBuffers&) = delete;
 
@@ -43,16 +43,21 @@ class StripBuffers {
   void draw_pattern(std::size_t frame) noexcept;
   [[nodiscard]] FrameView view(std::size_t frame) const noexcept;
   [[nodiscard]] PatchBuffers patches(std::size_t frame) noexcept;
-  // Input and reconstruction of one patch; `patch` counts within the frame.
-  [[nodiscard]] Inspector::PatchImages images(std::size_t frame, std::size_t patch) const noexcept;
-  // φ [V][R] of one frame.
+  // φ [V][R] of one frame, and [V][R][K].
   [[nodiscard]] std::span<const float> scores(std::size_t frame) const noexcept {
     return std::span(scores_).subspan(frame * patches_, patches_);
   }
+  [[nodiscard]] std::span<const float> components(std::size_t frame) const noexcept {
+    return std::span(component_scores_).subspan(frame * patches_ * components_, patches_ * components_);
+  }
+  // Of one patch; `patch` counts within the frame.
+  [[nodiscard]] std::span<const float> input(std::size_t frame, std::size_t patch) const noexcept;
+  [[nodiscard]] std::span<const float> output(std::size_t index, std::size_t frame, std::size_t patch) const noexcept;
 
  private:
   [[nodiscard]] std::size_t frame_bytes() const noexcept { return row_bytes_ * static_cast<std::size_t>(height_); }
-  [[nodiscard]] std::size_t floats_per_strip() const noexcept { return frames_ * patches_ * pixels_per_patch_; }
+  void own(const PatchShape& shape);
+  void divide();
 
   std::size_t frames_;
   int width_;
@@ -61,11 +66,14 @@ class StripBuffers {
   std::size_t row_bytes_;  // dense rows
   std::size_t patches_;    // V·R
   std::size_t pixels_per_patch_;
+  std::size_t components_;         // K
   std::vector<std::byte> pixels_;  // [F][height][row_bytes]
   std::vector<float> owned_;
-  std::span<float> inputs_;           // [F][V][R][P][P]
-  std::span<float> reconstructions_;  // the same
-  std::vector<float> scores_;         // [F][V][R]
+  StripMemory memory_;  // [F][V][R][P][P] and [F][V][R][h][w]
+  std::vector<OutputSpec> specs_;
+  std::vector<std::span<float>> frame_outputs_;  // [F][outputs], each [V][R][h][w]
+  std::vector<float> scores_;                    // [F][V][R]
+  std::vector<float> component_scores_;          // [F][V][R][K]
 };
 
 }  // namespace vialsight

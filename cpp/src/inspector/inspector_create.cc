@@ -22,29 +22,60 @@ std::string text_of(double value) {
   return text;
 }
 
-// The golden patch that is furthest from what the bundle says.
+// The golden score that is furthest from what the bundle says, in parts of what is allowed.
 struct Difference {
   double largest = 0.0;
-  std::size_t index = 0;
-  float score = 0.0F;
+  std::size_t patch = 0;
+  std::size_t component = 0;
+  float came = 0.0F;
+  float expected = 0.0F;
 
-  void add(std::size_t patch, float came, float expected) noexcept {
-    const double difference = std::abs(static_cast<double>(came) - static_cast<double>(expected));
-    const double counted = std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference;
-    if (counted > largest) *this = {counted, patch, came};
+  void add(const Difference& other) noexcept {
+    if (other.largest > largest) *this = other;
   }
 };
 
-Status check_difference(const Bundle& bundle, const Difference& difference) {
+Difference difference_of(std::size_t patch, std::size_t component, float came, float expected,
+                         double tolerance) noexcept {
+  const double allowed = tolerance * std::max(1.0, std::abs(static_cast<double>(expected)));
+  const double share = std::abs(static_cast<double>(came) - static_cast<double>(expected)) / allowed;
+  return {std::isnan(share) ? std::numeric_limits<double>::infinity() : share, patch, component, came, expected};
+}
+
+// Of one batch: `components` [n][K] of the golden patches from `first` on, starting over at the end.
+Difference largest_difference(const Bundle& bundle, std::size_t first, std::span<const float> components) {
   const GoldenPatches& golden = bundle.golden();
-  if (difference.largest <= golden.tolerance) return {};
-  const std::size_t region = difference.index / golden.count_per_region;
+  const std::size_t count = bundle.components().size();
+  Difference difference;
+  for (std::size_t i = 0; i < components.size() / count; ++i) {
+    const std::size_t patch = (first + i) % golden.scores.size();
+    const std::vector<float> expected = bundle.golden_components(patch);
+    for (std::size_t k = 0; k < count; ++k) {
+      difference.add(difference_of(patch, k, components[i * count + k], expected[k], golden.tolerance));
+    }
+  }
+  return difference;
+}
+
+Status check_difference(const Bundle& bundle, const Difference& difference) {
+  if (difference.largest <= 1.0) return {};
+  const GoldenPatches& golden = bundle.golden();
+  const std::size_t region = difference.patch / golden.count_per_region;
+  const double apart = std::abs(static_cast<double>(difference.came) - static_cast<double>(difference.expected));
   return {Code::kDataCorrupt,
           "golden patches: expected scores within " + text_of(golden.tolerance) + " of the bundle's, got " +
-              text_of(difference.score) + " where it says " + text_of(golden.scores[difference.index]) + " (patch " +
-              std::to_string(difference.index % golden.count_per_region) + " of region \"" +
-              bundle.layout().regions[region] + "\", difference " + text_of(difference.largest) +
-              "); this machine does not compute what was trained: check the TensorFlow version, or freeze again"};
+              text_of(difference.came) + " where it says " + text_of(difference.expected) + " (component \"" +
+              bundle.components()[difference.component] + "\", patch " +
+              std::to_string(difference.patch % golden.count_per_region) + " of region \"" +
+              bundle.layout().regions[region] + "\", difference " + text_of(apart) +
+              "); this machine does not compute what was trained: check the inference library's version, or freeze " +
+              "again"};
+}
+
+PatchShape one_frame_of(const Bundle& bundle) {
+  PatchShape shape = PatchShape::of(bundle);
+  shape.layout.frames = 1;
+  return shape;
 }
 
 // Fills a batch with the golden patches from `first` on, starting over at the end.
@@ -101,17 +132,14 @@ BackendOptions backend_options(const Bundle& bundle, const InspectorOptions& opt
   result.model = bundle.model().data();
   result.model_size = bundle.model().size();
   result.input_name = bundle.input_name();
-  const int edge = bundle.layout().patch_size;
-  result.outputs = {{bundle.output_name(), OutputRole::kReconstruction, edge, edge}};
-  result.patch_size = edge;
+  result.outputs = bundle.outputs();
+  result.patch_size = bundle.layout().patch_size;
   result.threads = options.threads;
   return result;
 }
 
-Result<BatchCost> warm_up(const Layout& layout, FramePipeline& pipeline, TimeSource& time) {
-  Layout one_frame = layout;
-  one_frame.frames = 1;
-  StripBuffers buffers(one_frame);
+Result<BatchCost> warm_up(const Bundle& bundle, FramePipeline& pipeline, TimeSource& time) {
+  StripBuffers buffers(one_frame_of(bundle));
   buffers.draw_pattern(0);
   Clock::duration cost{};
   for (int run = 0; run < 2; ++run) {
@@ -128,29 +156,26 @@ Result<BatchCost> warm_up(const Layout& layout, FramePipeline& pipeline, TimeSou
 
 Status check_golden_patches(const Bundle& bundle, FramePipeline& pipeline, BatchCost& cost) {
   const GoldenPatches& golden = bundle.golden();
-  const std::size_t pixels = bundle.layout().pixels_per_patch();
-  const std::size_t batch = bundle.layout().patches_per_frame();
-  std::vector<float> inputs(batch * pixels);
-  std::vector<float> reconstructions(inputs.size());
-  std::vector<float> scores(batch);
+  const std::size_t total = golden.scores.size();
+  StripBuffers buffers(one_frame_of(bundle));
+  const PatchBuffers batch = buffers.patches(0);
+  std::vector<std::size_t> regions(batch.results.scores.size());
   Difference difference;
-  for (std::size_t first = 0; first < golden.scores.size(); first += batch) {
-    fill_batch(golden.inputs, pixels, first, inputs);
+  for (std::size_t first = 0; first < total; first += regions.size()) {
+    fill_batch(golden.inputs, bundle.layout().pixels_per_patch(), first, batch.inputs);
+    for (std::size_t i = 0; i < regions.size(); ++i) regions[i] = (first + i) % total / golden.count_per_region;
     StageTimes times;
-    Status status = pipeline.score(inputs, reconstructions, scores, times);
+    Status status = pipeline.score(batch.inputs, regions, batch.results, times);
     if (!status.ok()) return Status(Code::kBackendFault, "golden patches: " + status.message());
     cost.measured(
         std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(times.infer_s + times.score_s)));
-    for (std::size_t i = 0; i < batch; ++i) {
-      const std::size_t patch = (first + i) % golden.scores.size();
-      difference.add(patch, scores[i], golden.scores[patch]);
-    }
+    difference.add(largest_difference(bundle, first, batch.results.components));
   }
   return check_difference(bundle, difference);
 }
 
 Result<BatchCost> prove(const Bundle& bundle, FramePipeline& pipeline, TimeSource& time) {
-  Result<BatchCost> cost = warm_up(bundle.layout(), pipeline, time);
+  Result<BatchCost> cost = warm_up(bundle, pipeline, time);
   if (!cost.ok()) return cost;
   if (Status status = check_golden_patches(bundle, pipeline, cost.value()); !status.ok()) return status;
   return cost;

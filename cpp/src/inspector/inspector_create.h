@@ -15,11 +15,11 @@ namespace vialsight {
 
 // Runs a drawn frame twice through everything, at the line's batch size: first calls are slow (graph optimisation,
 // memory). The cost is that of the second.
-[[nodiscard]] Result<BatchCost> warm_up(const Layout& layout, FramePipeline& pipeline, TimeSource& time);
+[[nodiscard]] Result<BatchCost> warm_up(const Bundle& bundle, FramePipeline& pipeline, TimeSource& time);
 
 // Scores the golden patches in batches of exactly V·R, the shape that was warmed up and that the line uses; the last is
-// filled up with golden patches from the beginning. Each is one more measurement of `cost`. kDataCorrupt: a φ differs
-// by more than the bundle's tolerance.
+// filled up with golden patches from the beginning. Each is one more measurement of `cost`. kDataCorrupt: a
+// component that decides differs by more than the bundle allows; φ is made of them alone.
 [[nodiscard]] Status check_golden_patches(const Bundle& bundle, FramePipeline& pipeline, BatchCost& cost);
 
 // Both: what a backend must pass before it inspects, when it is made and each time it was started again.

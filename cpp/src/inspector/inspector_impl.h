@@ -58,9 +58,10 @@ struct Inspector::Impl {
   Status submit(int frame_index, const FrameView& frame, const FrameStamp* stamp);
   StripVerdict close();
   StripVerdict inspect(std::uint64_t strip_id, std::span<const FrameView> frames, Clock::time_point deadline);
-  Status score_patches(std::span<const float> patches, std::size_t batch_size, std::span<float> scores,
-                       std::span<float> reconstructions);
+  Status score_patches(std::span<const float> patches, std::span<const std::size_t> regions, std::size_t batch_size,
+                       const PatchResults& results);
   [[nodiscard]] std::optional<PatchImages> images(int frame, int vial, int region) const;
+  Status map(int frame, int vial, int region, std::span<float> result) const;
   [[nodiscard]] const Bundle& bundle() const noexcept { return bundle_; }
   [[nodiscard]] Statistics statistics() const noexcept;
   [[nodiscard]] Health health() const;
@@ -70,6 +71,14 @@ struct Inspector::Impl {
   StripVerdict not_ready(std::uint64_t strip_id);
 
  private:
+  // A patch of the strip closed last, valid until the next open.
+  struct ScoredPatch {
+    const StripBuffers& buffers;
+    std::size_t frame;
+    std::size_t patch;  // within the frame
+  };
+  [[nodiscard]] std::optional<ScoredPatch> find_scored(int frame, int vial, int region) const;  // takes the lock itself
+
   // Slot (inspector_slot.cc). The methods from here on are called with mutex_ held, except where they say otherwise.
   [[nodiscard]] StripVerdict blank_verdict(std::uint64_t strip_id) const;  // needs no lock
   [[nodiscard]] bool is_calibrated() const noexcept { return !bundle_.thresholds(options_.level).empty(); }

@@ -6,8 +6,6 @@
 #include <string>
 #include <utility>
 
-#include "vialsight/ssim.h"
-
 namespace vialsight {
 namespace {
 
@@ -27,61 +25,86 @@ Status check_not_flat(std::span<const float> patches, std::size_t pixels) {
 
 }  // namespace
 
-Result<std::unique_ptr<FramePipeline>> FramePipeline::create(const Layout& layout, std::unique_ptr<Backend> backend,
+Result<std::unique_ptr<FramePipeline>> FramePipeline::create(const Bundle& bundle, std::unique_ptr<Backend> backend,
                                                              std::shared_ptr<TimeSource> time) {
-  Result<PatchExtractor> extractor = PatchExtractor::create(layout);
+  Result<PatchExtractor> extractor = PatchExtractor::create(bundle.layout());
   if (!extractor.ok()) return extractor.status();
-  return std::unique_ptr<FramePipeline>(
-      new FramePipeline(layout, std::move(extractor).value(), std::move(backend), std::move(time)));
+  Result<Score> score = bundle.make_score();
+  if (!score.ok()) return score.status();
+  return std::unique_ptr<FramePipeline>(new FramePipeline(
+      bundle, std::move(extractor).value(), std::move(score).value(), std::move(backend), std::move(time)));
 }
 
-FramePipeline::FramePipeline(const Layout& layout, PatchExtractor extractor, std::unique_ptr<Backend> backend,
-                             std::shared_ptr<TimeSource> time)
-    : patch_size_(layout.patch_size),
+FramePipeline::FramePipeline(const Bundle& bundle, PatchExtractor extractor, Score score,
+                             std::unique_ptr<Backend> backend, std::shared_ptr<TimeSource> time)
+    : pixels_(bundle.layout().pixels_per_patch()),
+      regions_(bundle.layout().region_count()),
+      specs_(bundle.outputs()),
       extractor_(std::move(extractor)),
       backend_(std::move(backend)),
       time_(std::move(time)),
+      score_(std::move(score)),
       extraction_scratch_(extractor_.scratch_size()),
-      ssim_scratch_(ssim_scratch_size(layout.patch_size, layout.patch_size)) {}
+      targets_(specs_.size()),
+      outputs_(specs_.size()) {
+  const MapSize patch{bundle.layout().patch_size, bundle.layout().patch_size};
+  const MapSize own = score_.map_size();
+  if (own == patch) return;
+  resize_.emplace(own, patch);
+  own_map_.resize(own.pixels());
+  wide_map_.resize(own.pixels());
+  resized_map_.resize(patch.pixels());
+}
 
 Status FramePipeline::extract(const FrameView& frame, std::span<float> patches, StageTimes& times) {
   const Clock::time_point started = time_->now();
   Status status = extractor_.extract(frame, patches, extraction_scratch_);
-  const auto pixels = static_cast<std::size_t>(patch_size_) * static_cast<std::size_t>(patch_size_);
-  if (status.ok()) status = check_not_flat(patches, pixels);
+  if (status.ok()) status = check_not_flat(patches, pixels_);
   times.extract_s += seconds(time_->now() - started);
   return status;
 }
 
-Status FramePipeline::score_patch(std::span<const float> patch, std::span<const float> reconstruction, float& score) {
-  double similarity = 0.0;
-  Status status = ssim(patch, reconstruction, patch_size_, patch_size_, ssim_scratch_, similarity);
-  if (status.ok()) score = static_cast<float>(1.0 - similarity);
-  return status;
+Status FramePipeline::infer(std::span<const float> patches, const PatchResults& results) {
+  for (std::size_t i = 0; i < targets_.size(); ++i) {
+    const std::span<float> output = results.outputs[i];
+    // What the backend leaves out must not be an earlier strip's.
+    std::fill(output.begin(), output.end(), std::numeric_limits<float>::quiet_NaN());
+    targets_[i] = output.data();
+  }
+  return backend_->run(patches.data(), results.scores.size(), targets_.data());
 }
 
-Status FramePipeline::score_locked(std::span<const float> patches, std::span<float> reconstructions,
-                                   std::span<float> scores, StageTimes& times) {
-  // What the backend leaves out must not be an earlier strip's.
-  std::fill(reconstructions.begin(), reconstructions.end(), std::numeric_limits<float>::quiet_NaN());
-  const Clock::time_point started = time_->now();
-  float* const outputs[] = {reconstructions.data()};
-  Status status = backend_->run(patches.data(), scores.size(), outputs);
-  const Clock::time_point inferred = time_->now();
-  const std::size_t pixels = patches.size() / scores.size();
-  for (std::size_t i = 0; i < scores.size() && status.ok(); ++i) {
-    status = score_patch(patches.subspan(i * pixels, pixels), reconstructions.subspan(i * pixels, pixels), scores[i]);
+Status FramePipeline::score_all(std::span<const float> patches, std::span<const std::size_t> regions,
+                                const PatchResults& results) {
+  const std::size_t components = score_.components().size();
+  for (std::size_t i = 0; i < results.scores.size(); ++i) {
+    for (std::size_t k = 0; k < specs_.size(); ++k) {
+      outputs_[k] = results.outputs[k].subspan(i * specs_[k].pixels(), specs_[k].pixels());
+    }
+    const std::size_t region = regions.empty() ? i % regions_ : regions[i];
+    const PatchData data{patches.subspan(i * pixels_, pixels_), outputs_};
+    Status status = score_.run(data, region, results.scores[i], results.components.subspan(i * components, components));
+    if (!status.ok()) return status;
   }
+  return {};
+}
+
+Status FramePipeline::score_locked(std::span<const float> patches, std::span<const std::size_t> regions,
+                                   const PatchResults& results, StageTimes& times) {
+  const Clock::time_point started = time_->now();
+  Status status = infer(patches, results);
+  const Clock::time_point inferred = time_->now();
+  if (status.ok()) status = score_all(patches, regions, results);
   times.infer_s += seconds(inferred - started);
   times.score_s += seconds(time_->now() - inferred);
   return status;
 }
 
-Status FramePipeline::score(std::span<const float> patches, std::span<float> reconstructions, std::span<float> scores,
-                            StageTimes& times) noexcept {
+Status FramePipeline::score(std::span<const float> patches, std::span<const std::size_t> regions,
+                            const PatchResults& results, StageTimes& times) noexcept {
   try {
     const std::lock_guard lock(mutex_);
-    return score_locked(patches, reconstructions, scores, times);
+    return score_locked(patches, regions, results, times);
   } catch (const std::exception&) {
     return fault();
   }
@@ -93,13 +116,33 @@ FrameOutcome FramePipeline::process(const FrameView& frame, const PatchBuffers& 
     const std::lock_guard lock(mutex_);
     Status status = extract(frame, buffers.inputs, times);
     const FrameOutcome failure = status.ok() ? FrameOutcome::kFault : FrameOutcome::kInvalid;
-    if (status.ok()) status = score_locked(buffers.inputs, buffers.reconstructions, buffers.scores, times);
+    if (status.ok()) status = score_locked(buffers.inputs, {}, buffers.results, times);
     if (status.ok()) return FrameOutcome::kScored;
     if (error != nullptr) *error = std::move(status);
     return failure;
   } catch (const std::exception&) {
     if (error != nullptr) *error = fault();
     return FrameOutcome::kFault;
+  }
+}
+
+Status FramePipeline::map_locked(const PatchData& data, std::size_t region, std::span<float> result) {
+  if (!resize_) return score_.map(data, region, result);
+  if (Status status = score_.map(data, region, own_map_); !status.ok()) return status;
+  std::copy(own_map_.begin(), own_map_.end(), wide_map_.begin());
+  std::fill(resized_map_.begin(), resized_map_.end(), 0.0);
+  resize_->add(wide_map_, resized_map_);
+  std::transform(resized_map_.begin(), resized_map_.end(), result.begin(),
+                 [](double value) { return static_cast<float>(value); });
+  return {};
+}
+
+Status FramePipeline::map(const PatchData& data, std::size_t region, std::span<float> result) noexcept {
+  try {
+    const std::lock_guard lock(mutex_);
+    return map_locked(data, region, result);
+  } catch (const std::exception&) {
+    return fault();
   }
 }
 

@@ -1,27 +1,27 @@
-// FramePipeline: one frame to the scores of its patches. Extraction, reconstruction and scoring in the calling thread.
+// FramePipeline: one frame to the scores of its patches. Extraction, network and scoring in the calling thread.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "backend/backend.h"
 #include "base/time_source.h"
+#include "scoring/bilinear_resize.h"
 #include "vialsight/inspector.h"
-#include "vialsight/layout.h"
 #include "vialsight/patches.h"
 #include "vialsight/status.h"
 
 namespace vialsight {
 
-// Where the n patches of a batch lie: n·P·P, n·P·P and n floats.
+// Where the patches of one frame lie, [V][R], and what is found of them.
 struct PatchBuffers {
   std::span<float> inputs;
-  std::span<float> reconstructions;
-  std::span<float> scores;
+  PatchResults results;
 };
 
 enum class FrameOutcome : std::uint8_t { kScored, kInvalid, kFault };
@@ -30,7 +30,7 @@ enum class FrameOutcome : std::uint8_t { kScored, kInvalid, kFault };
 // of an error.
 class FramePipeline {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<FramePipeline>> create(const Layout& layout,
+  [[nodiscard]] static Result<std::unique_ptr<FramePipeline>> create(const Bundle& bundle,
                                                                      std::unique_ptr<Backend> backend,
                                                                      std::shared_ptr<TimeSource> time);
 
@@ -38,26 +38,39 @@ class FramePipeline {
   // one gray value. `error`, if given, receives the reason of a failure.
   FrameOutcome process(const FrameView& frame, const PatchBuffers& buffers, StageTimes& times,
                        Status* error = nullptr) noexcept;
-  // Reconstructs and scores `scores.size()` ≥ 1 patches.
-  Status score(std::span<const float> patches, std::span<float> reconstructions, std::span<float> scores,
+  // Scores as many patches as `results` has room for, at least one; all of `results` is given. Patch i is of region
+  // regions[i], or i modulo R where `regions` is empty.
+  Status score(std::span<const float> patches, std::span<const std::size_t> regions, const PatchResults& results,
                StageTimes& times) noexcept;
+  // The map of one patch, resampled to P·P.
+  Status map(const PatchData& data, std::size_t region, std::span<float> result) noexcept;
 
  private:
-  FramePipeline(const Layout& layout, PatchExtractor extractor, std::unique_ptr<Backend> backend,
+  FramePipeline(const Bundle& bundle, PatchExtractor extractor, Score score, std::unique_ptr<Backend> backend,
                 std::shared_ptr<TimeSource> time);
 
   Status extract(const FrameView& frame, std::span<float> patches, StageTimes& times);
-  Status score_locked(std::span<const float> patches, std::span<float> reconstructions, std::span<float> scores,
+  Status infer(std::span<const float> patches, const PatchResults& results);
+  Status score_all(std::span<const float> patches, std::span<const std::size_t> regions, const PatchResults& results);
+  Status score_locked(std::span<const float> patches, std::span<const std::size_t> regions, const PatchResults& results,
                       StageTimes& times);
-  Status score_patch(std::span<const float> patch, std::span<const float> reconstruction, float& score);
+  Status map_locked(const PatchData& data, std::size_t region, std::span<float> result);
 
-  int patch_size_;
+  std::size_t pixels_;   // of a patch
+  std::size_t regions_;  // R
+  std::vector<OutputSpec> specs_;
   PatchExtractor extractor_;
   std::unique_ptr<Backend> backend_;
   std::shared_ptr<TimeSource> time_;
-  std::mutex mutex_;  // guards the backend and both scratch buffers
+  std::mutex mutex_;  // guards all that follows, and the backend
+  Score score_;
   std::vector<float> extraction_scratch_;
-  std::vector<double> ssim_scratch_;
+  std::vector<float*> targets_;                  // where the backend shall write each output
+  std::vector<std::span<const float>> outputs_;  // of the patch at hand
+  std::optional<BilinearResize> resize_;         // of maps that are not P·P
+  std::vector<float> own_map_;
+  std::vector<double> wide_map_;
+  std::vector<double> resized_map_;
 };
 
 }  // namespace vialsight

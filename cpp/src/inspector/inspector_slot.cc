@@ -15,6 +15,8 @@ StripVerdict Inspector::Impl::blank_verdict(std::uint64_t strip_id) const {
   StripVerdict verdict;
   verdict.strip_id = strip_id;
   verdict.scores.assign(layout.patches_per_strip(), std::numeric_limits<float>::quiet_NaN());
+  verdict.component_scores.assign(layout.patches_per_strip() * bundle_.components().size(),
+                                  std::numeric_limits<float>::quiet_NaN());
   verdict.thresholds.assign(thresholds.begin(), thresholds.end());
   verdict.vials.assign(layout.vial_count(), Verdict::kReject);
   return verdict;
@@ -173,7 +175,7 @@ Statistics Inspector::Impl::statistics() const noexcept {
   return result;
 }
 
-std::optional<Inspector::PatchImages> Inspector::Impl::images(int frame, int vial, int region) const {
+std::optional<Inspector::Impl::ScoredPatch> Inspector::Impl::find_scored(int frame, int vial, int region) const {
   const Layout& layout = bundle_.layout();
   const auto f = static_cast<std::size_t>(frame);
   const auto v = static_cast<std::size_t>(vial);
@@ -184,7 +186,38 @@ std::optional<Inspector::PatchImages> Inspector::Impl::images(int frame, int via
   }
   const std::lock_guard lock(mutex_);
   if (slot_.is_open() || slot_.state(f) != FrameState::kScored) return std::nullopt;
-  return sets_[set_].images(f, v * layout.region_count() + r);
+  return ScoredPatch{sets_[set_], f, v * layout.region_count() + r};
+}
+
+std::optional<Inspector::PatchImages> Inspector::Impl::images(int frame, int vial, int region) const {
+  const std::optional<ScoredPatch> found = find_scored(frame, vial, region);
+  if (!found.has_value()) return std::nullopt;
+  PatchImages images{found->buffers.input(found->frame, found->patch), {}};
+  for (std::size_t i = 0; i < bundle_.outputs().size(); ++i) {
+    if (bundle_.outputs()[i].role != OutputRole::kReconstruction) continue;
+    images.reconstruction = found->buffers.output(i, found->frame, found->patch);
+  }
+  return images;
+}
+
+Status Inspector::Impl::map(int frame, int vial, int region, std::span<float> result) const {
+  const std::size_t pixels = bundle_.layout().pixels_per_patch();
+  if (result.size() != pixels) {
+    return {Code::kInvalidArgument,
+            "map: expected room for " + std::to_string(pixels) + " floats, got " + std::to_string(result.size())};
+  }
+  const std::optional<ScoredPatch> found = find_scored(frame, vial, region);
+  if (!found.has_value()) {
+    return {Code::kNotFound, "map: expected a patch that was scored for the strip closed last, got frame " +
+                                 std::to_string(frame) + ", vial " + std::to_string(vial) + ", region " +
+                                 std::to_string(region)};
+  }
+  std::vector<std::span<const float>> outputs;
+  for (std::size_t i = 0; i < bundle_.outputs().size(); ++i) {
+    outputs.push_back(found->buffers.output(i, found->frame, found->patch));
+  }
+  const PatchData data{found->buffers.input(found->frame, found->patch), outputs};
+  return pipeline_->map(data, static_cast<std::size_t>(region), result);
 }
 
 }  // namespace vialsight

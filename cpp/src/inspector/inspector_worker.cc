@@ -10,11 +10,14 @@ namespace {
 constexpr std::chrono::milliseconds kIdleWake{100};
 constexpr std::size_t kStripsRemembered = 64;  // longer than any ring of buffers in a camera or its driver
 
-StripBuffers make_buffers(const Layout& layout, RestartableBackend* backend, std::size_t set) {
-  if (backend == nullptr) return StripBuffers(layout);
+StripBuffers make_buffers(const Bundle& bundle, RestartableBackend* backend, std::size_t set) {
+  const PatchShape shape = PatchShape::of(bundle);
+  if (backend == nullptr) return StripBuffers(shape);
+  const auto half = [set](std::span<float> both) { return both.subspan(set * both.size() / 2, both.size() / 2); };
   const PatchMemory both = backend->memory();
-  const std::size_t size = layout.patches_per_strip() * layout.pixels_per_patch();
-  return StripBuffers(layout, {both.inputs.subspan(set * size, size), both.outputs[0].subspan(set * size, size)});
+  StripMemory memory{half(both.inputs), {}};
+  for (const std::span<float> output : both.outputs) memory.outputs.push_back(half(output));
+  return StripBuffers(shape, std::move(memory));
 }
 
 }  // namespace
@@ -25,7 +28,7 @@ Inspector::Impl::Impl(Parts parts)
       time_(std::move(parts.time)),
       pipeline_(std::move(parts.pipeline)),
       restartable_(parts.restartable),
-      sets_{make_buffers(bundle_.layout(), restartable_, 0), make_buffers(bundle_.layout(), restartable_, 1)},
+      sets_{make_buffers(bundle_, restartable_, 0), make_buffers(bundle_, restartable_, 1)},
       recent_(kStripsRemembered * static_cast<std::size_t>(bundle_.layout().frames)),
       slot_(static_cast<std::size_t>(bundle_.layout().frames)),
       cost_(parts.cost) {
@@ -65,7 +68,7 @@ void Inspector::Impl::run_job(const StripSlot::Job& job, std::unique_lock<std::m
   busy_.reset();
   if (outcome == FrameOutcome::kScored) cost_.measured(ended - started);
   if (job.is_late(ended)) ++statistics_.overruns;
-  slot_.finish(job, {outcome, times, ended, buffers.scores(job.frame)});
+  slot_.finish(job, {outcome, times, ended, buffers.scores(job.frame), buffers.components(job.frame)});
   if (outcome != FrameOutcome::kScored) note_fault(error);
   if (outcome == FrameOutcome::kFault && restartable_ != nullptr) (void)supervise(lock);
 }

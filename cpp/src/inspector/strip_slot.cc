@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/time_source.h"
+#include "scoring/pooling.h"
 
 namespace vialsight {
 namespace {
@@ -29,8 +30,9 @@ FrameState state_of(FrameOutcome outcome, bool late) noexcept {
   return late ? FrameState::kLate : FrameState::kScored;
 }
 
-bool all_finite(std::span<const float> scores) noexcept {
-  return std::all_of(scores.begin(), scores.end(), [](float score) { return std::isfinite(score); });
+// A frame's values into those of all frames.
+void copy_frame(std::span<const float> values, std::size_t frame, std::vector<float>& all) noexcept {
+  std::copy(values.begin(), values.end(), all.begin() + static_cast<std::ptrdiff_t>(frame * values.size()));
 }
 
 // Whether every frame of a strip with this reason was scored in time.
@@ -76,8 +78,8 @@ void StripSlot::finish(const Job& job, const Finished& result) noexcept {
   verdict_.times.score_s += result.times.score_s;
   states_[job.frame] = state_of(result.outcome, job.is_late(result.ended));
   if (states_[job.frame] != FrameState::kScored) return;
-  const auto first = static_cast<std::ptrdiff_t>(job.frame * result.scores.size());
-  std::copy(result.scores.begin(), result.scores.end(), verdict_.scores.begin() + first);
+  copy_frame(result.scores, job.frame, verdict_.scores);
+  copy_frame(result.components, job.frame, verdict_.component_scores);
 }
 
 void StripSlot::lose_backend() noexcept {

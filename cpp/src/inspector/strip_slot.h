@@ -64,12 +64,14 @@ class StripSlot {
     FrameOutcome outcome;
     StageTimes times;
     Clock::time_point ended;
-    std::span<const float> scores;  // φ [V][R]
+    std::span<const float> scores;      // φ [V][R]
+    std::span<const float> components;  // [V][R][K]
   };
 
   explicit StripSlot(std::size_t frames);
 
-  // `blank` is the verdict to fill: its scores [F][V][R] all NaN, its thresholds [R], its vials [V].
+  // `blank` is the verdict to fill: its scores [F][V][R] and those of components all NaN, its thresholds [R], its vials
+  // [V].
   void open(StripVerdict blank, const Opening& opening) noexcept;
   [[nodiscard]] StripVerdict close(Clock::time_point now, const Layout& layout) noexcept;
 

@@ -82,13 +82,13 @@ std::vector<Normalisation> read_normalisations(ObjectReader& reader, const std::
   return result;
 }
 
-double combined(Combine combine, std::span<const double> excesses) noexcept {
-  double result = combine == Combine::kSum ? 0.0 : -std::numeric_limits<double>::infinity();
-  for (const double u : excesses) {
-    if (!std::isfinite(u)) return std::numeric_limits<double>::quiet_NaN();
-    result = combine == Combine::kSum ? result + std::max(0.0, u) : std::max(result, u);
-  }
-  return result;
+Combination::Combination(Combine combine) noexcept
+    : combine_(combine), value_(combine == Combine::kSum ? 0.0 : -std::numeric_limits<double>::infinity()) {}
+
+void Combination::add(double excess) noexcept {
+  const double joined = combine_ == Combine::kSum ? value_ + std::max(0.0, excess) : std::max(value_, excess);
+  const bool valid = std::isfinite(excess) && !std::isnan(value_);
+  value_ = valid ? joined : std::numeric_limits<double>::quiet_NaN();
 }
 
 void join_map(Combine combine, bool first, double scale, std::span<const double> map,

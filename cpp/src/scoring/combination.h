@@ -27,8 +27,17 @@ struct Normalisation {
                                                              const std::vector<std::string>& decide,
                                                              std::size_t regions);
 
-// Largest u, or Σ max(0, u); NaN when any is not finite.
-[[nodiscard]] double combined(Combine combine, std::span<const double> excesses) noexcept;
+// Largest u, or Σ max(0, u), of one u after the other; NaN when any is not finite.
+class Combination {
+ public:
+  explicit Combination(Combine combine) noexcept;
+  void add(double excess) noexcept;
+  [[nodiscard]] double value() const noexcept { return value_; }
+
+ private:
+  Combine combine_;
+  double value_;
+};
 
 // The same for one pixel after another: joins `map` / `scale` to `result`. The first map of a largest replaces it.
 void join_map(Combine combine, bool first, double scale, std::span<const double> map,

@@ -38,7 +38,9 @@ std::size_t read_pooling(ObjectReader& reader, std::size_t size) {
   return 1;
 }
 
-std::optional<Locations> read_locations(ObjectReader& reader, const ComponentContext& context, std::size_t size) {
+std::string text_of(MapSize size) { return std::to_string(size.height) + "x" + std::to_string(size.width); }
+
+std::optional<Locations> read_locations(ObjectReader& reader, const ComponentContext& context, MapSize size) {
   const bool per_location = reader.require_bool("per_location");
   const LocationArrays* arrays = context.locations;
   if (!per_location) {
@@ -49,7 +51,11 @@ std::optional<Locations> read_locations(ObjectReader& reader, const ComponentCon
     if (context.decides) reader.fail("per_location", "arrays of mean and spread for it", "none");
     return std::nullopt;
   }
-  const std::size_t count = context.inputs.regions * size;
+  if (arrays->size != size) {
+    reader.fail("per_location", "mean and spread of a map of " + text_of(size), text_of(arrays->size));
+    return std::nullopt;
+  }
+  const std::size_t count = context.inputs.regions * size.pixels();
   if (arrays->mean.size() == count && arrays->spread.size() == count) {
     return Locations{{arrays->mean.begin(), arrays->mean.end()}, {arrays->spread.begin(), arrays->spread.end()}};
   }
@@ -78,7 +84,7 @@ Filtering read_filtering(ObjectReader& reader, const ComponentContext& context, 
   filtering.size = size;
   filtering.smoothing = read_smoothing(reader);
   filtering.pooled = read_pooling(reader, size.pixels());
-  filtering.locations = read_locations(reader, context, size.pixels());
+  filtering.locations = read_locations(reader, context, size);
   return filtering;
 }
 

@@ -91,7 +91,6 @@ class Score::Impl {
   std::vector<Deciding> deciding;
   std::unique_ptr<Similarity> similarity;  // of the patch at hand
   Combine combine = Combine::kSingle;
-  std::vector<double> excesses;
   std::vector<double> resized;
   std::vector<double> joined;
 
@@ -101,7 +100,6 @@ class Score::Impl {
   }
 
   void allocate() {
-    excesses.resize(deciding.size());
     if (combine == Combine::kSingle) return;
     joined.resize(map_size().pixels());
     for (Deciding& each : deciding) {
@@ -133,16 +131,23 @@ class Score::Impl {
     return {};
   }
 
-  [[nodiscard]] double run(const PatchData& data, std::size_t region, std::span<float> components) noexcept {
+  void run(const PatchData& data, std::size_t region, std::span<float> components) noexcept {
     similarity->forget();
     for (std::size_t k = 0; k < deciding.size(); ++k) {
-      const double score = deciding[k].component->score(data, region);
-      const Normalisation& normalisation = deciding[k].normalisation;
-      components[k] = static_cast<float>(score);
-      excesses[k] =
-          combine == Combine::kSingle ? score : (score - normalisation.offset[region]) / normalisation.scale[region];
+      components[k] = static_cast<float>(deciding[k].component->score(data, region));
     }
-    return combine == Combine::kSingle ? excesses.front() : combined(combine, excesses);
+  }
+
+  // Of the components as they are reported, so that whoever has them can compute the same φ.
+  [[nodiscard]] float combined_of(std::span<const float> components, std::size_t region) const noexcept {
+    if (combine == Combine::kSingle) return components.front();
+    Combination joined_number(combine);
+    for (std::size_t k = 0; k < deciding.size(); ++k) {
+      const Normalisation& normalisation = deciding[k].normalisation;
+      joined_number.add((static_cast<double>(components[k]) - normalisation.offset[region]) /
+                        normalisation.scale[region]);
+    }
+    return static_cast<float>(joined_number.value());
   }
 
   // Of P×P; lasts until the next call.
@@ -244,6 +249,17 @@ class ScoreReader {
   std::set<std::string> known_;
 };
 
+std::vector<OfferedComponent> offered_components(const json& definition) {
+  std::vector<OfferedComponent> result;
+  const json components = definition.is_object() ? definition.value("components", json()) : json();
+  for (const json& component : components) {
+    const json name = component.is_object() ? component.value("name", json()) : json();
+    if (!name.is_string() || !is_name(name.get<std::string>())) continue;
+    result.push_back({name.get<std::string>(), component.value("per_location", json()) == true});
+  }
+  return result;
+}
+
 Result<Score> score_from_json_value(const json& value, const std::string& path, const ScoreInputs& inputs,
                                     std::span<const LocationArrays> locations) {
   if (const Status status = check_inputs(inputs); !status.ok()) return status;
@@ -279,12 +295,19 @@ Status Score::run(const PatchData& data, std::size_t region, float& score, std::
   }
   const bool finite = all_finite(data.patch) && std::all_of(data.outputs.begin(), data.outputs.end(), all_finite);
   if (finite) {
-    score = static_cast<float>(impl_->run(data, region, components));
+    impl_->run(data, region, components);
+    score = impl_->combined_of(components, region);
     return {};
   }
   score = std::numeric_limits<float>::quiet_NaN();
   std::fill(components.begin(), components.end(), score);
   return {};
+}
+
+float Score::combine(std::span<const float> components, std::size_t region) const noexcept {
+  const bool fits = components.size() == impl_->names.size() && region < impl_->inputs.regions;
+  return fits && all_finite(components) ? impl_->combined_of(components, region)
+                                        : std::numeric_limits<float>::quiet_NaN();
 }
 
 Status Score::map(const PatchData& data, std::size_t region, std::span<float> result) {

@@ -14,6 +14,8 @@ from vialsight.training.data import training_data
 from vialsight.training.runfolder import RunFolder
 
 GOLDEN_PER_REGION = 8
+# Mean and spread per location of a map rest on so many nominal patches: a spread within 5 %.
+LOCATION_PER_REGION = 200
 
 BundlePath = Annotated[Path, typer.Argument(metavar="NAME.vsb", help="Bundle folder.")]
 Data = Annotated[Path, typer.Option("--data", help="Dataset folder.")]
@@ -60,12 +62,20 @@ def freeze(
                 "its content differs; give the folder that was trained on with --data"
             )
         layout, golden = found.layout, found.golden_patches(count=GOLDEN_PER_REGION)
+        nominal = found.nominal_patches(count=LOCATION_PER_REGION)
         with console.progress("fingerprinting") as progress:
             fingerprints = found.fingerprints(progress).to_bytes()
 
     from vialsight.training import freezing
 
-    freezing.freeze(run, out, layout=layout, golden_patches=golden, fingerprints=fingerprints)
+    freezing.freeze(
+        run,
+        out,
+        layout=layout,
+        golden_patches=golden,
+        nominal_patches=nominal,
+        fingerprints=fingerprints,
+    )
     console.log(f"next: vialsight calibrate {out} --data DATASET --out CALIBRATED.vsb")
 
 

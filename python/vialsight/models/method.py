@@ -6,15 +6,17 @@ over the patches: `FitTraining`), never both. Either way it leaves named arrays,
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
 import numpy.typing as npt
 
 from vialsight.aliases import Patches, Progress, Tensor
+from vialsight.bundle import RECONSTRUCTION
 from vialsight.data.sources import PatchSource
 from vialsight.models.configuration import Config
+from vialsight.scores import Component, of_reconstruction
 
 
 class Batch(NamedTuple):
@@ -60,10 +62,10 @@ class SavedState(Protocol):
 
 
 class Network(Protocol):
-    """What is frozen: patches (n,P,P,1) in [0,1] to reconstructions of the same shape."""
+    """What is frozen: patches (n,P,P,1) in [0,1] to outputs by name, as `Method.outputs`."""
 
-    def __call__(self, patches: Tensor, training: bool = False) -> Tensor:
-        """Reconstruct; built of operations a bundle may hold."""
+    def __call__(self, patches: Tensor, training: bool = False) -> Mapping[str, Tensor]:
+        """Return every output (n,h,w,1); built of operations a bundle may hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,15 +86,24 @@ class FitTraining(Protocol):
         """Return what was found; raises TrainingError where the patches do not allow a fit."""
 
 
+def of_reconstruction_network(config: Config, patch_size: int) -> Sequence[Component]:
+    """Return what `vialsight.scores` offers of a reconstruction."""
+    del config
+    return of_reconstruction(patch_size)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """A model and how it learns. Exactly one of `steps` and `fit` is given.
 
     `steps(config, patch_size, replicas)` makes fresh networks; `network(config, patch_size, saved)`
-    rebuilds what is deployed.
+    rebuilds what is deployed. `outputs` are its outputs' roles by name; `scores(config,
+    patch_size)` are the components of scores it offers (`vialsight.scores`), the default first.
     """
 
     network: Callable[[Config, int, SavedState], Network]
+    outputs: Mapping[str, str] = field(default_factory=lambda: {RECONSTRUCTION: RECONSTRUCTION})
+    scores: Callable[[Config, int], Sequence[Component]] = of_reconstruction_network
     steps: Callable[[Config, int, int], StepTraining] | None = None
     fit: FitTraining | None = None
 

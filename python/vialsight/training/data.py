@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from vialsight._core import Layout
 from vialsight.aliases import Patches, Progress
 from vialsight.config import DataConfig, SimulateConfig
@@ -15,7 +17,7 @@ from vialsight.data.fingerprints import Fingerprints, describe_all, joined
 from vialsight.data.patches import first_of_each_region
 from vialsight.data.records import raise_listed
 from vialsight.data.shards.index import INDEX_NAME
-from vialsight.data.sources import PatchSource
+from vialsight.data.sources import PatchSource, expect
 from vialsight.errors import ConfigError, DataError
 
 TRAINING_SPLITS: Final = ("train", "validation")
@@ -54,6 +56,19 @@ class TrainingData:
         """
         sources = [self.validation, self.training]
         return first_of_each_region(sources, self.layout, count=count, name=self.name)
+
+    def nominal_patches(self, *, count: int) -> Patches:
+        """Return up to `count` patches of each region, float32 (n,P,P), those of validation.
+
+        Patch i is of region i modulo R. Without a validation split, training's.
+        """
+        source = self.validation if len(self.validation) else self.training
+        regions = len(self.layout.regions)
+        groups = np.linspace(0, len(source) // regions - 1, min(count, len(source) // regions))
+        first = np.unique(groups.astype(np.int64)) * regions
+        indices = (first[:, np.newaxis] + np.arange(regions)).ravel()
+        expect(source, indices)
+        return source.read(indices)
 
     def fingerprints(self, progress: Progress | None = None) -> Fingerprints:
         """Return what the images trained on are recognised by; `progress` as `describe_all`.

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vialsight.bundle import RECONSTRUCTION
 from vialsight.data.sources import PatchSource, expect, spread
 from vialsight.errors import TrainingError
 from vialsight.files import atomic
@@ -94,7 +95,7 @@ def _tell(folder: RunFolder, config: Config, fitted: Fitted, validation: PatchSo
     """Log and keep the figures of the fit, with the mean φ of validation patches."""
     figures = dict(fitted.figures)
     chosen = spread(validation, config.training.validation_patches)
-    if len(chosen):
+    if len(chosen) and RECONSTRUCTION in method_of(config).outputs:
         figures["validation_mean_score"] = _mean_score(folder.path, validation, chosen)
     for name, value in figures.items():
         log.info("%s: %.6g", name, value)
@@ -109,5 +110,5 @@ def _mean_score(run_dir: Path, validation: PatchSource, chosen: Any) -> float:
     scores = []
     for start in range(0, len(chosen), _SCORING_BATCH):
         images = validation.read(chosen[start : start + _SCORING_BATCH])[..., np.newaxis]
-        scores.append(1.0 - np.asarray(ssim(images, network(images))))
+        scores.append(1.0 - np.asarray(ssim(images, network(images)[RECONSTRUCTION])))
     return float(np.mean(np.concatenate(scores)))

@@ -1,115 +1,208 @@
-"""From a trained run to the frozen graph a bundle carries.
+"""From a trained run to the frozen graph a bundle carries, and what its loaders compare with.
 
-The graph maps `patches:0` float32 (n,P,P,1) in [0,1] to `reconstructions:0` of the same shape, in
-inference mode, with all variables as constants.
+The graph maps `patches:0` float32 (n,P,P,1) in [0,1] to the method's outputs, in inference mode,
+with all variables as constants.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from vialsight import _core, scores
 from vialsight._core import Layout
 from vialsight.aliases import Patches
-from vialsight.bundle import GoldenPatches, Provenance, write_bundle
+from vialsight.bundle import (
+    RECONSTRUCTION,
+    GoldenPatches,
+    Model,
+    Output,
+    Provenance,
+    write_bundle,
+)
 from vialsight.errors import TrainingError
 from vialsight.frozen_graph import import_graph
-from vialsight.models.method import Network
+from vialsight.models.method import Network, method_of
 from vialsight.models.similarity import ssim
+from vialsight.scores import Component
 from vialsight.training.journal import log
 from vialsight.training.runfolder import FINISHED, RunFolder
 from vialsight.training.saved import load_network
 
 INPUT_NAME: Final = "patches"
-OUTPUT_NAME: Final = "reconstructions"
 _BATCH: Final = 60
 
-
-@dataclass(frozen=True, kw_only=True)
-class FrozenGraph:
-    """A serialised GraphDef and the names of its one input and one output operation."""
-
-    graph_def: bytes
-    input_name: str = INPUT_NAME
-    output_name: str = OUTPUT_NAME
+# By output, float32 (n,h,w).
+Outputs = dict[str, npt.NDArray[np.float32]]
+# By component, mean and spread float32 (2,R,h,w).
+Locations = dict[str, npt.NDArray[np.float32]]
 
 
-def freeze_graph(model: Network, patch_size: int) -> FrozenGraph:
-    """Freeze `model` (n,P,P,1) -> (n,P,P,1), both float32, in inference mode."""
+def freeze_graph(
+    network: Network, patch_size: int, *, roles: Mapping[str, str] | None = None, method: str
+) -> Model:
+    """Freeze `network`, patches (n,P,P,1) to named outputs (n,h,w,1), in inference mode.
 
-    def reconstruct(patches: Any) -> Any:
-        return tf.identity(model(patches, training=False), name=OUTPUT_NAME)
+    `roles` says what each output is; by default there is one reconstruction.
+    """
+    known = roles or {RECONSTRUCTION: RECONSTRUCTION}
+
+    def named(patches: Any) -> dict[str, Any]:
+        found = network(patches, training=False)
+        return {name: tf.identity(found[name], name=name) for name in sorted(known)}
 
     signature = tf.TensorSpec((None, patch_size, patch_size, 1), tf.float32, name=INPUT_NAME)
-    concrete = tf.function(reconstruct, autograph=False).get_concrete_function(signature)
+    concrete = tf.function(named, autograph=False).get_concrete_function(signature)
     frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=True)
+    names = sorted(known)
     graph_util = tf.compat.v1.graph_util
-    graph_def = graph_util.remove_training_nodes(
-        frozen.graph.as_graph_def(), protected_nodes=[OUTPUT_NAME]
+    graph_def = graph_util.remove_training_nodes(frozen.graph.as_graph_def(), protected_nodes=names)
+    graph_def = graph_util.extract_sub_graph(graph_def, names)
+    shapes = {name: concrete.structured_outputs[name].shape for name in names}
+    return Model(
+        graph_def=graph_def.SerializeToString(deterministic=True),
+        outputs={n: Output(known[n], int(shapes[n][1]), int(shapes[n][2])) for n in names},
+        method=method,
+        input_name=INPUT_NAME,
     )
-    graph_def = graph_util.extract_sub_graph(graph_def, [OUTPUT_NAME])
-    return FrozenGraph(graph_def=graph_def.SerializeToString(deterministic=True))
 
 
-def run_frozen(graph: FrozenGraph, patches: Patches) -> Patches:
-    """Reconstruct patches float32 (n,P,P) in [0,1] with the frozen graph; same shape out."""
-    function = import_graph(graph.graph_def, graph.input_name, [graph.output_name])
-    parts = [
-        function(tf.constant(patches[start : start + _BATCH, ..., np.newaxis]))[0].numpy()[..., 0]
-        for start in range(0, len(patches), _BATCH)
-    ]
-    return np.concatenate(parts) if parts else np.empty_like(patches)
+def run_frozen(model: Model, patches: Patches) -> Outputs:
+    """Return all outputs of patches float32 (n,P,P) in [0,1], as TensorFlow computes them here."""
+    names = sorted(model.outputs)
+    function = import_graph(model.graph_def, model.input_name, names)
+    parts: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in names}
+    for start in range(0, len(patches), _BATCH):
+        found = function(tf.constant(patches[start : start + _BATCH, ..., np.newaxis]))
+        for name, output in zip(names, found, strict=True):
+            parts[name].append(output.numpy()[..., 0])
+    shapes = {name: (0, output.height, output.width) for name, output in model.outputs.items()}
+    return {n: np.concatenate([np.empty(shapes[n], np.float32), *parts[n]]) for n in names}
 
 
 def freeze(
-    run_dir: Path, out: Path, *, layout: Layout, golden_patches: Patches, fingerprints: bytes
+    run_dir: Path,
+    out: Path,
+    *,
+    layout: Layout,
+    golden_patches: Patches,
+    nominal_patches: Patches,
+    fingerprints: bytes,
 ) -> None:
     """Write the network of a run as an uncalibrated bundle `out`.
 
     `golden_patches` is float32 (R,K,P,P) in [0,1]: K >= 8 patches per region, re-scored by every
-    loader; `fingerprints` are those of the training images. Raises TrainingError when the run holds
-    no checkpoint or was trained for other patches, BundleError when the bundle cannot be written.
+    loader; `nominal_patches` is (n,P,P), patch i of region i modulo R, of which components that are
+    per location learn mean and spread; `fingerprints` are those of the training images. Raises
+    TrainingError when the run holds no checkpoint or was trained for other patches, BundleError
+    when the bundle cannot be written.
     """
-    model = load_network(run_dir)
+    network = load_network(run_dir)
     folder = RunFolder(run_dir)
-    record = folder.record() or {}
+    config, record = folder.config(), folder.record() or {}
     _check_patch_size(record, layout)
     if record["status"] != FINISHED:
         log.warning("the run in %s is not finished: step %d is frozen", run_dir, record["step"])
-    graph = freeze_graph(model, layout.patch_size)
+    method = method_of(config)
+    model = freeze_graph(
+        network, layout.patch_size, roles=method.outputs, method=config.model.method
+    )
+    components = method.scores(config, layout.patch_size)
+    locations = measure_locations(model, components, nominal_patches, len(layout.regions))
     identity = record["data_identity"]
     write_bundle(
         out,
         layout=layout,
-        model=graph.graph_def,
-        golden=golden(graph, golden_patches),
+        model=model,
+        golden=golden(model, components, golden_patches, locations),
+        score=scores.definition(components),
+        locations=locations,
         provenance=Provenance(
-            config_sha256=folder.config().sha256(),
+            config_sha256=config.sha256(),
             data_sha256=identity["data_sha256"],
             seed=record["seed"],
             training_products=identity["training_products"],
         ),
         fingerprints=fingerprints,
-        input_name=graph.input_name,
-        output_name=graph.output_name,
     )
 
 
-def golden(graph: FrozenGraph, inputs: Patches) -> GoldenPatches:
-    """Reconstruct and score inputs float32 (R,K,P,P) as TensorFlow does in Python."""
+def measure_locations(
+    model: Model, components: Sequence[Component], patches: Patches, regions: int
+) -> Locations:
+    """Return mean and spread of the maps of nominal patches (n,P,P), patch i of region i mod R.
+
+    Of the components that are per location: of their maps as they are before filtering.
+    """
+    chosen = [component for component in components if component.get("per_location")]
+    sums: dict[str, npt.NDArray[np.float64]] = {}
+    for start in range(0, len(patches), _BATCH * regions):
+        batch = patches[start : start + _BATCH * regions]
+        outputs = run_frozen(model, batch)
+        for component in chosen:
+            found = _plain_maps(component, batch, outputs)
+            powers = np.stack([found, found**2])
+            by_region = powers.reshape(2, -1, regions, *found.shape[1:]).sum(axis=1)
+            sums[component["name"]] = sums.get(component["name"], 0.0) + by_region
+    count = len(patches) // regions
+    return {name: _mean_and_spread(total / count) for name, total in sums.items()}
+
+
+def golden(
+    model: Model, components: Sequence[Component], inputs: Patches, locations: Locations
+) -> GoldenPatches:
+    """Run and score inputs float32 (R,K,P,P) as Python does at freezing.
+
+    1 - SSIM by TensorFlow's formula in float64; other components by the C++ core, from TensorFlow's
+    outputs.
+    """
+    regions, count = inputs.shape[:2]
     flat = inputs.reshape(-1, *inputs.shape[2:])
-    outputs = run_frozen(graph, flat)
-    exact = (array[..., np.newaxis].astype(np.float64) for array in (flat, outputs))
-    similarity = ssim(*map(tf.constant, exact))
-    scores = np.asarray(1.0 - similarity, np.float32)
+    outputs = run_frozen(model, flat)
+    shaped = {n: array.reshape(regions, count, *array.shape[1:]) for n, array in outputs.items()}
+    columns = [
+        [
+            _numbers(c, inputs[r], {n: a[r] for n, a in shaped.items()}, locations, r)
+            for c in components
+        ]
+        for r in range(regions)
+    ]
     return GoldenPatches(
         inputs=inputs,
-        reconstructions=outputs.reshape(inputs.shape),
-        scores=scores.reshape(inputs.shape[:2]),
+        outputs=shaped,
+        components=np.ascontiguousarray(np.moveaxis(np.array(columns, np.float32), 1, 2)),
     )
+
+
+def _numbers(
+    component: Component, patches: Patches, outputs: Outputs, locations: Locations, region: int
+) -> npt.NDArray[np.float32]:
+    """Return the numbers (K,) of one component of patches (K,P,P) of one region."""
+    if component["component"] == "ssim":
+        pair = (patches, outputs[RECONSTRUCTION])
+        exact = (tf.constant(array[..., np.newaxis], tf.float64) for array in pair)
+        return np.asarray(1.0 - ssim(*exact), np.float32)
+    own = {n: np.ascontiguousarray(a[:, region]) for n, a in locations.items()}
+    own = {n: a for n, a in own.items() if n == component["name"]}
+    return _core.score(patches, outputs, scores.definition([component]), locations=own or None)[0]
+
+
+def _plain_maps(
+    component: Component, patches: Patches, outputs: Outputs
+) -> npt.NDArray[np.float64]:
+    plain = {**component, "smoothing": 0.0, "per_location": False}
+    _, maps = _core.score(patches, outputs, scores.definition([plain]))
+    return maps.astype(np.float64)
+
+
+def _mean_and_spread(powers: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Return mean and deviation from the means of values and of their squares, (2,R,h,w)."""
+    mean, square = powers
+    return np.stack([mean, np.sqrt(np.maximum(square - mean**2, 0.0))]).astype(np.float32)
 
 
 def _check_patch_size(record: dict[str, Any], layout: Layout) -> None:

@@ -30,7 +30,7 @@ class LastCheckpoint:
 
 
 def load_network(run_dir: Path) -> Network:
-    """Rebuild the trained network, float32 (n,P,P,1) -> (n,P,P,1), from its last checkpoint.
+    """Rebuild the trained network, patches to outputs by name, from its last checkpoint.
 
     Raises TrainingError when the folder holds no run or no checkpoint.
     """

@@ -49,6 +49,12 @@ nlohmann::json calibration(const Layout& layout) {
           {"products", {"p4", "p5"}}};
 }
 
+nlohmann::json ssim_component() {
+  return {{"name", "ssim"}, {"component", "ssim"},  {"window", "gaussian"},       {"window_size", 11},
+          {"sigma", 1.5},   {"padding", "valid"},   {"covariance", "population"}, {"k1", 0.01},
+          {"k2", 0.03},     {"dynamic_range", 1.0}, {"reduction", "mean"}};
+}
+
 }  // namespace
 
 Layout small_layout() {
@@ -84,23 +90,59 @@ std::string npy(const std::vector<std::size_t>& shape, const std::vector<float>&
 BundleWriter::BundleWriter(Layout bundle_layout) : layout(std::move(bundle_layout)) {
   const std::size_t regions = layout.region_count();
   const auto edge = static_cast<std::size_t>(layout.patch_size);
-  const std::size_t patches = regions * kGoldenPerRegion;
-  std::vector<float> inputs(patches * edge * edge);
+  std::vector<float> inputs(patches() * edge * edge);
   // A pattern that no two patches share and that stays below the markers of fake_backend.h.
   for (std::size_t i = 0; i < inputs.size(); ++i) inputs[i] = static_cast<float>(i % 97) / 128.0F;
-  files["model.pb"] = "any bytes: the backends of these tests do not read them";
-  files["fingerprints.npz"] = "any bytes: only Python reads them";
-  files["golden/inputs.npy"] = npy({regions, kGoldenPerRegion, edge, edge}, inputs);
-  files["golden/reconstructions.npy"] = files["golden/inputs.npy"];
-  files["golden/scores.npy"] = npy({regions, kGoldenPerRegion}, std::vector<float>(patches, 0.0F));
+  const std::string golden = npy({regions, kGoldenPerRegion, edge, edge}, inputs);
+  add_file("model", "model.pb", "any bytes: the backends of these tests do not read them");
+  add_file("fingerprints", "fingerprints.npz", "any bytes: only Python reads them");
+  add_file("golden_inputs", "golden/inputs.npy", golden);
+  add_file("golden_output_reconstruction", "golden/output_reconstruction.npy", golden);
+  roles["golden_scores"] = "golden/scores.npy";
+  roles["golden_components"] = "golden/components.npy";
+  set_golden_scores(std::vector<float>(patches(), 0.0F));
   make_manifest();
 }
 
+void BundleWriter::add_file(const std::string& role, const std::string& name, const std::string& bytes) {
+  roles[role] = name;
+  files[name] = bytes;
+}
+
+void BundleWriter::set_golden_scores(const std::vector<float>& scores) {
+  files["golden/scores.npy"] = npy({layout.region_count(), kGoldenPerRegion}, scores);
+  files["golden/components.npy"] = npy({layout.region_count(), kGoldenPerRegion, 1}, scores);
+}
+
+void BundleWriter::set_golden_columns(float score, const std::vector<float>& components) {
+  std::vector<float> rows;
+  for (std::size_t i = 0; i < patches(); ++i) rows.insert(rows.end(), components.begin(), components.end());
+  files["golden/scores.npy"] = npy({layout.region_count(), kGoldenPerRegion}, std::vector<float>(patches(), score));
+  files["golden/components.npy"] = npy({layout.region_count(), kGoldenPerRegion, components.size()}, rows);
+}
+
+void BundleWriter::add_map(const std::string& name, int height, int width) {
+  const std::vector<std::size_t> shape = {layout.region_count(), kGoldenPerRegion, static_cast<std::size_t>(height),
+                                          static_cast<std::size_t>(width)};
+  manifest["outputs"][name] = {{"role", "map"}, {"shape", {nullptr, height, width, 1}}};
+  manifest["score"]["components"].push_back({{"name", name},
+                                             {"component", "map"},
+                                             {"output", name},
+                                             {"smoothing", 0.0},
+                                             {"pooling", "max"},
+                                             {"per_location", false}});
+  add_file("golden_output_" + name, "golden/output_" + name + ".npy",
+           npy(shape, std::vector<float>(patches() * shape[2] * shape[3], 0.0F)));
+}
+
 void BundleWriter::write(const std::filesystem::path& folder, bool seal) {
-  std::filesystem::create_directories(folder / "golden");
   for (const auto& [name, bytes] : files) {
-    if (seal) manifest["files"][name] = {{"sha256", digest_of(bytes)}, {"size", bytes.size()}};
+    std::filesystem::create_directories((folder / name).parent_path());
     write_file(folder / name, bytes);
+  }
+  for (const auto& [role, name] : roles) {
+    if (seal)
+      manifest["files"][role] = {{"name", name}, {"sha256", digest_of(files[name])}, {"size", files[name].size()}};
   }
   write_manifest(folder, manifest.dump(2) + "\n");
 }
@@ -125,23 +167,25 @@ void BundleWriter::remove_calibration() {
 void BundleWriter::make_manifest() {
   const int edge = layout.patch_size;
   const std::vector<double> thresholds(layout.region_count(), 0.25);
-  manifest["format_version"] = 1;
+  manifest["format_version"] = 2;
   manifest["name"] = "small";
   manifest["created"] = "2026-11-22T02:30:00Z";
+  manifest["method"] = "drae";
+  manifest["runtime"] = {{"name", "tensorflow"}, {"precision", "float32"}};
+  manifest["locate"] = nullptr;
   manifest["layout"] = nlohmann::json::parse(layout.to_json());
   manifest["input"] = {{"name", "patches"}, {"shape", {nullptr, edge, edge, 1}}, {"dtype", "float32"}};
-  manifest["output"] = {{"name", "reconstructions"}};
+  manifest["outputs"] = {{"reconstruction", {{"role", "reconstruction"}, {"shape", {nullptr, edge, edge, 1}}}}};
   manifest["preprocess"] = {{"scaling", "unit"}, {"resize", "bilinear_antialias"}};
-  manifest["score"] = {{"name", "one_minus_ssim"}, {"window", "gaussian"},       {"window_size", 11}, {"sigma", 1.5},
-                       {"padding", "valid"},       {"covariance", "population"}, {"k1", 0.01},        {"k2", 0.03},
-                       {"dynamic_range", 1.0},     {"reduction", "mean"}};
+  manifest["score"] = {
+      {"components", {ssim_component()}}, {"decide", {"ssim"}}, {"combine", nullptr}, {"normalisation", nullptr}};
   manifest["thresholds"] = {{"patch", thresholds}, {"strip", thresholds}, {"run", thresholds}};
   manifest["heatmap"] = {{"vmin", std::vector<double>(layout.region_count(), 0.0)},
                          {"vmax", std::vector<double>(layout.region_count(), 0.5)}};
   manifest["calibration"] = calibration(layout);
   manifest["golden"] = {{"patches_per_region", kGoldenPerRegion}, {"tolerance", 1e-5}};
   manifest["provenance"] = {{"vialsight", "0.1.0"},
-                            {"tensorflow", "2.21.0"},
+                            {"runtime_version", "2.21.0"},
                             {"git", nullptr},
                             {"config_sha256", kDigestA},
                             {"data_sha256", kDigestA},

@@ -1,7 +1,8 @@
 // Writes bundle folders for tests: a good one, which a test then spoils in one place.
 //
 // The line of these tests: 2 frames of 40×30 pixels, 2 vials, 2 regions, patches of 12×12, copied out of the frame. The
-// golden patches are their own reconstructions, so that their scores are 0 by the definition of SSIM.
+// golden patches are their own reconstructions, so that their scores are 0 by the definition of SSIM, the one
+// component.
 #pragma once
 
 #include <cstddef>
@@ -35,12 +36,21 @@ class BundleWriter {
   static void write_file(const std::filesystem::path& path, const std::string& bytes);
 
   void remove_calibration();
+  // φ [R][K], and the one component that gives them.
+  void set_golden_scores(const std::vector<float>& scores);
+  // A second output, of role map, and a component of that name which is its largest value.
+  void add_map(const std::string& name, int height, int width);
+  // Golden φ and components [R][K][C], all the same number in each column.
+  void set_golden_columns(float score, const std::vector<float>& components);
 
   Layout layout;
   nlohmann::json manifest;
-  std::map<std::string, std::string> files;
+  std::map<std::string, std::string> files;  // by name
+  std::map<std::string, std::string> roles;  // their names by role
 
  private:
+  [[nodiscard]] std::size_t patches() const { return layout.region_count() * kGoldenPerRegion; }
+  void add_file(const std::string& role, const std::string& name, const std::string& bytes);
   void make_manifest();
 };
 

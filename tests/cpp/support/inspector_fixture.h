@@ -50,7 +50,8 @@ class InspectorTest : public ::testing::Test {
   Result<Inspector> try_create() {
     Result<Bundle> bundle = load_bundle();
     if (!bundle.ok()) return bundle.status();
-    return InspectorAccess::create(bundle.value(), options, std::make_unique<FakeBackend>(script, 12), clock);
+    return InspectorAccess::create(bundle.value(), options,
+                                   std::make_unique<FakeBackend>(script, 12, bundle.value().outputs()), clock);
   }
   Result<Bundle> load_bundle() {
     const auto path = folder_.path() / "small.vsb";

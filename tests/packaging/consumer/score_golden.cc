@@ -13,7 +13,9 @@ int main(int argc, char** argv) {
   vialsight::Inspector inspector = vialsight::Inspector::create(bundle, options).value();
   const vialsight::GoldenPatches& golden = bundle.golden();
   std::vector<float> scores(golden.scores.size());
-  const vialsight::Status status = inspector.score_patches(golden.inputs, 0, scores);
+  std::vector<std::size_t> regions;
+  for (std::size_t i = 0; i < scores.size(); ++i) regions.push_back(i / golden.count_per_region);
+  const vialsight::Status status = inspector.score_patches(golden.inputs, regions, 0, {scores, {}, {}});
   if (!status.ok()) {
     std::fprintf(stderr, "%s\n", status.message().c_str());
     return 1;

@@ -11,6 +11,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from vialsight.bundle import RECONSTRUCTION
+
 LATENT_SIZE: Final = 64
 STAGES: Final = 4
 LEAKY_SLOPE: Final = 0.2
@@ -205,8 +207,8 @@ def build_generator(options: NetworkOptions) -> keras.Model:
 
 
 def deployed_part(generator: keras.Model) -> keras.Model:
-    """Return the generator reduced to its reconstruction: (n,P,P,1) -> (n,P,P,1)."""
-    return keras.Model(generator.input, generator.outputs[0], name="deployed")
+    """Return the generator reduced to its output "reconstruction": (n,P,P,1) -> (n,P,P,1)."""
+    return keras.Model(generator.input, {RECONSTRUCTION: generator.outputs[0]}, name="deployed")
 
 
 def _build_encoder(options: NetworkOptions) -> keras.Model:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from vialsight.aliases import Progress, Tensor
+from vialsight.bundle import RECONSTRUCTION
 from vialsight.data.sources import PatchSource, expect
 from vialsight.errors import TrainingError
 from vialsight.models.configuration import Config, section_of
@@ -46,15 +47,16 @@ class LinearAutoencoder(tf.Module):  # type: ignore[misc]
         self._offsets = tf.constant(centres[np.arange(len(region)), region], tf.float32)
         self._belongs = tf.constant(np.equal.outer(np.arange(len(double)), region), tf.float32)
 
-    def __call__(self, patches: Tensor, training: bool = False) -> Tensor:
-        """Return reconstructions, clipped to [0,1]."""
+    def __call__(self, patches: Tensor, training: bool = False) -> dict[str, Tensor]:
+        """Return the output "reconstruction" (n,P,P,1), clipped to [0,1]."""
         size = int(patches.shape[1])
         flat = tf.reshape(patches, (-1, size * size))
         chosen = tf.one_hot(self.region_of(flat), self._means.shape[0])
         codes = tf.matmul(flat, self._components, transpose_b=True) - self._offsets
         codes *= tf.matmul(chosen, self._belongs)
         found = tf.matmul(codes, self._components) + tf.matmul(chosen, self._means)
-        return tf.reshape(tf.minimum(tf.maximum(found, 0.0), 1.0), (-1, size, size, 1))
+        clipped = tf.minimum(tf.maximum(found, 0.0), 1.0)
+        return {RECONSTRUCTION: tf.reshape(clipped, (-1, size, size, 1))}
 
     def region_of(self, flat: Tensor) -> Tensor:
         """Return the region, int64 (n,), whose mean is nearest to patches (n,D)."""

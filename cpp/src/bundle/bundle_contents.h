@@ -1,0 +1,54 @@
+// What a bundle folder holds, read and checked.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "bundle/bundle_manifest.h"
+#include "vialsight/bundle.h"
+
+namespace vialsight {
+
+struct BundleContents {
+  // Mean and spread of one component.
+  struct LocationMemory {
+    std::string component;
+    MapSize size;
+    std::vector<float> values;  // [2][R][h][w]
+  };
+  // What `golden` views.
+  struct GoldenMemory {
+    std::vector<float> inputs;
+    std::vector<std::vector<float>> outputs;
+    std::vector<float> scores;
+    std::vector<float> components;
+  };
+
+  BundleContents() = default;
+  BundleContents(const BundleContents&) = delete;  // its views are of its own memory
+  BundleContents& operator=(const BundleContents&) = delete;
+
+  [[nodiscard]] ScoreInputs score_inputs() const;
+  // See Bundle::golden_components.
+  [[nodiscard]] std::vector<float> golden_components(std::size_t patch) const;
+
+  std::filesystem::path path;
+  Manifest manifest;
+  std::string manifest_json;
+  std::string sha256;
+  std::vector<std::byte> model;
+  std::vector<std::byte> fingerprints;
+  std::vector<LocationMemory> location_memory;
+  std::vector<LocationArrays> locations;
+  std::vector<std::string> components;  // that decide
+  std::vector<std::size_t> deciding;    // their positions among manifest.components
+  GoldenMemory golden_memory;
+  GoldenPatches golden;
+};
+
+// Every check of Bundle::load. Fills `contents`, which must be new.
+[[nodiscard]] Status read_contents(const std::filesystem::path& path, BundleContents& contents);
+
+}  // namespace vialsight
