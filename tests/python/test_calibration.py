@@ -9,11 +9,7 @@ import pytest
 
 import vialsight
 from vialsight.calibration.fitting import calibrate, fit_levels
-from vialsight.calibration.scores import (
-    CalibrationScores,
-    count_differences,
-    difference_quantile,
-)
+from vialsight.calibration.scores import CalibrationScores
 from vialsight.calibration.thresholds import RunRule, parse_objective
 from vialsight.data import DEFECTIVE, NOMINAL, Dataset
 from vialsight.errors import BundleError, DataError
@@ -35,7 +31,6 @@ def made_scores(
         truth=truth,
         unit=unit,
         defective=unit >= nominal,
-        differences=np.ones((2, 2**16), np.int64),
     )
 
 
@@ -164,24 +159,6 @@ class TestFitLevels:
         assert {level.optimality_gap for level in result.levels.values()} == {0.0}
 
 
-class TestDifferenceQuantile:
-    def test_against_numpy(self) -> None:
-        values = np.random.default_rng(1).beta(1, 20, 20_000).astype(np.float32)
-        counts = count_differences(values)
-        assert difference_quantile(counts) == pytest.approx(np.quantile(values, 0.999), abs=2e-3)
-        assert difference_quantile(counts, 0.5) == pytest.approx(
-            np.quantile(values, 0.5), abs=2**-16 + 1e-4
-        )
-
-    def test_never_zero_and_at_most_one(self) -> None:
-        assert difference_quantile(count_differences(np.zeros(16, np.float32))) == 2**-16
-        assert difference_quantile(count_differences(np.ones(16, np.float32))) == 1.0
-
-    def test_no_patches(self) -> None:
-        with pytest.raises(DataError, match="needs nominal patches"):
-            difference_quantile(np.zeros(2**16, np.int64))
-
-
 @pytest.mark.tensorflow
 class TestCalibrate:
     def test_writes_thresholds_fitted_on_scores(
@@ -216,20 +193,6 @@ class TestCalibrate:
         assert record["products"][0] == "calibration-defective-0"
         assert len(record["products"]) == 8
         assert manifest["heatmap"]["vmin"] == [0.0, 0.0]
-
-    def test_scores_are_those_of_the_line(
-        self, tiny_calibrated_bundle: Path, tiny_dataset: Dataset, tmp_path: Path
-    ) -> None:
-        from vialsight.calibration.scores import score_split
-        from vialsight.data import load_strip
-
-        bundle = vialsight.Bundle.load(tiny_calibrated_bundle)
-        part = tiny_dataset.select(split="calibration")
-        scored = score_split(bundle, part, tmp_path / "out.vsb", identity="x")
-        inspector = vialsight.Inspector(bundle)
-        for number, strip in enumerate(part.strips()):
-            verdict = inspector.inspect(load_strip(strip, part.layout))
-            np.testing.assert_array_equal(scored.scores[number], verdict.scores)
 
     def test_keeps_the_source_bundle(self, tiny_bundle: Path, tiny_calibrated_bundle: Path) -> None:
         assert vialsight.Bundle.load(tiny_bundle).thresholds == dict.fromkeys(
@@ -349,33 +312,32 @@ def _dazzled_bundle(out: Path, dataset: Dataset) -> Path:
     """A bundle whose model gives NaN for pixels brighter than those of its golden ones."""
     import keras
 
-    from conftest import reference_scores
-    from vialsight.bundle import GoldenPatches, Provenance, write_bundle
+    from vialsight import scores
+    from vialsight.bundle import Provenance, write_bundle
     from vialsight.config import DataConfig
+    from vialsight.training import freezing
     from vialsight.training.data import training_data
-    from vialsight.training.freezing import freeze_graph
 
     with training_data(DataConfig(path=dataset.folder)) as data:
         inputs = data.golden_patches(count=8)
         fingerprints = data.fingerprints().to_bytes()
     size = inputs.shape[-1]
-    patches = inputs.reshape(-1, size, size)
-    limit = float(patches.max()) + 1e-3
+    limit = float(inputs.max()) + 1e-3
     # Brighter pixels overflow in the second layer; the third makes 0 times infinity of them.
-    network = keras.Sequential([keras.Input((size, size, 1))])
+    patches = result = keras.Input((size, size, 1))
     for weight, bias in ((1e38, -1e38 * limit), (1e38, 0.0), (0.0, 0.0)):
         layer = keras.layers.Conv2D(1, 1, activation="relu" if bias else None)
-        network.add(layer)
+        result = layer(result)
         layer.set_weights([np.full((1, 1, 1, 1), weight), np.array([bias])])
-    nothing = np.zeros_like(inputs)
-    scores = reference_scores(patches, nothing.reshape(patches.shape)).astype(np.float32)
+    network = keras.Model(patches, {"reconstruction": result})
+    model = freezing.freeze_graph(network, size, method="drae")
+    components = [scores.ssim()]
     write_bundle(
         out,
         layout=dataset.layout,
-        model=freeze_graph(network, size).graph_def,
-        golden=GoldenPatches(
-            inputs=inputs, reconstructions=nothing, scores=scores.reshape(inputs.shape[:2])
-        ),
+        model=model,
+        golden=freezing.golden(model, components, inputs, {}),
+        score=scores.definition(components),
         provenance=Provenance(
             config_sha256="0" * 64, data_sha256=dataset.sha256(), seed=3, training_products=[]
         ),
@@ -393,7 +355,7 @@ def _independent_scores(bundle, part, *, region):
 
     graph = tf.compat.v1.GraphDef.FromString(bundle.model)
     function = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), [])
-    reconstruct = function.prune("patches:0", "reconstructions:0")
+    reconstruct = function.prune("patches:0", "reconstruction:0")
     patches, defective = [], []
     for record in part.records:
         frame = load_frame(record.image, 8)

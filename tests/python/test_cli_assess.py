@@ -35,12 +35,36 @@ class TestCalibrate:
         assert record["run_rule"] == {"agree": 1, "runs": 1}
         assert record["levels"]["run"]["origin"] == "fitted"
         assert record["levels"]["strip"]["false_reject_rate"] <= 0.2
+        assert done.stdout.startswith("score        ssim\n")
         assert "t_patch" in done.stdout
         assert "region 'top': no defective patches" in done.stderr
+
+    def test_combined_score(
+        self, tiny_bundle: Path, tiny_dataset_folder: Path, tmp_path: Path
+    ) -> None:
+        out, data = tmp_path / "out.vsb", ("--data", tiny_dataset_folder)
+        score = ("--score", "residual, msgms", "--combine", "sum")
+        done = run("calibrate", tiny_bundle, *data, "--out", out, *score)
+        line = (
+            "score        the sum of what is above the median, of residual, msgms "
+            "(normalised per region)\n"
+        )
+        assert done.stdout.startswith(line)
+        assert "ok  golden patches" in run("verify", out).stdout
+        shown = run("show", out).stdout
+        assert line in shown
+        entry = json.loads(vialsight.Bundle.load(out).manifest_json)["score"]["normalisation"][1]
+        row = [entry[key][0] for key in ("offset", "scale", "map_scale")]
+        assert ["msgms", "top", *(f"{value:.6f}" for value in row)] in [
+            text.split() for text in shown.splitlines()
+        ]
 
     @pytest.mark.parametrize(
         ("option", "value", "problem"),
         [
+            ("--score", "ssim,mse", "that the bundle offers (ssim, ssim_local, residual,"),
+            ("--score", "ssim,ssim", "each component once"),
+            ("--combine", "sum", "expected several components to combine"),
             ("--objective", "f1", "objective must be one of balanced_accuracy"),
             ("--objective", "nominal_quantile=2", "expected a share"),
             ("--run-rule", "11/10", "expected AGREE/RUNS"),
@@ -63,6 +87,25 @@ class TestCalibrate:
         assert "copied_from_strip" in text
         assert "run rule           7 of 10" in text
         assert "training_images    18\n" in text
+
+    def test_show_says_what_the_network_gives_and_what_is_made_of_it(
+        self, tiny_bundle: Path
+    ) -> None:
+        text = run("show", tiny_bundle).stdout
+        manifest = json.loads((tiny_bundle / "manifest.json").read_text())
+        version = manifest["provenance"]["runtime_version"]
+        assert f"runtime      tensorflow {version}, float32\n" in text
+        assert "method       drae, " in text
+        assert "output       reconstruction: reconstruction of 32x32\n" in text
+        assert "score        ssim\n" in text
+        rows = {line.split()[0]: line for line in text.splitlines() if line.startswith("  ")}
+        assert "yes      1 - SSIM of patch and reconstruction" in rows["ssim"]
+        assert (
+            "-        largest of |patch - reconstruction|, in standard deviations from its "
+            "location's mean, smoothed by 1.5 pixels"
+        ) in rows["residual"]
+        assert "mean of |patch - reconstruction|" in rows["residual_mean"]
+        assert "on 4 scales + squared difference, both averaged over 21x21 p" in rows["msgms"]
 
 
 class TestEvaluate:

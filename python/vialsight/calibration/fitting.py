@@ -4,6 +4,7 @@ Positive = defective; a patch is accepted when φ <= t. Fitting is exact and det
 sampling, integer counts, ties resolved by rule.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,9 @@ import numpy.typing as npt
 
 from vialsight import _core
 from vialsight.aliases import Progress
-from vialsight.bundle import LEVELS, HeatmapScales, read_manifest, with_calibration
+from vialsight.bundle import LEVELS, read_manifest, with_calibration
+from vialsight.calibration.choice import choose
+from vialsight.calibration.normalisation import fit_definition, heatmap_scales
 from vialsight.calibration.scores import CalibrationScores, score_split
 from vialsight.calibration.thresholds import (
     Objective,
@@ -80,7 +83,7 @@ class LevelFit:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationResult:
-    """Fits per level and, for the patch level, per region; the upper ends of the heatmap scale.
+    """Fits per level and, for the patch level, per region.
 
     `warnings` say in sentences what the data did not allow.
     """
@@ -88,7 +91,6 @@ class CalibrationResult:
     regions: tuple[str, ...]
     region_fits: tuple[Fit, ...]
     levels: dict[str, LevelFit]
-    heatmap_vmax: tuple[float, ...]
     warnings: tuple[str, ...]
 
 
@@ -97,6 +99,8 @@ def calibrate(
     dataset: Dataset,
     out: Path,
     *,
+    score: Sequence[str] = (),
+    combine: str | None = None,
     objective: Objective = DEFAULT_OBJECTIVE,
     rule: RunRule | None = None,
     quantile: Fraction = DEFAULT_QUANTILE,
@@ -106,17 +110,21 @@ def calibrate(
 ) -> CalibrationResult:
     """Fit thresholds on the calibration split of `dataset` and write them into a new bundle.
 
+    `score` names the components that shall decide, of those the bundle offers, and `combine` how
+    several become one number ("largest" or "sum"); without names, what decides now goes on.
     `quantile` is the share of nominal units to accept where no defective ones are given. Scoring
     can be interrupted: the same call goes on. `progress` is called with scored and total strips.
-    Raises DataError when the layout differs from the bundle's, the split is empty or incomplete,
-    its products or images were trained on, patches cannot be labelled, or `out` exists.
+    Raises DataError when such a score is not offered, the layout differs from the bundle's, the
+    split is empty or incomplete, its products or images were trained on, patches cannot be
+    labelled, or `out` exists.
     """
     rule = rule or RunRule()
+    manifest = read_manifest(bundle)
+    choice = choose(manifest["score"], score, combine)
     part = dataset.select(split="calibration")
     part.require_layout(bundle.layout)
     atomic.refuse_existing(out)
-    provenance = read_manifest(bundle)["provenance"]
-    refuse_overlap(part.products, provenance["training_products"], "training")
+    refuse_overlap(part.products, manifest["provenance"]["training_products"], "training")
     _check_labelled(part)
     described = describe_images(part)
     # The images were decoded just now; masks are, where truths are read.
@@ -124,14 +132,17 @@ def calibrate(
     fingerprints = Fingerprints.from_bytes(bundle.fingerprints)
     notes = refuse_seen_images(part, described, fingerprints, accept_lookalikes=accept_lookalikes)
     scored = score_split(
-        bundle, part, out, identity=data_sha256, threads=threads, progress=progress
+        bundle, part, out, choice.names, identity=data_sha256, threads=threads, progress=progress
     )
-    result = fit_levels(scored, part.layout.regions, objective, rule, quantile)
+    definition = fit_definition(manifest["score"], choice, scored)
+    phi = scored.combined(bundle.make_score(definition))
+    result = fit_levels(phi, part.layout.regions, objective, rule, quantile)
     with_calibration(
         bundle,
         out,
+        score=definition,
         thresholds={level: result.levels[level].thresholds for level in LEVELS},
-        heatmap=HeatmapScales(vmin=[0.0] * len(result.regions), vmax=result.heatmap_vmax),
+        heatmap=heatmap_scales(choice, scored),
         calibration=_record(result, part, data_sha256, objective, rule),
         fingerprints=fingerprints.with_calibration(described).to_bytes(),
     )
@@ -165,7 +176,6 @@ def fit_levels(
         regions=tuple(regions),
         region_fits=region_fits,
         levels={"patch": patch, "strip": strip, "run": run},
-        heatmap_vmax=scored.heatmap_vmax(),
         warnings=tuple(warnings),
     )
 

@@ -1,6 +1,7 @@
-"""Scores, truths and differences of a calibration split, through the C++ core."""
+"""Scores, truths and map values of a calibration split, through the C++ core."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,32 +12,34 @@ import numpy.typing as npt
 from vialsight import _core
 from vialsight._core import Layout
 from vialsight.aliases import Patches, Progress
+from vialsight.bundle import read_manifest
 from vialsight.data import NOMINAL, Dataset, Strip, load_frame, strip_truth
-from vialsight.errors import BundleError, DataError
+from vialsight.errors import BundleError
 from vialsight.files.unfinished import Arrays, Unfinished, partial_path
+from vialsight.scores import choice
+from vialsight.value_bins import ValueBins
 
-HEATMAP_QUANTILE: Final = 0.999
-# Resolution of the heatmap's upper end: 1/65536 of the pixel range, in constant memory.
-_DIFFERENCE_BINS: Final = 2**16
+# Quantiles of a map within 0.1 %, in half a megabyte per region and component.
+MAP_BINS: Final = ValueBins(octave_bits=10)
+
+Numbers = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationScores:
-    """Scores float32 (S,F,V,R) and truth int8 (S,F,V,R) of S runs; unit int (S,) in [0, K).
+    """φ float32 (S,F,V,R) and truth int8 (S,F,V,R) of S runs; unit int (S,) in [0, N) of N strips.
 
-    `defective` bool (S,). `differences` int64 (R,65536) counts |X - X̂| of nominal patches' pixels.
+    `defective` bool (S,).
     """
 
-    scores: npt.NDArray[np.float32]
+    scores: Numbers
     truth: npt.NDArray[np.int8]
     unit: npt.NDArray[np.int64]
     defective: npt.NDArray[np.bool_]
-    differences: npt.NDArray[np.int64]
-    unfinished: Unfinished | None = None
 
     @property
     def defective_units(self) -> npt.NDArray[np.bool_]:
-        """Labels of the K physical strips."""
+        """Labels of the N physical strips."""
         result = np.zeros(int(self.unit.max()) + 1, bool)
         result[self.unit] = self.defective
         return result
@@ -46,9 +49,37 @@ class CalibrationScores:
         """Count physical nominal strips."""
         return int((~self.defective_units).sum())
 
-    def heatmap_vmax(self) -> tuple[float, ...]:
-        """Return what almost no pixel of a nominal patch exceeds, per region."""
-        return tuple(difference_quantile(counts) for counts in self.differences)
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentScores:
+    """What `CalibrationScores` are made of: K components, not yet combined.
+
+    `numbers` float32 (S,F,V,R,K); `map_values` int64 (K,R,bins) counts, in MAP_BINS, the values of
+    each component's own map of nominal patches. The rest as there.
+    """
+
+    numbers: Numbers
+    map_values: npt.NDArray[np.int64]
+    truth: npt.NDArray[np.int8]
+    unit: npt.NDArray[np.int64]
+    defective: npt.NDArray[np.bool_]
+    unfinished: Unfinished | None = None
+
+    def combined(self, score: _core.Score) -> CalibrationScores:
+        """Return φ as `score`, of the same components in the same order, makes it on the line."""
+        phi = score.combine(self.numbers.reshape(-1, self.numbers.shape[-1]))
+        return CalibrationScores(
+            scores=phi.reshape(self.truth.shape),
+            truth=self.truth,
+            unit=self.unit,
+            defective=self.defective,
+        )
+
+    def of_nominal_strips(self, k: int) -> list[Numbers]:
+        """Return component `k` of the nominal patches of nominal strips, one array per region."""
+        numbers, truth = self.numbers[~self.defective, ..., k], self.truth[~self.defective]
+        regions = range(truth.shape[-1])
+        return [numbers[..., r][truth[..., r] == NOMINAL] for r in regions]
 
     def forget(self) -> None:
         """Remove what was kept for an interruption."""
@@ -60,60 +91,52 @@ def score_split(
     bundle: _core.Bundle,
     part: Dataset,
     out: Path,
+    names: Sequence[str],
     *,
     identity: str,
     threads: int = 0,
     progress: Progress | None = None,
-) -> CalibrationScores:
-    """Score every run of every strip of `part`; `identity` stands for its content.
+) -> ComponentScores:
+    """Compute components `names` of every run of every strip of `part`.
 
-    Raises DataError for strips that are not whole or images that cannot be used, BundleError where
-    the model gives no finite score.
+    `identity` stands for the content of `part`. Raises DataError for strips that are not whole or
+    images that cannot be used, BundleError where the model gives no finite score.
     """
     strips = part.strips()
     products = {product: number for number, product in enumerate(part.products)}
-    text = hashlib.sha256(f"calibration {bundle.sha256} {identity}".encode()).hexdigest()
+    text = f"calibration {bundle.sha256} {' '.join(names)} {identity}"
     out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Unfinished(partial_path(out), text)
+    unfinished = Unfinished(partial_path(out), hashlib.sha256(text.encode()).hexdigest())
     inspector = _core.Inspector(bundle, threads=threads, require_thresholds=False)
+    offered = read_manifest(bundle)["score"]
+    components = [bundle.make_score(choice(offered, name)) for name in names]
     truth = np.stack([strip_truth(strip, part.layout) for strip in strips])
 
     def begin(kept: Arrays | None) -> _Scoring:
-        return _Scoring(inspector, strips, truth, kept)
+        return _Scoring(inspector, components, strips, truth, kept)
 
     arrays = unfinished.resume(begin, len(strips), progress)
-    return CalibrationScores(
-        scores=arrays["scores"],
+    return ComponentScores(
+        numbers=arrays["numbers"],
+        map_values=arrays["map_values"],
         truth=truth,
         unit=np.array([products[strip.product] for strip in strips]),
         defective=np.array([strip.defective for strip in strips]),
-        differences=arrays["differences"],
         unfinished=unfinished,
     )
 
 
-def difference_quantile(counts: npt.NDArray[np.int64], quantile: float = HEATMAP_QUANTILE) -> float:
-    """Return the `quantile` of |X - X̂| from its counts in equal bins over [0,1].
-
-    Rounded up to a bin's end; never 0, so that a heatmap scale always has a width.
-    """
-    if not counts.any():
-        raise DataError("the heatmap scale needs nominal patches; none were given")
-    below = np.cumsum(counts)
-    return float(np.searchsorted(below, quantile * below[-1]) + 1) / len(counts)
-
-
-def count_differences(differences: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Return how many values of [0,1] fall into each of the equal bins, int64 (65536,)."""
-    bins = (differences * np.float32(_DIFFERENCE_BINS)).astype(np.int64)
-    return np.bincount(np.minimum(bins, _DIFFERENCE_BINS - 1).ravel(), minlength=_DIFFERENCE_BINS)
+def count_values(maps: Numbers) -> npt.NDArray[np.int64]:
+    """Return how many values of finite maps fall into each of MAP_BINS."""
+    return np.bincount(MAP_BINS.of(maps).ravel(), minlength=MAP_BINS.count)
 
 
 class _Scoring:
-    """Scores and counted differences of the strips, filled strip by strip; see `files.unfinished`.
+    """Numbers and counted map values of the strips, filled strip by strip; see `files.unfinished`.
 
     Args:
-        inspector: of the bundle that scores.
+        inspector: of the bundle whose network is run.
+        components: K scores of one component each.
         strips: S runs, whole.
         truth: int8 (S,F,V,R).
         kept: what was done before, None for nothing.
@@ -122,55 +145,61 @@ class _Scoring:
     def __init__(
         self,
         inspector: _core.Inspector,
+        components: Sequence[_core.Score],
         strips: tuple[Strip, ...],
         truth: npt.NDArray[np.int8],
         kept: Arrays | None,
     ) -> None:
-        self._inspector, self._strips, self._truth = inspector, strips, truth
-        self._arrays = _nothing_scored(truth.shape) if kept is None else kept
+        self._inspector, self._components = inspector, components
+        self._strips, self._truth = strips, truth
+        self._arrays = _nothing_scored(truth.shape, len(components)) if kept is None else kept
         self._before: tuple[int, npt.NDArray[np.int64]] | None = None
 
     def arrays(self) -> Arrays:
-        """Return scores and differences."""
+        """Return numbers and counts."""
         return self._arrays
 
     def do(self, number: int) -> None:
-        """Score a strip and count its nominal differences."""
-        counts = self._arrays["differences"]
-        self._before = (number, counts.copy())
-        found = self._score(number)
-        nominal = self._truth[number] == NOMINAL
-        for region in range(len(counts)):
-            counts[region] += count_differences(found[..., region, :][nominal[..., region]])
+        """Score a strip frame by frame, in the batches of the line, and count its nominal maps."""
+        self._before = (number, self._arrays["map_values"].copy())
+        layout = self._inspector.bundle.layout
+        for frame, record in enumerate(self._strips[number].records):
+            patches = _patches(load_frame(record.image, layout.bit_depth), layout)
+            _, _, outputs = self._inspector.score_with_outputs(patches)
+            for k, component in enumerate(self._components):
+                _, found = component.run(patches, outputs)
+                _require_finite(found, self._strips[number])
+                numbers = self._arrays["numbers"][number, frame, ..., k]
+                numbers[:] = found.reshape(numbers.shape)
+                self._count(k, component.maps(patches, outputs), self._truth[number, frame])
 
     def undo(self, number: int) -> None:
-        """Put the counts back; scores are written anew."""
+        """Put the counts back; numbers are written anew."""
         if self._before is not None and self._before[0] == number:
-            self._arrays["differences"][:] = self._before[1]
+            self._arrays["map_values"][:] = self._before[1]
 
-    def _score(self, number: int) -> npt.NDArray[np.float32]:
-        """Score frame by frame, in the batches of the line; returns |X - X̂| (F,V,R,P²)."""
-        strip, scores, found = self._strips[number], self._arrays["scores"][number], []
-        layout = self._inspector.bundle.layout
-        for frame, record in enumerate(strip.records):
-            patches = _patches(load_frame(record.image, layout.bit_depth), layout)
-            phi, reconstructions = self._inspector.score_and_reconstruct(patches)
-            if not np.isfinite(phi).all():
-                raise BundleError(
-                    f"{strip.name}: expected a finite score for every patch, the model gave "
-                    f"{phi[~np.isfinite(phi)][0]}; it is not usable, freeze another checkpoint"
-                )
-            scores[frame] = phi.reshape(scores[frame].shape)
-            found.append(np.abs(patches - reconstructions).reshape(*scores[frame].shape, -1))
-        return np.stack(found)
+    def _count(self, k: int, maps: Numbers, truth: npt.NDArray[np.int8]) -> None:
+        """Count the maps (V·R,h,w) of component `k` where `truth` (V,R) is nominal."""
+        by_region = maps.reshape(*truth.shape, *maps.shape[1:])
+        for region in range(truth.shape[1]):
+            nominal = by_region[truth[:, region] == NOMINAL, region]
+            self._arrays["map_values"][k, region] += count_values(nominal)
 
 
-def _nothing_scored(shape: tuple[int, ...]) -> Arrays:
-    """Return the arrays before the first strip; scores of `shape` (S,F,V,R)."""
+def _nothing_scored(shape: tuple[int, ...], components: int) -> Arrays:
+    """Return the arrays before the first strip, whose truth is of `shape` (S,F,V,R)."""
     return {
-        "scores": np.full(shape, np.nan, np.float32),
-        "differences": np.zeros((shape[-1], _DIFFERENCE_BINS), np.int64),
+        "numbers": np.full((*shape, components), np.nan, np.float32),
+        "map_values": np.zeros((components, shape[-1], MAP_BINS.count), np.int64),
     }
+
+
+def _require_finite(numbers: Numbers, strip: Strip) -> None:
+    if not np.isfinite(numbers).all():
+        raise BundleError(
+            f"{strip.name}: expected a finite score for every patch, the model gave "
+            f"{numbers[~np.isfinite(numbers)][0]}; it is not usable, freeze another checkpoint"
+        )
 
 
 def _patches(frame: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], layout: Layout) -> Patches:

@@ -7,11 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from vialsight import _core
+from vialsight.bundle import read_manifest
 from vialsight.calibration.fitting import DEFAULT_QUANTILE, CalibrationResult
 from vialsight.calibration.fitting import calibrate as fit_bundle
 from vialsight.calibration.thresholds import parse_objective, parse_run_rule
 from vialsight.cli import console
 from vialsight.cli.model import BundlePath, Data, Threads
+from vialsight.cli.score_text import print_score
 from vialsight.data import read_dataset
 from vialsight.errors import DataError
 from vialsight.evaluation.evaluate import ManualStudy
@@ -39,6 +41,18 @@ def calibrate(
     *,
     data: Data,
     out: Annotated[Path, typer.Option(help="NEW.vsb to write; must not exist.")],
+    score: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[,NAME...]",
+            help="Components of the bundle's score that shall decide; `show` lists them. "
+            "[default: those that decide now]",
+        ),
+    ] = None,
+    combine: Annotated[
+        str | None,
+        typer.Option(help="How several become one: largest or sum. [default: largest]"),
+    ] = None,
     objective: Annotated[
         str,
         typer.Option(
@@ -56,6 +70,9 @@ def calibrate(
 ) -> None:
     """Fit thresholds for patch, strip and run on the calibration split; write a new bundle.
 
+    With --score, other components of the bundle's score decide. Several are first made comparable,
+    by what is usual for nominal strips in each region.
+
     The calibration strips must be others than those trained on: by product, pixels and looks.
     Interrupt it whenever you like; the same command goes on where it was.
     """
@@ -67,6 +84,8 @@ def calibrate(
             loaded,
             dataset,
             out,
+            score=[] if score is None else [name.strip() for name in score.split(",")],
+            combine=combine,
             objective=chosen,
             rule=rule,
             quantile=share,
@@ -74,6 +93,8 @@ def calibrate(
             threads=threads,
             progress=progress,
         )
+    print_score(read_manifest(_core.Bundle.load(out))["score"])
+    print()
     _print_calibration(result)
 
 

@@ -10,6 +10,7 @@ from vialsight import _core
 from vialsight.bundle import read_manifest
 from vialsight.cli import console
 from vialsight.cli.model import BundlePath, Threads
+from vialsight.cli.score_text import print_explained_score
 from vialsight.data import load_frame, read_dataset
 from vialsight.data.fingerprints import Fingerprints
 from vialsight.errors import BundleError, CheckFailed, DataError
@@ -136,7 +137,7 @@ def bench(
 
 
 def show(bundle: BundlePath, as_json: Json = False) -> None:
-    """Print what a bundle is: layout, thresholds, calibration, provenance."""
+    """Print what a bundle is: layout, network, score, thresholds, calibration, provenance."""
     loaded = _core.Bundle.load(bundle)
     if as_json:
         print(loaded.manifest_json, end="" if loaded.manifest_json.endswith("\n") else "\n")
@@ -149,7 +150,9 @@ def show(bundle: BundlePath, as_json: Json = False) -> None:
         f"{layout.frame_height}, {layout.bit_depth} bit; {layout.vials} vials x "
         f"{len(layout.regions)} regions; patches of {layout.patch_size}"
     )
-    print(f"model        {manifest['files']['model.pb']['size'] / 2**20:.1f} MiB")
+    _print_network(manifest)
+    print_explained_score(manifest["score"], layout.regions)
+    print("provenance")
     for key, value in manifest["provenance"].items():
         text = f"{len(value)} products" if key == "training_products" else value
         print(f"  {key:<18} {text}")
@@ -157,6 +160,16 @@ def show(bundle: BundlePath, as_json: Json = False) -> None:
     known = "" if images.training_known else ", not on record"
     print(f"  {'training_images':<18} {images.training_images}{known}")
     _print_calibration(manifest)
+
+
+def _print_network(manifest: dict[str, Any]) -> None:
+    runtime, version = manifest["runtime"], manifest["provenance"]["runtime_version"]
+    mebibytes = manifest["files"]["model"]["size"] / 2**20
+    print(f"method       {manifest['method']}, {mebibytes:.1f} MiB")
+    print(f"runtime      {runtime['name']} {version}, {runtime['precision']}")
+    for name, output in manifest["outputs"].items():
+        height, width = output["shape"][1:3]
+        print(f"output       {name}: {output['role']} of {height}x{width}")
 
 
 def _products(
@@ -199,9 +212,18 @@ def _inspected_row(result: Inspected) -> dict[str, Any]:
 
 
 def _golden_difference(bundle: _core.Bundle, inspector: _core.Inspector) -> float:
-    size = bundle.layout.patch_size
-    scores = inspector.score_patches(bundle.golden_inputs.reshape(-1, size, size))
-    return float(np.abs(scores - bundle.golden_scores.ravel()).max())
+    """Return the largest, over golden patches and components that decide, as the loader counts it.
+
+    Relative to numbers above 1. Not of φ: a combination divides what its components differ by.
+    """
+    size, expected = bundle.layout.patch_size, bundle.golden_components
+    regions = np.repeat(np.arange(len(expected)), expected.shape[1]).tolist()
+    inputs = bundle.golden_inputs.reshape(-1, size, size)
+    _, found, _ = inspector.score_with_outputs(inputs, regions=regions)
+    offered = [component["name"] for component in read_manifest(bundle)["score"]["components"]]
+    chosen = expected[..., [offered.index(name) for name in bundle.components]]
+    chosen = chosen.reshape(found.shape)
+    return float((np.abs(found - chosen) / np.maximum(1.0, np.abs(chosen))).max())
 
 
 def _print_bench(result: dict[str, Any]) -> None:
@@ -218,6 +240,9 @@ def _print_bench(result: dict[str, Any]) -> None:
         console.print_table([{"who": who, **isolated[key]} for who, key in names.items()])
     compared = result.get("against_python")
     if compared is None:
+        return
+    if "left_out" in compared:
+        print(f"\nno comparison with Python: {compared['left_out']}")
         return
     print(f"\nms per patch, batch {compared['batch']}, {compared['repeats']} turns:")
     names = {"c++": "cpp_ms_per_patch", "python": "python_ms_per_patch", "ratio": "python_over_cpp"}
