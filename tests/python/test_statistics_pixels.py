@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from vialsight.errors import DataError
 from vialsight.statistics.intervals import resampled_strips
 from vialsight.statistics.pixels import (
-    BINS,
+    PIXEL_BINS,
     PixelCounts,
     per_region_overlap,
     pixel_auroc,
@@ -25,13 +25,18 @@ STRIPS, REGIONS, EDGE, PER_STRIP = 6, 2, 32, 3
 class Patch:
     strip: int
     region: int
-    difference: np.ndarray
+    values: np.ndarray
     mask: np.ndarray | None
 
 
-@pytest.fixture(scope="module")
-def patches() -> list[Patch]:
-    """Half the strips nominal; small differences, larger and uneven under blobs of the masks."""
+# Of a difference: as it is, as deviations of either sign, and as numbers far above 1.
+MAPS = {"difference": (1.0, 0.0), "signed": (40.0, -1.0), "large": (20_000.0, 50.0)}
+
+
+@pytest.fixture(scope="module", params=MAPS.values(), ids=MAPS)
+def patches(request: pytest.FixtureRequest) -> list[Patch]:
+    """Half the strips nominal; small values, larger and uneven under blobs of the masks."""
+    factor, offset = request.param
     random = np.random.default_rng(11)
     made = []
     for strip, region, _ in np.ndindex(STRIPS, REGIONS, PER_STRIP):
@@ -39,7 +44,8 @@ def patches() -> list[Patch]:
         mask = blobs(random) if strip < STRIPS // 2 else None
         if mask is not None:
             difference = difference + mask * random.uniform(-0.01, 0.08) * random.random(mask.shape)
-        made.append(Patch(strip, region, np.clip(difference, 0, 1).astype(np.float32), mask))
+        values = np.float32(factor * np.clip(difference, 0, 1) + offset)
+        made.append(Patch(strip, region, values, mask))
     return made
 
 
@@ -57,7 +63,7 @@ def blobs(random: np.random.Generator) -> np.ndarray:
 def counted(patches: list[Patch]) -> PixelCounts:
     counts = PixelCounts.empty(STRIPS, REGIONS)
     for patch in patches:
-        counts.add(patch.strip, patch.region, patch.difference, patch.mask)
+        counts.add(patch.strip, patch.region, patch.values, patch.mask)
     return counts
 
 
@@ -66,12 +72,12 @@ def chosen(patches: list[Patch], region: int | None) -> list[Patch]:
 
 
 def truth_of(patch: Patch) -> np.ndarray:
-    return np.zeros(patch.difference.shape, bool) if patch.mask is None else patch.mask
+    return np.zeros(patch.values.shape, bool) if patch.mask is None else patch.mask
 
 
 def area_of(patches: list[Patch]) -> float:
     truth = np.concatenate([truth_of(patch).ravel() for patch in patches])
-    return roc_auc_score(truth, np.concatenate([patch.difference.ravel() for patch in patches]))
+    return roc_auc_score(truth, np.concatenate([patch.values.ravel() for patch in patches]))
 
 
 def shares_from(values: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
@@ -80,13 +86,13 @@ def shares_from(values: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
 
 
 def overlap_by_brute_force(patches: list[Patch], limit: float) -> float:
-    """Each distinct difference as threshold; overlap averaged over components one by one."""
+    """Each distinct value as threshold; overlap averaged over components one by one."""
     components = []
     for patch in patches:
         labels, number = label(truth_of(patch), structure=np.ones((3, 3)))
-        components += [patch.difference[labels == i] for i in range(1, number + 1)]
-    nominal = np.concatenate([patch.difference[~truth_of(patch)] for patch in patches])
-    thresholds = np.unique(np.concatenate([patch.difference.ravel() for patch in patches]))[::-1]
+        components += [patch.values[labels == i] for i in range(1, number + 1)]
+    nominal = np.concatenate([patch.values[~truth_of(patch)] for patch in patches])
+    thresholds = np.unique(np.concatenate([patch.values.ravel() for patch in patches]))[::-1]
     rates = np.append(0, shares_from(nominal, thresholds))
     overlaps = np.append(0, np.mean([shares_from(c, thresholds) for c in components], axis=0))
     grid = np.linspace(0, limit, 20_001)
@@ -144,9 +150,10 @@ class TestOverlapByHand:
     def test_counts(self, counts: PixelCounts) -> None:
         assert (counts.nominal.sum(), counts.defective.sum()) == (100, 6)
         assert counts.components.item() == 2
-        # sqrt(0.8) * 2048 = 1831.8, sqrt(0.5) * 2048 = 1448.2.
-        assert counts.defective[0, 0, [0, 1448, 1831]].tolist() == [1, 1, 4]
-        assert counts.overlap[0, 0, [0, 1448, 1831]].tolist() == [0.5, 0.5, 1.0]
+        # 32 bins an octave from 2^-16 on, which follow the 1025 of values up to it:
+        # 0.5 begins the 15th octave after, 0.8 = 0.5 · 1.6 lies in its bin int(0.6 · 32) = 19.
+        assert counts.defective[0, 0, [1024, 1505, 1524]].tolist() == [1, 1, 4]
+        assert counts.overlap[0, 0, [1024, 1505, 1524]].tolist() == [0.5, 0.5, 1.0]
 
     def test_area(self, counts: PixelCounts) -> None:
         # Points (rate, overlap): (0, 0.5), (0.1, 0.75), (1, 1). To 0.1: 0.0625 of 0.1.
@@ -174,16 +181,16 @@ class TestEdges:
         assert per_region_overlap(counts, 0) == pytest.approx(1.0)
         assert pixel_interval(counts, 0, np.array([[2, 0], [1, 1], [0, 2]])) is None
 
-    def test_ends_of_the_range_have_bins(self) -> None:
-        counts = PixelCounts.empty(1, 1)
-        counts.add(0, 0, np.array([[0.0, 1.0]], np.float32), None)
-        assert np.flatnonzero(counts.nominal).tolist() == [0, BINS - 1]
+    def test_largest_values_of_either_sign_have_bins(self) -> None:
+        counts, largest = PixelCounts.empty(1, 1), np.finfo(np.float32).max
+        counts.add(0, 0, np.array([[-largest, 0.0, largest]], np.float32), None)
+        assert np.flatnonzero(counts.nominal).tolist() == [0, 1024, PIXEL_BINS.count - 1]
 
-    @pytest.mark.parametrize("value", [np.nan, -0.01, 1.01, np.inf])
-    def test_difference_out_of_range(self, value: float) -> None:
-        difference = np.array([[0.1, value]], np.float32)
-        with pytest.raises(DataError, match=r"differences in \[0, 1\]"):
-            PixelCounts.empty(1, 1).add(0, 0, difference, None)
+    @pytest.mark.parametrize("value", [np.nan, -np.inf, np.inf])
+    def test_value_that_is_not_finite(self, value: float) -> None:
+        values = np.array([[0.1, value]], np.float32)
+        with pytest.raises(DataError, match="expected finite values of a map, got 1 of 2 that"):
+            PixelCounts.empty(1, 1).add(0, 0, values, None)
 
     def test_mask_of_another_shape(self) -> None:
         with pytest.raises(DataError, match=r"mask of shape \(4, 4\), got \(4, 5\)"):

@@ -10,20 +10,21 @@ import numpy.typing as npt
 from vialsight.errors import DataError
 from vialsight.statistics.intervals import Interval, percentile_interval
 from vialsight.statistics.ranking import auroc_of_counts
+from vialsight.value_bins import ValueBins
 
-# Bin = floor(sqrt(d) * BINS): half of them hold d < 0.25, where differences of good parts lie.
-BINS: Final = 2048
+# A bin is 3 % of its value wide: maps of a score have any range, and figures only need the order.
+PIXEL_BINS: Final = ValueBins(octave_bits=5)
 
 FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PixelCounts:
-    """Differences |X - X̂| of pixels, counted per physical strip (K) and region (R).
+    """Pixels of a score's maps, counted per physical strip (K) and region (R) in B = PIXEL_BINS.
 
-    `nominal`, `defective` int64 (K, R, BINS): pixels outside and inside the masks. `overlap`
-    float64 (K, R, BINS): per mask component the share of its pixels in each bin, summed over
-    components. `components` int64 (K, R).
+    `nominal`, `defective` int64 (K, R, B): pixels outside and inside the masks. `overlap` float64
+    (K, R, B): per mask component the share of its pixels in each bin, summed over components.
+    `components` int64 (K, R).
     """
 
     nominal: npt.NDArray[np.int64]
@@ -34,7 +35,7 @@ class PixelCounts:
     @classmethod
     def empty(cls, strips: int, regions: int) -> "PixelCounts":
         """Start with no patch counted, for K strips and R regions."""
-        shape = (strips, regions, BINS)
+        shape = (strips, regions, PIXEL_BINS.count)
         return cls(
             nominal=np.zeros(shape, np.int64),
             defective=np.zeros(shape, np.int64),
@@ -66,35 +67,35 @@ class PixelCounts:
         self,
         strip: int,
         region: int,
-        difference: npt.NDArray[np.float32],
+        values: npt.NDArray[np.float32],
         mask: npt.NDArray[np.bool_] | None,
     ) -> None:
-        """Count one patch: `difference` float32 (P, P) in [0, 1], `mask` bool (P, P).
+        """Count one patch: its map `values` float32 (P, P), finite, and its `mask` bool (P, P).
 
         The mask is True on a defect. None means no defective pixel: leave out patches of defective
-        products whose mask is not known. Raises DataError on a mask of another shape or differences
-        outside [0, 1].
+        products whose mask is not known. Raises DataError on a mask of another shape or values that
+        are not finite.
         """
-        bins = _bins(difference)
-        counts = np.bincount(bins.ravel(), minlength=BINS)
-        if mask is not None and mask.shape != difference.shape:
-            raise DataError(f"expected a mask of shape {difference.shape}, got {mask.shape}")
+        bins = _bins(values)
+        counts = _counted(bins)
+        if mask is not None and mask.shape != values.shape:
+            raise DataError(f"expected a mask of shape {values.shape}, got {mask.shape}")
         if mask is not None and mask.any():
-            inside = np.bincount(bins[mask], minlength=BINS)
+            inside = _counted(bins[mask])
             self.defective[strip, region] += inside
             counts = counts - inside
             self._add_components(strip, region, bins, mask)
         self.nominal[strip, region] += counts
 
     def _add_components(
-        self, strip: int, region: int, bins: npt.NDArray[np.intp], mask: npt.NDArray[np.bool_]
+        self, strip: int, region: int, bins: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]
     ) -> None:
         from scipy.ndimage import label
 
         labels, number = label(mask, structure=np.ones((3, 3)))
         members = labels[mask]
         shares = 1 / np.bincount(members)[members]
-        self.overlap[strip, region] += np.bincount(bins[mask], weights=shares, minlength=BINS)
+        self.overlap[strip, region] += _counted(bins[mask], shares)
         self.components[strip, region] += number
 
 
@@ -140,14 +141,18 @@ def per_region_overlap(counts: PixelCounts, region: int | None, limit: float = 0
     return _area_to(rate, overlap, limit) / limit
 
 
-def _bins(difference: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
-    # Written so that NaN fails it too.
-    if not (difference.min() >= 0 and difference.max() <= 1):
+def _bins(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    finite = np.isfinite(values)
+    if not finite.all():
         raise DataError(
-            f"expected differences in [0, 1], got {difference.min()} to {difference.max()}; "
-            "patches and reconstructions must be normalised"
+            f"expected finite values of a map, got {np.count_nonzero(~finite)} of {values.size} "
+            "that are not; leave out patches that could not be scored"
         )
-    return np.minimum((np.sqrt(difference) * BINS).astype(np.intp), BINS - 1)
+    return PIXEL_BINS.of(values)
+
+
+def _counted(bins: npt.NDArray[np.int64], weights: FloatArray | None = None) -> npt.NDArray[Any]:
+    return np.bincount(bins.ravel(), weights=weights, minlength=PIXEL_BINS.count)
 
 
 def _selected(array: npt.NDArray[Any], region: int | None) -> FloatArray:
