@@ -1,5 +1,6 @@
 """An evaluation made of random numbers: evidence and findings of any size, without a network."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,9 @@ from PIL import Image
 
 from vialsight.calibration.thresholds import RunRule
 from vialsight.data import DEFECTIVE, NOMINAL, UNKNOWN, KnownDefect
+from vialsight.evaluation.deciding_score import DecidingScore
 from vialsight.evaluation.evidence import PICTURES_FOLDER, STAGES, Evidence, Picture
+from vialsight.scores import msgms, ssim
 from vialsight.statistics.knapp import ManualResult
 from vialsight.statistics.pixels import PixelCounts
 
@@ -20,6 +23,7 @@ THRESHOLDS = {
 }
 KINDS = ("chip_cap", "deformation_neck", "emboss_missing", "particle")
 PANEL = 96
+PUBLISHED = DecidingScore(components=(ssim(),), combine=None, normalisation=None, reconstructs=True)
 
 
 def evidence_of(
@@ -64,6 +68,7 @@ def evidence_of(
     evidence = Evidence(
         folder=folder,
         identity=_identity(),
+        score=PUBLISHED,
         thresholds=levels,
         rule=RunRule(),
         regions=tuple(regions),
@@ -73,6 +78,7 @@ def evidence_of(
         accepted=accepted,
         reasons=tuple("none" if good else "defect" for good in accepted),
         scores=scores,
+        component_scores=scores[..., np.newaxis],
         truth=truth,
         times=times,
         pixels=_pixels(random, strips, defective, len(regions)) if with_defects else None,
@@ -87,6 +93,32 @@ def evidence_of(
     )
     pictures = _pictures(evidence, random) if with_pictures else ()
     return Evidence(**{**vars(evidence), "pictures": pictures})
+
+
+def combined(evidence: Evidence, *, seed: int = 1) -> Evidence:
+    """Return evidence of the same φ, made the largest of two components: ssim, a worse msgms."""
+    regions = len(evidence.regions)
+    random = np.random.default_rng(seed)
+    offset, scale = random.uniform(0.0, 0.1, (2, regions)), random.uniform(0.05, 3.0, (2, regions))
+    worse = evidence.scores * random.uniform(0.2, 1.0, evidence.scores.shape)
+    comparable = np.stack([evidence.scores, worse], axis=-1)
+    components = (ssim(), msgms())
+    score = DecidingScore(
+        components=components,
+        combine="largest",
+        normalisation=tuple(
+            {
+                "component": component["name"],
+                "offset": offset[place].tolist(),
+                "scale": scale[place].tolist(),
+                "map_scale": [1.0] * regions,
+            }
+            for place, component in enumerate(components)
+        ),
+        reconstructs=True,
+    )
+    numbers = (offset.T + comparable * scale.T).astype(np.float32)
+    return dataclasses.replace(evidence, score=score, component_scores=numbers)
 
 
 def small_kit(folder: Path, *, names: str = "S{:03d}") -> Evidence:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from score_bundles import calibrated
 
 import vialsight
+from vialsight.data import Dataset
 from vialsight.line.bench import compare_with_python, measure_latency, random_strip, summary
 from vialsight.line.machine import machine
 
@@ -61,3 +63,13 @@ def test_both_languages_compute_the_same_scores(tiny_bundle: Path) -> None:
     result = compare_with_python(vialsight.Bundle.load(tiny_bundle), batch=7, repeats=2)
     assert result["largest_score_difference"] <= 1e-5
     assert result["cpp_ms_per_patch"]["min"] > 0.0
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("names", [("residual",), ("ssim", "residual")])
+def test_score_that_python_does_not_compute_is_not_compared(
+    tiny_bundle: Path, tiny_dataset: Dataset, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    path = calibrated(tiny_bundle, tiny_dataset, tmp_path / "other.vsb", *names)
+    said = f"Python computes 1 - SSIM alone; this bundle's score is of {', '.join(names)}"
+    assert compare_with_python(vialsight.Bundle.load(path)) == {"left_out": said}

@@ -2,19 +2,22 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
 import vialsight
 from vialsight.calibration.fitting import calibrate
 from vialsight.calibration.thresholds import RunRule, parse_objective
 from vialsight.data import Dataset, KnownDefect, write_defects
 from vialsight.errors import BundleError, DataError
+from vialsight.evaluation import strip_inspections
 from vialsight.evaluation.evaluate import ManualStudy, evaluate
-from vialsight.evaluation.evidence import Evidence
+from vialsight.evaluation.evidence import Evidence, read_evidence
 from vialsight.evaluation.findings import Findings
 from vialsight.report import new_report, rebuild_report
 from vialsight.statistics.manual import ManualResult
@@ -53,8 +56,6 @@ class TestFiguresOfTheTestSplit:
     def test_scores_are_the_inspectors(
         self, report: Path, tiny_calibrated_bundle: Path, tiny_dataset: Dataset
     ) -> None:
-        from vialsight.evaluation.evidence import read_evidence
-
         bundle, evidence = vialsight.Bundle.load(tiny_calibrated_bundle), read_evidence(report)
         number = evidence.products.index("test-defective-0")
         records = [r for r in tiny_dataset.records if r.product == "test-defective-0"]
@@ -67,24 +68,33 @@ class TestFiguresOfTheTestSplit:
     def test_pixel_measures_against_scikit_learn(
         self, values, tiny_calibrated_bundle: Path, tiny_dataset: Dataset
     ) -> None:
-        from sklearn.metrics import roc_auc_score
-
         from vialsight.data import load_frame, load_mask
 
         bundle = vialsight.Bundle.load(tiny_calibrated_bundle)
         inspector, layout = vialsight.Inspector(bundle), bundle.layout
-        differences, masks = [], []
+        maps, masks = [], []
         for record in tiny_dataset.select(split="test").records:
             patches = vialsight.extract_patches(load_frame(record.image, 8), layout)[:, 1].copy()
-            differences.append(np.abs(patches - inspector.reconstruct(patches)))
+            # φ alone decides: its map is |X - X̂|.
+            _, _, outputs = inspector.score_with_outputs(patches, regions=[1, 1])
+            maps.append(np.abs(patches - outputs["reconstruction"]))
             mask = load_mask(record.mask) if record.mask else np.zeros((80, 96), bool)
             # The boxes of the bottom region are as large as the patch: no resampling to imitate.
             for vial in range(2):
                 x, y, width, height = layout.box(vial, 1)
                 masks.append(mask[y : y + height, x : x + width])
-        expected = roc_auc_score(np.stack(masks).ravel(), np.concatenate(differences).ravel())
+        expected = roc_auc_score(np.stack(masks).ravel(), np.concatenate(maps).ravel())
         bottom = next(row for row in values["pixels"] if row["region"] == "bottom")
         assert bottom["auroc"] == pytest.approx(expected, abs=2e-3)
+
+    def test_score_is_named(self, values, report: Path) -> None:
+        assert values["score"] == {"components": ["ssim"], "combine": None, "measures": []}
+        assert values["identity"]["method"] == "drae"
+        assert re.search(r"vialsight \S+, tensorflow \d", values["identity"]["trained_by"])
+        page = (report / "report.html").read_text("utf-8")
+        assert "φ is ssim: 1 − SSIM of patch and reconstruction" in page
+        assert "Each component alone" not in page
+        assert not (report / "components.csv").exists()
 
     def test_identity(self, values, tiny_calibrated_bundle: Path, tiny_dataset: Dataset) -> None:
         bundle = vialsight.Bundle.load(tiny_calibrated_bundle)
@@ -94,8 +104,6 @@ class TestFiguresOfTheTestSplit:
         assert values["thresholds"] == bundle.thresholds
 
     def test_a_picture_of_every_wrong_verdict(self, report: Path) -> None:
-        from vialsight.evaluation.evidence import read_evidence
-
         evidence = read_evidence(report)
         wrong = {
             name
@@ -285,7 +293,6 @@ class TestRefusals:
 
     def test_verdict_that_contradicts_its_scores(self, report: Path) -> None:
         from vialsight.evaluation.evaluate import _check_verdicts
-        from vialsight.evaluation.evidence import read_evidence
 
         evidence = read_evidence(report)
         _check_verdicts(evidence)
@@ -330,6 +337,27 @@ class TestInterruption:
         fewer = dataclasses.replace(tiny_dataset, records=records)
         evaluated(tiny_calibrated_bundle, fewer, out, progress=lambda done, _: calls.append(done))
         assert calls == [1, 2, 3, 4, 5, 6]
+
+    def test_arrays_of_another_version_start_anew(
+        self,
+        tiny_calibrated_bundle: Path,
+        tiny_dataset: Dataset,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def interrupt(done: int, _: int) -> None:
+            if done == 4:
+                raise KeyboardInterrupt
+
+        out, calls = tmp_path / "out", []
+        with monkeypatch.context() as patch:
+            patch.setattr(strip_inspections, "_ARRAYS_VERSION", 1)
+            with pytest.raises(KeyboardInterrupt):
+                evaluated(tiny_calibrated_bundle, tiny_dataset, out, progress=interrupt)
+        evaluated(
+            tiny_calibrated_bundle, tiny_dataset, out, progress=lambda done, _: calls.append(done)
+        )
+        assert calls[0] == 1
 
     def test_strip_interrupted_half_counted_is_counted_once(
         self,

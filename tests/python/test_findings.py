@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_support import evidence_of
+from report_support import combined, evidence_of
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from vialsight.data import DEFECTIVE, NOMINAL, UNKNOWN
@@ -333,3 +333,89 @@ def _part(evidence: Evidence, chosen: np.ndarray) -> Evidence:
         defects=tuple(d for d in evidence.defects if d.product in names),
         manual=tuple(m for m in evidence.manual if m.product in names),
     )
+
+
+class TestComponents:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def several(cls, evidence: Evidence) -> Evidence:
+        return combined(evidence)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def rows(cls, several: Evidence):
+        return {(row.component, row.unit): row for row in find(several).components}
+
+    def test_one_component_is_not_measured_again(self, findings) -> None:
+        assert findings.components == ()
+
+    def test_every_unit_of_every_component(self, several: Evidence, rows) -> None:
+        units = (*several.regions, "strip")
+        assert list(rows) == [(name, unit) for name in ("ssim", "msgms") for unit in units]
+
+    def test_patches(self, several: Evidence, rows) -> None:
+        for region, name in enumerate(several.regions):
+            truth = several.truth[..., region]
+            known = truth != UNKNOWN
+            numbers = several.component_scores[..., region, 1][known]
+            expected = roc_auc_score(truth[known] == DEFECTIVE, numbers)
+            assert rows["msgms", name].auroc == pytest.approx(expected)
+
+    def test_strips_by_what_is_comparable_between_regions(self, several: Evidence, rows) -> None:
+        entry = several.score.normalisation[1]
+        numbers = several.component_scores[..., 1].astype(float)
+        comparable = (numbers - np.array(entry["offset"])) / np.array(entry["scale"])
+        expected = roc_auc_score(several.defective, comparable.max(axis=(1, 2, 3)))
+        assert rows["msgms", "strip"].auroc == pytest.approx(expected)
+        unlike = roc_auc_score(several.defective, numbers.max(axis=(1, 2, 3)))
+        assert expected != pytest.approx(unlike, abs=1e-3)
+
+    def test_component_that_is_always_the_largest_is_as_phi(self, several: Evidence, rows) -> None:
+        for row in find(several).patch[:-1]:
+            alone = rows["ssim", row.unit]
+            assert alone.auroc == pytest.approx(row.auroc, abs=1e-4)
+            assert alone.auroc_interval == pytest.approx(row.auroc_interval, abs=1e-4)
+            assert (alone.nominal, alone.defective) == (row.nominal, row.defective)
+
+    def test_without_a_normalisation_numbers_are_compared_as_they_are(
+        self, several: Evidence
+    ) -> None:
+        score = dataclasses.replace(several.score, normalisation=None)
+        rows = find(dataclasses.replace(several, score=score)).components
+        expected = roc_auc_score(
+            several.defective, several.component_scores[..., 0].max(axis=(1, 2, 3))
+        )
+        assert rows[len(several.regions)].auroc == pytest.approx(expected)
+
+    def test_evidence_holds_them(self, several: Evidence, tmp_path: Path) -> None:
+        write_evidence(several, tmp_path)
+        restored = read_evidence(tmp_path)
+        assert restored.score == several.score
+        np.testing.assert_array_equal(restored.component_scores, several.component_scores)
+
+    @pytest.mark.parametrize(
+        "entries",
+        [
+            [],
+            [{"component": "ssim"}],
+            [{"component": n, "offset": [0.0]} for n in ("ssim", "msgms")],
+        ],
+        ids=["no entries", "one component", "no scale"],
+    )
+    def test_normalisation_of_another_score(
+        self, several: Evidence, tmp_path: Path, entries: list
+    ) -> None:
+        write_evidence(several, tmp_path)
+        path = tmp_path / "identity.json"
+        description = json.loads(path.read_text())
+        description["score"]["normalisation"] = entries
+        path.write_text(json.dumps(description))
+        with pytest.raises(DataError, match="expected the report folder"):
+            read_evidence(tmp_path)
+
+    def test_number_that_is_not_finite(self, several: Evidence, tmp_path: Path) -> None:
+        numbers = several.component_scores.copy()
+        numbers[0, 0, 0, 0, 1] = np.nan
+        write_evidence(dataclasses.replace(several, component_scores=numbers), tmp_path)
+        with pytest.raises(DataError, match=r"values of 'score.msgms' that are not finite"):
+            read_evidence(tmp_path)

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 from report_page import PageParser, Report, written
-from report_support import REGIONS, evidence_of, small_kit
+from report_support import REGIONS, combined, evidence_of, small_kit
 
 from vialsight.errors import DataError
 from vialsight.evaluation.findings import find
 from vialsight.report import report_values, tables, write_page
 from vialsight.report import text as texts
-from vialsight.report.decisions import decision_tables
+from vialsight.report.decisions import decision_tables, threshold_rows
 from vialsight.report.figures import drift
+from vialsight.report.score import score_part
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,32 @@ def test_tables_hold_rates_with_intervals(kit: Report) -> None:
     assert ours[1] == f"{strip.detected} of {strip.defective}"
     assert ours[2] == f"{strip.false_rejects} of {strip.nominal}"
     assert ours[3] == f"{strip.detection_rate:.4f} [{low:.4f},\N{NO-BREAK SPACE}{high:.4f}]"
+
+
+def test_thresholds_of_the_paper_are_beside_its_score_only(kit: Report) -> None:
+    published = [row.published for row in threshold_rows(kit.evidence)]
+    assert all(published)
+    assert not any(row.published for row in threshold_rows(combined(kit.evidence)))
+
+
+def test_components_are_beside_their_combination(kit: Report, tmp_path: Path) -> None:
+    evidence = dataclasses.replace(combined(kit.evidence), pictures=(), folder=tmp_path)
+    found = find(evidence)
+    several = written(evidence, found)
+    rows = {row[0].split()[0]: row for row in PageParser(several.page).rows if len(row) == 6}
+    shown = [f"{row.auroc:.4f}" for row in found.components if row.component == "msgms"]
+    assert [cell[:6] for cell in rows["msgms"][1:]] == [shown[-1], *shown[:-1]]
+    together = [f"{row.auroc:.4f}" for row in (found.strip, *found.patch[:-1])]
+    assert [cell[:6] for cell in rows["φ"][1:]] == together
+    assert "φ is the largest of 2 numbers (ssim, msgms), each less an offset" in several.page
+
+
+def test_sum_is_named(kit: Report) -> None:
+    evidence = combined(kit.evidence)
+    score = dataclasses.replace(evidence.score, combine="sum")
+    part = score_part(dataclasses.replace(evidence, score=score), kit.findings)
+    assert part.name == "Score: the sum of what is above 0 of ssim, msgms"
+    assert part.rows == ()
 
 
 def test_summary_starts_with_integers(kit: Report) -> None:

@@ -34,6 +34,7 @@ from vialsight.data.independence import (
 )
 from vialsight.data.records import refuse_overlap
 from vialsight.errors import BundleError
+from vialsight.evaluation.deciding_score import DecidingScore
 from vialsight.evaluation.evidence import STAGES, Evidence
 from vialsight.evaluation.findings import rejected_runs
 from vialsight.evaluation.strip_inspections import Inspections
@@ -87,6 +88,7 @@ def evaluate(
         evidence = Evidence(
             folder=work.folder,
             identity=_identity(bundle, manifest, work.data_sha256, threads),
+            score=DecidingScore.of_manifest(manifest),
             thresholds={level: tuple(bundle.thresholds[level] or ()) for level in LEVELS},
             rule=rule or RunRule(**manifest["calibration"]["run_rule"]),
             regions=tuple(part.layout.regions),
@@ -96,6 +98,7 @@ def evaluate(
             accepted=seen["accepted"],
             reasons=tuple(map(str, seen["reasons"])),
             scores=seen["scores"],
+            component_scores=seen["component_scores"],
             truth=work.truth,
             times={stage: seen["times"][:, i] for i, stage in enumerate(STAGES)},
             pixels=work.pixels_of(seen),
@@ -193,6 +196,7 @@ def _identity(
     return {
         "bundle": bundle.name,
         "bundle_sha256": bundle.sha256,
+        "method": bundle.method,
         "layout": bundle.layout.name,
         "test_data_sha256": data_sha256,
         "calibration_data_sha256": calibration["data_sha256"],
@@ -201,9 +205,13 @@ def _identity(
         "training_data_sha256": provenance["data_sha256"],
         "training_config_sha256": provenance["config_sha256"],
         "training_seed": provenance["seed"],
-        "trained_by": f"vialsight {provenance['vialsight']}, tensorflow {provenance['tensorflow']}",
+        "trained_by": f"vialsight {provenance['vialsight']}, {_runtime(manifest)}",
         "evaluated_by": f"vialsight {_core.__version__}, tensorflow {tensorflow_version()}",
         "git": _core.git_revision or None,
         "created": timestamp(datetime.now(timezone.utc)),
         "machine": machine(threads),
     }
+
+
+def _runtime(manifest: dict[str, Any]) -> str:
+    return f"{manifest['runtime']['name']} {manifest['provenance']['runtime_version']}"

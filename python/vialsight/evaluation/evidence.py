@@ -28,6 +28,7 @@ from vialsight.data import (
 )
 from vialsight.data.records import raise_listed
 from vialsight.errors import DataError
+from vialsight.evaluation.deciding_score import DecidingScore
 from vialsight.files import atomic
 from vialsight.files.npz import npz_arrays, npz_bytes
 from vialsight.files.tables import table_text
@@ -75,7 +76,8 @@ class Picture:
     """One patch as a picture under `pictures/`: input, reconstruction, heatmap and mask, in a row.
 
     `purpose` is miss, false_reject or sample; frame and vial count from 1; `defective` is the
-    patch's truth, None where it is unknown. The mask panel is there for defective patches only.
+    patch's truth, None where it is unknown. The mask panel is there for defective patches only, the
+    reconstruction's where the network gives one.
     """
 
     file: str
@@ -94,13 +96,15 @@ class Picture:
 class Evidence:
     """S inspected runs of K physical strips, in order of acquisition.
 
-    scores φ float32 (S,F,V,R); truth int8 (S,F,V,R) of NOMINAL, DEFECTIVE, UNKNOWN; defective and
-    accepted (the line's verdict with the strip set) bool (S,); runs int64 (S,); times float64 (S,)
-    seconds per stage. `thresholds` has one value per region for each level.
+    scores φ float32 (S,F,V,R), made of component_scores float32 (S,F,V,R,C) as `score` says; truth
+    int8 (S,F,V,R) of NOMINAL, DEFECTIVE, UNKNOWN; defective and accepted (the line's verdict with
+    the strip set) bool (S,); runs int64 (S,); times float64 (S,) seconds per stage. `thresholds`
+    has one value per region for each level.
     """
 
     folder: Path
     identity: dict[str, Any]
+    score: DecidingScore
     thresholds: dict[str, tuple[float, ...]]
     rule: RunRule
     regions: tuple[str, ...]
@@ -110,6 +114,7 @@ class Evidence:
     accepted: npt.NDArray[np.bool_]
     reasons: tuple[str, ...]
     scores: npt.NDArray[np.float32]
+    component_scores: npt.NDArray[np.float32]
     truth: npt.NDArray[np.int8]
     times: dict[str, npt.NDArray[np.float64]]
     pixels: PixelCounts | None
@@ -194,6 +199,7 @@ def _description(evidence: Evidence, folder: Path) -> dict[str, Any]:
     names += [f"{PICTURES_FOLDER}/{picture.file}" for picture in evidence.pictures]
     return {
         "identity": evidence.identity,
+        "score": evidence.score.to_json(),
         "thresholds": evidence.thresholds,
         "rule": asdict(evidence.rule),
         "regions": evidence.regions,
@@ -228,15 +234,18 @@ def _evidence(
     scores: Sequence[Mapping[str, str]],
 ) -> Evidence:
     shape = (len(strips), *description["shape"])
-    values = np.array([row["score"] for row in scores], np.float32).reshape(shape)
-    if not np.isfinite(values).all():
-        raise ValueError(f"{SCORES_NAME} holds scores that are not finite")
+    score = DecidingScore.from_json(description["score"])
+    values = _finite_column(scores, "score").reshape(shape)
+    columns = [_finite_column(scores, name) for name in _component_columns(score)]
+    components = np.stack(columns, -1).reshape(*shape, -1) if columns else values[..., np.newaxis]
+    score.comparable(components[:1])  # raises where the normalisation is not that of these arrays
     numbers = {name: number for number, name in TRUTH_NAMES.items()}
     truth = np.array([numbers[row["truth"]] for row in scores], np.int8).reshape(shape)
     _check_order(strips, scores, description)
     return Evidence(
         folder=folder,
         identity=description["identity"],
+        score=score,
         thresholds={level: tuple(t) for level, t in description["thresholds"].items()},
         rule=RunRule(**description["rule"]),
         regions=tuple(description["regions"]),
@@ -246,6 +255,7 @@ def _evidence(
         accepted=np.array([_ACCEPTED_OF_VERDICT[row["verdict"]] for row in strips]),
         reasons=tuple(row["reason"] for row in strips),
         scores=values,
+        component_scores=components,
         truth=truth,
         times={stage: np.array([row[stage] for row in strips], np.float64) for stage in STAGES},
         pixels=_pixels(folder / PIXELS_NAME),
@@ -255,6 +265,18 @@ def _evidence(
         pictures=tuple(_picture(row) for row in _rows(folder / PICTURES_NAME)),
         limitations=tuple(description["limitations"]),
     )
+
+
+def _component_columns(score: DecidingScore) -> tuple[str, ...]:
+    """Return the columns that hold components; none where there is one, which is the score."""
+    return tuple(f"score.{name}" for name in score.names) if len(score.names) > 1 else ()
+
+
+def _finite_column(rows: Sequence[Mapping[str, str]], name: str) -> npt.NDArray[np.float32]:
+    values = np.array([row[name] for row in rows], np.float32)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{SCORES_NAME} holds values of {name!r} that are not finite")
+    return values
 
 
 def _check_order(
@@ -288,17 +310,20 @@ def _strip_rows(evidence: Evidence) -> Iterable[Sequence[Any]]:
 
 
 def _score_rows(evidence: Evidence) -> Iterable[Sequence[Any]]:
-    yield ("product", "run", "frame", "vial", "region", "truth", "score")
+    columns = _component_columns(evidence.score)
+    yield ("product", "run", "frame", "vial", "region", "truth", "score", *columns)
     places = list(np.ndindex(evidence.scores.shape[1:]))
     for number, product in enumerate(evidence.products):
         run = int(evidence.runs[number])
         scores, truth = evidence.scores[number], evidence.truth[number]
+        components = evidence.component_scores[number]
         for place in places:
             frame, vial, region = place
             name = TRUTH_NAMES[int(truth[place])]
+            numbers = (scores[place], *components[place][: len(columns)])
             # Nine digits give the same float32 back.
-            score = f"{scores[place]:.9g}"
-            yield (product, run, frame + 1, vial + 1, evidence.regions[region], name, score)
+            texts = (f"{number:.9g}" for number in numbers)
+            yield (product, run, frame + 1, vial + 1, evidence.regions[region], name, *texts)
 
 
 def _picture(row: Mapping[str, str]) -> Picture:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from vialsight.calibration.thresholds import span_text
 from vialsight.data import DEFECTIVE, UNKNOWN
 from vialsight.data.defects import ALL_KINDS
+from vialsight.evaluation.component_measures import ComponentMeasures, component_measures
 from vialsight.evaluation.evidence import Evidence
 from vialsight.evaluation.measures import Measures, Units, measure, rate
 from vialsight.statistics.drift import rank_correlation
@@ -25,7 +26,7 @@ SEVERITIES: Final = ("low", "middle", "high")
 
 @dataclass(frozen=True, kw_only=True)
 class PixelMeasures:
-    """How well |X - X̂| finds a region's defective pixels; None without masks."""
+    """How well the score's map finds a region's defective pixels; None without masks."""
 
     region: str
     auroc: float | None
@@ -81,12 +82,13 @@ class Findings:
 
     `patch` are the regions, then vial, with the patch thresholds (table 1); `strip` with the strip
     thresholds (table 2); `run` with the run thresholds and the k-of-n rule (table 3), None where
-    the runs do not fit the rule.
+    the runs do not fit the rule. `components` are empty where one component decides.
     """
 
     patch: tuple[Measures, ...]
     strip: Measures
     run: Measures | None
+    components: tuple[ComponentMeasures, ...]
     pixels: tuple[PixelMeasures, ...]
     classes: tuple[ClassMeasures, ...]
     latency: tuple[Latency, ...]
@@ -103,6 +105,7 @@ def find(evidence: Evidence) -> Findings:
         patch=(*_region_measures(evidence, draws), _vial_measures(evidence, draws)),
         strip=_strip_measures(evidence, draws),
         run=run,
+        components=component_measures(evidence, draws),
         pixels=_pixel_measures(evidence, draws),
         classes=_class_measures(evidence),
         latency=_latencies(evidence),

@@ -73,7 +73,7 @@ def measure(units: Units, draws: npt.NDArray[np.int32], *, ranked: bool = True) 
     false, hit = per_strip(~defective & rejected), per_strip(defective & rejected)
     false_rejects, detected = int(false.sum()), int(hit.sum())
     right = n - false + hit
-    ranking = _ranking(units, draws) if ranked else None
+    ranking = _ranking(units.scores, defective, units.strip, draws) if ranked else None
     auc = auroc(units.scores, defective) if ranked else None
     precision = average_precision(units.scores, defective) if ranked else None
     detection, false_rate = rate(detected, int(m.sum())), rate(false_rejects, int(n.sum()))
@@ -99,10 +99,26 @@ def measure(units: Units, draws: npt.NDArray[np.int32], *, ranked: bool = True) 
     )
 
 
-def _ranking(units: Units, draws: npt.NDArray[np.int32]) -> Replicates | None:
-    if units.defective.all() or not units.defective.any():
+def ranked_auroc(
+    scores: npt.NDArray[np.float64],
+    defective: npt.NDArray[np.bool_],
+    strip: npt.NDArray[np.int64],
+    draws: npt.NDArray[np.int32],
+) -> tuple[float | None, Interval | None]:
+    """Return AUROC and interval of n units as `measure` makes them; None where there are none."""
+    ranking = _ranking(scores, defective, strip, draws)
+    return auroc(scores, defective), None if ranking is None else _spread(ranking.auroc)
+
+
+def _ranking(
+    scores: npt.NDArray[np.float64],
+    defective: npt.NDArray[np.bool_],
+    strip: npt.NDArray[np.int64],
+    draws: npt.NDArray[np.int32],
+) -> Replicates | None:
+    if defective.all() or not defective.any():
         return None
-    return ranking_replicates(units.scores, units.defective, units.strip, draws)
+    return ranking_replicates(scores, defective, strip, draws)
 
 
 def _spread(values: npt.NDArray[np.float64]) -> Interval | None:

@@ -67,10 +67,11 @@ class PictureTaker:
     def _write(self, purpose: str, seen: "_Seen", place: tuple[int, int, int]) -> None:
         frame, vial, region = place
         images = self._inspector.images(frame, vial, region)
-        if images is None:
+        score_map = self._inspector.map(frame, vial, region)
+        if images is None or score_map is None:
             return
         mask = patch_mask(seen.strip.records[frame], self._layout, vial, region)
-        heat = fixed_heatmap(self._inspector.bundle, region, *images)
+        heat = fixed_heatmap(self._inspector.bundle, region, score_map)
         file = f"{len(self.pictures) + 1:05}.webp"
         content = encoded(picture_of(*images, heat, mask), "WEBP")
         atomic.write_bytes(self._folder / file, content)

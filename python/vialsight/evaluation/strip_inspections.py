@@ -29,6 +29,8 @@ from vialsight.files.unfinished import Arrays, Unfinished
 from vialsight.statistics.pixels import PixelCounts
 
 _CHECKPOINT_NAME: Final = "checkpoint.npz"
+# To be raised when the arrays get another shape or meaning: unfinished work is then begun anew.
+_ARRAYS_VERSION: Final = 2
 
 
 class Inspections:
@@ -58,13 +60,14 @@ class Inspections:
         self.data_sha256 = part.sha256(decode=False)
         self.folder = out.with_name(f".{out.name}.partial")
         self._inspector = _core.Inspector(bundle, threads=threads)
+        self._components = len(bundle.components)
         self._masks = any(record.mask is not None for record in part.records)
         self._kinds = {defect.product: defect.kind for defect in defects}
         # Rows of the arrays belong to strips by their place: another order is other work.
         order = [strip.name for strip in self.strips]
-        self._identity = hashlib.sha256(
-            f"evaluation {bundle.sha256} {self.data_sha256} {self._kinds} {order}".encode()
-        ).hexdigest()
+        work = f"{bundle.sha256} {self.data_sha256} {self._kinds} {order}"
+        text = f"evaluation {_ARRAYS_VERSION} {work}"
+        self._identity = hashlib.sha256(text.encode()).hexdigest()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -99,6 +102,7 @@ class Inspections:
         strips, shape = len(self.strips), self.truth.shape
         seen: Arrays = {
             "scores": np.full(shape, np.nan, np.float32),
+            "component_scores": np.full((*shape, self._components), np.nan, np.float32),
             "accepted": np.zeros(strips, bool),
             "reasons": np.full(strips, "", "U32"),
             "times": np.zeros((strips, len(STAGES))),
@@ -150,8 +154,9 @@ class _Inspecting:
                 f"{verdict.reason!r} ({self._inspector.health.last_fault}); leave the strip out, "
                 "or run `vialsight verify` on the bundle"
             )
-        seen["scores"][number], seen["accepted"][number] = verdict.scores, verdict.accepted
-        seen["reasons"][number] = verdict.reason
+        seen["scores"][number] = verdict.scores
+        seen["component_scores"][number] = verdict.component_scores
+        seen["accepted"][number], seen["reasons"][number] = verdict.accepted, verdict.reason
         seen["times"][number] = [verdict.times[stage] for stage in STAGES]
         self._taker.take(strip, verdict, self._work.truth[number])
         if self._pixels is not None:
@@ -175,12 +180,11 @@ class _Inspecting:
             record = strip.records[frame]
             if truth[frame, vial, region] == DEFECTIVE and record.mask is None:
                 continue
-            images = self._inspector.images(frame, vial, region)
-            if images is None:
-                raise BundleError(f"{strip.name}: the core kept no images of frame {frame + 1}")
+            values = self._inspector.map(frame, vial, region)
+            if values is None:
+                raise BundleError(f"{strip.name}: the core kept no map of frame {frame + 1}")
             mask = patch_mask(record, self._work.part.layout, vial, region)
-            difference = np.abs(images[0] - images[1])
-            pixels.add(self._places[number], region, difference, mask)
+            pixels.add(self._places[number], region, values, mask)
 
 
 @dataclass(frozen=True, kw_only=True)

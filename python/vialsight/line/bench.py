@@ -10,7 +10,7 @@ import numpy.typing as npt
 from vialsight import _core
 from vialsight._core import Layout
 from vialsight.aliases import Patches
-from vialsight.bundle import read_manifest
+from vialsight.bundle import RECONSTRUCTION, read_manifest
 from vialsight.errors import BundleError
 from vialsight.frozen_graph import import_graph
 
@@ -65,7 +65,11 @@ def compare_with_python(
     """Time φ of one batch in C++ and in Python (frozen graph + tf.image.ssim), turn by turn.
 
     Both get the same random patches and run in this process; the ratio is taken within each turn.
+    Where φ is not 1 - SSIM alone, which is all that Python computes, only `left_out` says so.
     """
+    if not _is_ssim_alone(bundle):
+        names = ", ".join(bundle.components)
+        return {"left_out": f"Python computes 1 - SSIM alone; this bundle's score is of {names}"}
     python = _python_scorer(bundle, threads)
     inspector = _core.Inspector(bundle, threads=threads, require_thresholds=False)
     size = bundle.layout.patch_size
@@ -129,15 +133,20 @@ def _milliseconds(call: Callable[[], object]) -> float:
     return 1e3 * (time.perf_counter() - start)
 
 
+def _is_ssim_alone(bundle: _core.Bundle) -> bool:
+    score = read_manifest(bundle)["score"]
+    kinds = {component["name"]: component["component"] for component in score["components"]}
+    return [kinds[name] for name in score["decide"]] == ["ssim"]
+
+
 def _python_scorer(bundle: _core.Bundle, threads: int) -> Callable[[Patches], Patches]:
     """Return φ as Python computes it from the bundle's graph: one tf.function, nothing eager."""
     import tensorflow as tf
 
     if threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
-    manifest = read_manifest(bundle)
-    names = manifest["input"]["name"], [manifest["output"]["name"]]
-    reconstruct = import_graph(bundle.model, *names)
+    outputs = [name for name, output in bundle.outputs.items() if output[0] == RECONSTRUCTION]
+    reconstruct = import_graph(bundle.model, read_manifest(bundle)["input"]["name"], outputs)
 
     @tf.function  # type: ignore[untyped-decorator]
     def score(patches: Any) -> Any:

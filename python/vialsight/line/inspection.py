@@ -62,14 +62,17 @@ class Inspected:
 
 @dataclass(frozen=True, kw_only=True)
 class RejectedPatch:
-    """A patch above its threshold: input and reconstruction (P,P), heatmap (P,P), all in [0,1]."""
+    """A patch above its threshold: input, reconstruction and heatmap, each (P,P) in [0,1].
+
+    `reconstruction` is None where the network gives none.
+    """
 
     frame: int
     vial: int
     region: int
     score: float
     image: Float32Image
-    reconstruction: Float32Image
+    reconstruction: Float32Image | None
     heatmap: Float32Image
 
 
@@ -130,7 +133,8 @@ def rejected_patches(inspector: _core.Inspector, inspected: Inspected) -> Iterat
     over = inspected.scores.astype(np.float64) > np.asarray(inspected.thresholds)
     for frame, vial, region in np.argwhere(over).tolist():
         images = inspector.images(frame, vial, region)
-        if images is None:
+        score_map = inspector.map(frame, vial, region)
+        if images is None or score_map is None:
             continue
         yield RejectedPatch(
             frame=frame,
@@ -139,7 +143,7 @@ def rejected_patches(inspector: _core.Inspector, inspected: Inspected) -> Iterat
             score=float(inspected.scores[frame, vial, region]),
             image=images[0],
             reconstruction=images[1],
-            heatmap=fixed_heatmap(inspector.bundle, region, *images),
+            heatmap=fixed_heatmap(inspector.bundle, region, score_map),
         )
 
 

@@ -1,4 +1,4 @@
-"""Pictures of patches for people: what came in, what the network made of it, where they differ."""
+"""Pictures of patches for people: what came in, what the network made of it, the score's map."""
 
 import io
 
@@ -15,30 +15,32 @@ _HEAT = np.array([1.0, 0.1, 0.0], np.float32)
 _MASK = np.array([0.0, 0.45, 0.7], np.float32)
 
 
-def fixed_heatmap(
-    bundle: _core.Bundle, region: int, image: Float32Image, reconstruction: Float32Image
-) -> Float32Image:
-    """Return the heatmap (P,P) on the scale fitted at calibration; 0 to 1 before it."""
+def fixed_heatmap(bundle: _core.Bundle, region: int, score_map: Float32Image) -> Float32Image:
+    """Return a score's map (P,P) as heatmap in [0,1], on the scale fitted at calibration.
+
+    0 to 1 before it: a scale of each map's own would make every good part glow.
+    """
     vmin, vmax = bundle.heatmap_scale(region) or (0.0, 1.0)
-    x, y = image[np.newaxis], reconstruction[np.newaxis]
-    heat: Float32Image = _core.heatmap(x, y, vmin=vmin, vmax=vmax)[0]
+    heat: Float32Image = _core.heatmap(score_map[np.newaxis], vmin=vmin, vmax=vmax)[0]
     return heat
 
 
 def picture_of(
     image: Float32Image,
-    reconstruction: Float32Image,
+    reconstruction: Float32Image | None,
     heatmap: Float32Image,
     mask: npt.NDArray[np.bool_] | None = None,
 ) -> RgbImage:
-    """Return uint8 (P,3P,3): input, reconstruction, and the input with the heatmap in red.
+    """Return n panels in a row, uint8 (P,nP,3), all arguments (P,P).
 
-    With a mask (P,P) a fourth panel shows the input with the mask in blue: (P,4P,3).
+    Input, reconstruction where there is one, the input with the heatmap in red, and with a mask the
+    input with it in blue.
     """
-    gray = [np.repeat(panel[..., np.newaxis], 3, axis=2) for panel in (image, reconstruction)]
-    panels = [*gray, _painted(gray[0], heatmap, _HEAT)]
+    gray = _gray(image)
+    panels = [gray] if reconstruction is None else [gray, _gray(reconstruction)]
+    panels.append(_painted(gray, heatmap, _HEAT))
     if mask is not None:
-        panels.append(_painted(gray[0], 0.6 * mask.astype(np.float32), _MASK))
+        panels.append(_painted(gray, 0.6 * mask.astype(np.float32), _MASK))
     row = np.clip(np.concatenate(panels, axis=1), 0.0, 1.0)
     picture: RgbImage = np.rint(row * 255.0).astype(np.uint8)
     return picture
@@ -50,6 +52,10 @@ def encoded(picture: RgbImage, image_format: str) -> bytes:
     options = {"quality": 82, "method": 4} if image_format == "WEBP" else {}
     Image.fromarray(picture).save(content, format=image_format, **options)
     return content.getvalue()
+
+
+def _gray(image: Float32Image) -> Float32Image:
+    return np.repeat(image[..., np.newaxis], 3, axis=2)
 
 
 def _painted(gray: Float32Image, strength: Float32Image, colour: Float32Image) -> Float32Image:

@@ -80,7 +80,7 @@ def is_compared(evidence: Evidence) -> bool:
 
 def threshold_rows(evidence: Evidence) -> list[ThresholdRow]:
     """Return the thresholds of every region."""
-    compared = is_compared(evidence)
+    compared = is_compared(evidence) and evidence.score.is_published
     return [
         ThresholdRow(
             region=region,

@@ -15,7 +15,7 @@ from vialsight.report.text import count, words
 _PURPOSES: Final = {
     "miss": ("Misses: defective, but accepted", "No defective strip was accepted."),
     "false_reject": ("False rejects: nominal, but rejected", "No nominal strip was rejected."),
-    "sample": ("Sample reconstructions", "No samples were drawn."),
+    "sample": ("Samples of right verdicts", "No samples were drawn."),
 }
 _OPEN_UP_TO: Final = 24
 

@@ -14,6 +14,7 @@ from vialsight.files import atomic
 from vialsight.report import figures, knapp, paper, summary, text
 from vialsight.report.decisions import decision_tables, threshold_rows
 from vialsight.report.gallery import galleries
+from vialsight.report.score import score_part
 from vialsight.report.values import limitations
 
 PAGE_NAME = "report.html"
@@ -75,6 +76,7 @@ def _context(evidence: Evidence, findings: Findings) -> dict[str, Any]:
         "limitations": limitations(evidence, findings),
         "decisions": decision_tables(evidence, findings),
         "thresholds": threshold_rows(evidence),
+        "score": score_part(evidence, findings),
         "paper": paper,
         "regions": _region_figures(evidence, findings),
         "class_figure": figures.class_rates(findings.classes),

@@ -15,6 +15,7 @@ def report_values(evidence: Evidence, findings: Findings) -> dict[str, Any]:
     """Return identity, thresholds, rule and every figure as plain JSON values."""
     return {
         "identity": evidence.identity,
+        "score": _score(evidence, findings),
         "regions": list(evidence.regions),
         "thresholds": {level: list(values) for level, values in evidence.thresholds.items()},
         "rule": asdict(evidence.rule),
@@ -22,7 +23,20 @@ def report_values(evidence: Evidence, findings: Findings) -> dict[str, Any]:
         "strips": len(set(evidence.products)),
         "margin": evidence.margin,
         "limitations": limitations(evidence, findings),
-        **{key: value for key, value in asdict(findings).items() if key != "limitations"},
+        **{
+            key: value
+            for key, value in asdict(findings).items()
+            if key not in ("components", "limitations")
+        },
+    }
+
+
+def _score(evidence: Evidence, findings: Findings) -> dict[str, Any]:
+    """Return which components decide, how, and what each would do alone."""
+    return {
+        "components": list(evidence.score.names),
+        "combine": evidence.score.combine,
+        "measures": [asdict(row) for row in findings.components],
     }
 
 
@@ -46,6 +60,7 @@ def tables(findings: Findings) -> dict[str, list[Row]]:
         "measures.csv": [
             {"level": level, **_flat_row(row)} for level, rows in levels for row in rows
         ],
+        "components.csv": [_flat_row(row) for row in findings.components],
         "classes.csv": [_flat_row(row) for row in findings.classes],
         "pixels.csv": [_flat_row(row) for row in findings.pixels],
         "latency.csv": [_flat_row(row) for row in findings.latency],

@@ -1,0 +1,74 @@
+"""How each component of a combined score would rank on its own, beside the combination."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vialsight.data import DEFECTIVE, UNKNOWN
+from vialsight.evaluation.evidence import Evidence
+from vialsight.evaluation.measures import ranked_auroc
+from vialsight.statistics.intervals import Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentMeasures:
+    """AUROC of one component alone on one kind of unit: a region's patches, or "strip".
+
+    Patches are ordered by the component's number; an inspection of a strip by the largest of its
+    patches, after the normalisation that makes regions comparable.
+    """
+
+    component: str
+    unit: str
+    nominal: int
+    defective: int
+    auroc: float | None
+    auroc_interval: Interval | None
+
+
+def component_measures(
+    evidence: Evidence, draws: npt.NDArray[np.int32]
+) -> tuple[ComponentMeasures, ...]:
+    """Return the regions and the strip of each component; nothing where one component decides."""
+    if len(evidence.score.names) == 1:
+        return ()
+    comparable = evidence.score.comparable(evidence.component_scores)
+    return tuple(
+        _measured(name, ranked, draws)
+        for place, name in enumerate(evidence.score.names)
+        for ranked in _units(evidence, comparable[..., place])
+    )
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """n units of one kind: number, truth, and physical strip of each, (n,)."""
+
+    name: str
+    numbers: npt.NDArray[np.float64]
+    defective: npt.NDArray[np.bool_]
+    strip: npt.NDArray[np.int64]
+
+
+def _units(evidence: Evidence, numbers: npt.NDArray[np.float64]) -> Iterator[_Ranked]:
+    """Yield the patches of each region, then the strips, of one component's (S,F,V,R)."""
+    strips = np.broadcast_to(evidence.strip_of[:, np.newaxis, np.newaxis], numbers.shape[:3])
+    for region, name in enumerate(evidence.regions):
+        truth = evidence.truth[..., region]
+        known = truth != UNKNOWN
+        yield _Ranked(name, numbers[..., region][known], truth[known] == DEFECTIVE, strips[known])
+    yield _Ranked("strip", numbers.max(axis=(1, 2, 3)), evidence.defective, evidence.strip_of)
+
+
+def _measured(component: str, units: _Ranked, draws: npt.NDArray[np.int32]) -> ComponentMeasures:
+    area, interval = ranked_auroc(units.numbers, units.defective, units.strip, draws)
+    return ComponentMeasures(
+        component=component,
+        unit=units.name,
+        nominal=int(np.count_nonzero(~units.defective)),
+        defective=int(np.count_nonzero(units.defective)),
+        auroc=area,
+        auroc_interval=interval,
+    )
