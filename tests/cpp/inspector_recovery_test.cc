@@ -26,7 +26,9 @@ struct DeathScript {
 class MortalBackend final : public RestartableBackend {
  public:
   MortalBackend(std::shared_ptr<DeathScript> death, std::shared_ptr<BackendScript> script)
-      : death_(std::move(death)), backend_(std::move(script), 12, {{"reconstruction", OutputRole::kReconstruction, 12, 12}}), memory_(2 * 2 * kFloats) {}
+      : death_(std::move(death)),
+        backend_(std::move(script), 12, {{"reconstruction", OutputRole::kReconstruction, 12, 12}}),
+        memory_(2 * 2 * kFloats) {}
 
   Status run(const float* patches, std::size_t count, float* const* outputs) noexcept override {
     if (death_->dies_in_batch.exchange(false)) death_->dead = true;

@@ -147,8 +147,26 @@ class TestHeatmapScales:
 
     @pytest.mark.parametrize(("combine", "end"), [("largest", 1.0), ("sum", 2.0)])
     def test_maps_of_a_combination_are_scaled_before(self, combine: str, end: float) -> None:
-        scales = heatmap_scales(Choice(BOTH, combine), made_components())
-        assert (scales.vmin, scales.vmax) == ([0.0, 0.0], [end, end])
+        random = np.random.default_rng(3)
+        maps = [
+            [random.beta(5, 5, 20_000).astype(np.float32) for _ in range(2)],
+            [random.beta(2, 9, 20_000).astype(np.float32), np.full(9, -3, np.float32)],
+        ]
+        scales = heatmap_scales(Choice(BOTH, combine), made_components(maps))
+        assert scales.vmax == (end, end)
+        for region, of_components in enumerate(zip(*maps, strict=True)):
+            medians = [
+                np.median(values) / np.quantile(values, 0.999) if values.max() > 0 else 0.0
+                for values in of_components
+            ]
+            expected = max(medians) if combine == "largest" else sum(medians)
+            assert scales.vmin[region] == pytest.approx(expected, rel=5e-3)
+
+    @pytest.mark.parametrize("combine", ["largest", "sum"])
+    def test_a_combination_of_equal_pixels_has_a_width(self, combine: str) -> None:
+        same = np.full(16, 0.3, np.float32)
+        scales = heatmap_scales(Choice(BOTH, combine), made_components([[same, same]] * 2))
+        assert all(low < high for low, high in zip(scales.vmin, scales.vmax, strict=True))
 
     def test_no_patches(self) -> None:
         with pytest.raises(DataError, match="needs nominal patches"):

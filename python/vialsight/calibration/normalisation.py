@@ -41,13 +41,14 @@ def heatmap_scales(choice: Choice, scored: ComponentScores) -> HeatmapScales:
     """Return which values of the score's map are shown as 0 and as 1.
 
     Of one component: 0, or the median where it is negative, up to the 0.999 quantile. Maps that are
-    combined are divided by that quantile before, so their scale is 0 to 1; to K for a sum of K.
+    combined are divided by that quantile before, so their scale ends at 1, at K for a sum of K; it
+    begins at what their medians combine to, or every good part would glow.
     """
-    regions = scored.map_values.shape[1]
     if choice.combine is not None:
-        end = float(len(choice.names)) if choice.combine == SUM else 1.0
-        return HeatmapScales(vmin=[0.0] * regions, vmax=[end] * regions)
-    vmin, vmax = zip(*map(_span, scored.map_values[0]), strict=True)
+        spans = [_combined_span(choice, counts) for counts in scored.map_values.swapaxes(0, 1)]
+    else:
+        spans = [_span(counts) for counts in scored.map_values[0]]
+    vmin, vmax = zip(*spans, strict=True)
     return HeatmapScales(vmin=vmin, vmax=vmax)
 
 
@@ -80,6 +81,14 @@ def _offset_and_scale(scored: ComponentScores, k: int) -> dict[str, list[float]]
         offset.append(float(median))
         scale.append(max(float(high - median), _SMALLEST))
     return {"offset": offset, "scale": scale}
+
+
+def _combined_span(choice: Choice, components: Counts) -> tuple[float, float]:
+    """Return (vmin, vmax) of a region, of counts (K,bins) of its components' maps."""
+    medians = [MAP_BINS.lower(quantile_bin(c, 0.5)) / _map_scale(c) for c in components]
+    if choice.combine == SUM:
+        return sum(max(0.0, median) for median in medians), float(len(medians))
+    return max(0.0, *medians), 1.0
 
 
 def _map_scale(counts: Counts) -> float:
