@@ -18,25 +18,31 @@ using WideLanes = double __attribute__((vector_size(64)));
 constexpr std::size_t kLanes = sizeof(Lanes) / sizeof(double);
 constexpr std::size_t kWideLanes = sizeof(WideLanes) / sizeof(double);
 
-// In memory.
-using StoredLanes = double __attribute__((vector_size(sizeof(Lanes)), aligned(alignof(double)), may_alias));
-using StoredWideLanes = double __attribute__((vector_size(sizeof(WideLanes)), aligned(alignof(double)), may_alias));
+// In memory, where they are aligned as any double. A struct, since Clang forgets the alignment of a vector's alias.
+template <typename Vector>
+struct Stored {
+  Vector values;
+} __attribute__((packed, may_alias));
 
-VIALSIGHT_INLINE Lanes load_lanes(const double* from) noexcept { return *reinterpret_cast<const StoredLanes*>(from); }
-
-VIALSIGHT_INLINE WideLanes load_wide_lanes(const double* from) noexcept {
-  return *reinterpret_cast<const StoredWideLanes*>(from);
+VIALSIGHT_INLINE Lanes load_lanes(const double* from) noexcept {
+  return reinterpret_cast<const Stored<Lanes>*>(from)->values;
 }
 
-VIALSIGHT_INLINE void store_lanes(double* to, Lanes values) noexcept { *reinterpret_cast<StoredLanes*>(to) = values; }
+VIALSIGHT_INLINE WideLanes load_wide_lanes(const double* from) noexcept {
+  return reinterpret_cast<const Stored<WideLanes>*>(from)->values;
+}
+
+VIALSIGHT_INLINE void store_lanes(double* to, Lanes values) noexcept {
+  reinterpret_cast<Stored<Lanes>*>(to)->values = values;
+}
 
 VIALSIGHT_INLINE void store_lanes(double* to, WideLanes values) noexcept {
-  *reinterpret_cast<StoredWideLanes*>(to) = values;
+  reinterpret_cast<Stored<WideLanes>*>(to)->values = values;
 }
 
 VIALSIGHT_INLINE Lanes widen_lanes(const float* from) noexcept {
-  using Narrow = float __attribute__((vector_size(16), aligned(alignof(float)), may_alias));
-  return __builtin_convertvector(*reinterpret_cast<const Narrow*>(from), Lanes);
+  using Narrow = float __attribute__((vector_size(16)));
+  return __builtin_convertvector(reinterpret_cast<const Stored<Narrow>*>(from)->values, Lanes);
 }
 
 }  // namespace vialsight
