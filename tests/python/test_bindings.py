@@ -238,7 +238,6 @@ class TestInspector:
         assert inspector.images(3, 0, 0) is None
 
     def test_map_is_that_of_the_score(self, inspector, frames) -> None:
-        assert inspector.map(0, 0, 0) is None
         inspector.inspect(frames)
         image, reconstruction = inspector.images(2, 1, 0)
         np.testing.assert_allclose(
