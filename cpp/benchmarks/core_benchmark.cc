@@ -112,25 +112,52 @@ Layout strip_layout(int edge, int bit_depth) {
   return layout;
 }
 
+// Memory for one frame of a layout, and what extraction makes of it.
+struct Extraction {
+  explicit Extraction(const Layout& layout)
+      : extractor(vialsight::PatchExtractor::create(layout).value()),
+        pixels(static_cast<std::size_t>(layout.frame_width * layout.frame_height), 200),
+        patches(layout.patches_per_frame() * layout.pixels_per_patch()),
+        scratch(extractor.scratch_size()),
+        frame{pixels.data(), layout.frame_width, layout.frame_height,
+              layout.frame_width * (layout.bit_depth > 8 ? 2 : 1),
+              layout.bit_depth > 8 ? vialsight::PixelFormat::kGray16 : vialsight::PixelFormat::kGray8} {}
+
+  vialsight::PatchExtractor extractor;
+  std::vector<std::uint16_t> pixels;
+  std::vector<float> patches;
+  std::vector<float> scratch;
+  vialsight::FrameView frame;
+};
+
 // Arguments: edge of a box, bit depth. 256 is copied, the others are resampled.
 void extract_frame(benchmark::State& state) {
-  const Layout layout = strip_layout(static_cast<int>(state.range(0)), static_cast<int>(state.range(1)));
-  const auto extractor = vialsight::PatchExtractor::create(layout);
-  const int pixel_bytes = layout.bit_depth > 8 ? 2 : 1;
-  const std::vector<std::uint16_t> pixels(static_cast<std::size_t>(layout.frame_width * layout.frame_height), 200);
-  const vialsight::FrameView frame{pixels.data(), layout.frame_width, layout.frame_height,
-                                   layout.frame_width * pixel_bytes,
-                                   pixel_bytes == 2 ? vialsight::PixelFormat::kGray16 : vialsight::PixelFormat::kGray8};
-  std::vector<float> patches(layout.patches_per_frame() * layout.pixels_per_patch());
-  std::vector<float> scratch(extractor.value().scratch_size());
+  Extraction one(strip_layout(static_cast<int>(state.range(0)), static_cast<int>(state.range(1))));
   for (auto _ : state) {
-    if (!extractor.value().extract(frame, patches, scratch).ok()) state.SkipWithError("extract failed");
-    benchmark::DoNotOptimize(patches.data());
+    if (!one.extractor.extract(one.frame, one.patches, one.scratch).ok()) state.SkipWithError("extract failed");
+    benchmark::DoNotOptimize(one.patches.data());
   }
 }
 BENCHMARK(extract_frame)
     ->ArgsProduct({{256, 200, 320, 512}, {8, 12}})
     ->ArgNames({"box", "bits"})
+    ->Unit(benchmark::kMillisecond);
+
+// The same of a located strip. Arguments: edge of a box, bit depth, turn in milliradians.
+void extract_located_frame(benchmark::State& state) {
+  Extraction one(strip_layout(static_cast<int>(state.range(0)), static_cast<int>(state.range(1))));
+  const vialsight::Pose pose{3.3, -2.6, static_cast<double>(state.range(2)) / 1000.0};
+  for (auto _ : state) {
+    if (!one.extractor.extract(one.frame, pose, one.patches, one.scratch).ok()) state.SkipWithError("extract failed");
+    benchmark::DoNotOptimize(one.patches.data());
+  }
+}
+BENCHMARK(extract_located_frame)
+    ->ArgsProduct({{256, 200, 320, 512}, {8, 12}, {3}})
+    ->Args({256, 8, 0})
+    ->Args({256, 8, 24})
+    ->Args({256, 8, 100})
+    ->ArgNames({"box", "bits", "turn"})
     ->Unit(benchmark::kMillisecond);
 
 }  // namespace

@@ -35,16 +35,20 @@ Layout make_layout(std::string name, int frame_width, int frame_height, std::vec
 }
 
 std::tuple<int, int, int, int> box_of(const Layout& layout, std::size_t vial, std::size_t region) {
+  const Box& box = box_at(layout, vial, region);
+  return {box.x, box.y, box.width, box.height};
+}
+
+}  // namespace
+
+const Box& box_at(const Layout& layout, std::size_t vial, std::size_t region) {
   if (vial >= layout.vial_count() || region >= layout.region_count()) {
     throw py::index_error("expected vial < " + std::to_string(layout.vial_count()) + " and region < " +
                           std::to_string(layout.region_count()) + ", got " + std::to_string(vial) + ", " +
                           std::to_string(region));
   }
-  const Box& box = layout.boxes[vial][region];
-  return {box.x, box.y, box.width, box.height};
+  return layout.boxes[vial][region];
 }
-
-}  // namespace
 
 void register_layout(py::module_& module) {
   py::class_<Layout>(module, "Layout")

@@ -46,6 +46,9 @@ T value_or_raise(Result<T> result, const char* exception_name = nullptr) {
   return std::move(result).value();
 }
 
+// IndexError unless the layout has it.
+[[nodiscard]] const Box& box_at(const Layout& layout, std::size_t vial, std::size_t region);
+
 // "float32 array of shape (n, 32, 32)", for error messages.
 [[nodiscard]] std::string describe(const py::array& array);
 

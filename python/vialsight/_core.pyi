@@ -15,6 +15,8 @@ git_revision: str
 
 _Float32 = npt.NDArray[np.float32]
 _Box = tuple[int, int, int, int]
+_Pose = tuple[float, float, float]
+_Point = tuple[float, float]
 
 class Layout:
     """Where the regions of every vial lie in a frame, and how many frames make a strip.
@@ -71,16 +73,35 @@ class Layout:
     def __hash__(self) -> int: ...
 
 def extract_patches(
-    frame: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], layout: Layout
+    frame: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
+    layout: Layout,
+    pose: _Pose | None = None,
 ) -> _Float32:
     """Cut a frame (H, W) into patches (V, R, P, P), float32 in [0, 1].
 
-    Resampling equals `tf.image.resize(method="bilinear", antialias=True)` within 1e-5; a box that
-    is P×P is copied. uint8 is divided by 255, uint16 by 2^bit_depth - 1.
+    uint8 is divided by 255, uint16 by 2^bit_depth - 1. Without a pose, resampling equals
+    `tf.image.resize(method="bilinear", antialias=True)` within 1e-5; a box that is P×P is copied.
+
+    With a pose (dx, dy in pixels, turn in radians about the frame's centre, SPEC §1) the boxes are
+    cut where the product is seen: a point (u, v) of it, counted from the centre, lies at
+    (u + dx + turn·v, v + dy - turn·u). One resampling by Keys' cubic (a = -1/2), widened where the
+    patch shrinks the box; beyond the frame's edge its pixels are repeated.
 
     Raises:
-        TypeError: pixels are not uint8 or uint16.
-        ValueError: size, dtype, stride or a pixel value does not fit the layout.
+        TypeError: pixels are not uint8 or uint16, or the pose is not three numbers.
+        ValueError: size, dtype, stride or a pixel value does not fit the layout, or the pose is not
+            finite, turned by more than 0.1 or shifted by more than the frame's edge.
+    """
+
+def box_corners(layout: Layout, vial: int, region: int, pose: _Pose) -> list[_Point]:
+    """Corners (x, y) of a box as seen in the frame: top left and right, bottom right and left.
+
+    In pixels from the frame's top left corner, pixel k covering [k, k + 1]: of the pose (0, 0, 0)
+    they are (x, y) to (x + width, y + height) of the box.
+
+    Raises:
+        IndexError: no such vial or region.
+        ValueError: a pose that `extract_patches` refuses.
     """
 
 def ssim(x: _Float32, y: _Float32) -> _Float32:

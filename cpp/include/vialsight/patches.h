@@ -1,7 +1,9 @@
 // Patch extraction: the one implementation used by training, calibration and inspection.
 //
 // A box is resampled to P×P exactly as tf.image.resize(method="bilinear", antialias=True) does (within 1e-5); a box
-// that is already P×P is copied. Pixels become float32 in [0, 1]: uint8 / 255, uint16 / (2^bit_depth - 1).
+// that is already P×P is copied. With a pose the box is cut where the product is seen, in one resampling from frame to
+// patch: Keys' cubic (a = −1/2), widened by the scale where the patch shrinks the box. Pixels become float32 in [0, 1]:
+// uint8 / 255, uint16 / (2^bit_depth - 1).
 #pragma once
 
 #include <cstddef>
@@ -11,6 +13,7 @@
 
 #include "vialsight/export.h"
 #include "vialsight/layout.h"
+#include "vialsight/pose.h"
 #include "vialsight/status.h"
 
 namespace vialsight {
@@ -46,6 +49,12 @@ class VIALSIGHT_API PatchExtractor {
   // kInvalidArgument: frame does not fit the layout, wrong buffer sizes, or a pixel inside a box above the declared bit
   // depth (its value, position and the depth are named; `patches` is then partly written).
   [[nodiscard]] Status extract(const FrameView& frame, std::span<float> patches, std::span<float> scratch) const;
+
+  // The same of a product that lies at `pose`; values are clipped to [0, 1], and beyond the frame's edge its pixels are
+  // repeated. The zero pose copies boxes of P×P pixels, too, but resamples others by the cubic.
+  // kInvalidArgument: also a pose that check_pose refuses. Pixels around a turned box count as inside it.
+  [[nodiscard]] Status extract(const FrameView& frame, const Pose& pose, std::span<float> patches,
+                               std::span<float> scratch) const;
 
  private:
   struct Impl;

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <limits>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "imaging/cubic_resampling.h"
 #include "imaging/resampling.h"
 
 namespace vialsight {
@@ -23,11 +25,16 @@ std::size_t area(const Box& box) noexcept {
   return static_cast<std::size_t>(box.width) * static_cast<std::size_t>(box.height);
 }
 
-// First pixel of the box's row; `Pixel` is the frame's pixel type.
+// First pixel of a row of the frame; `Pixel` is the frame's pixel type.
 template <typename Pixel>
-const Pixel* box_row(const FrameView& frame, const Box& box, int row) noexcept {
-  const auto* bytes = static_cast<const std::byte*>(frame.data) + (box.y + row) * frame.row_stride_bytes;
-  return static_cast<const Pixel*>(static_cast<const void*>(bytes)) + box.x;
+const Pixel* frame_row(const FrameView& frame, int y) noexcept {
+  const auto* bytes = static_cast<const std::byte*>(frame.data) + y * frame.row_stride_bytes;
+  return static_cast<const Pixel*>(static_cast<const void*>(bytes));
+}
+
+template <typename Pixel>
+Pixel limit_of(int bit_depth) noexcept {
+  return static_cast<Pixel>((1U << static_cast<unsigned>(bit_depth)) - 1U);
 }
 
 // Divides, as training does: multiplying by the reciprocal would round differently.
@@ -36,28 +43,60 @@ void normalise_row(const Pixel* pixels, std::size_t count, float limit, float* o
   for (std::size_t i = 0; i < count; ++i) out[i] = static_cast<float>(pixels[i]) / limit;
 }
 
+// Part of a row of a frame.
+struct Span {
+  int x = 0;
+  int y = 0;
+  int width = 0;
+};
+
 template <typename Pixel>
-Status pixel_above_limit(const Pixel* row, const Box& box, int box_row, int bit_depth, Pixel limit) {
-  const Pixel* pixel = std::find_if(row, row + box.width, [limit](Pixel value) { return value > limit; });
-  return invalid("frame: pixel (x " + std::to_string(box.x + (pixel - row)) + ", y " + std::to_string(box.y + box_row) +
+Status pixel_above_limit(const Pixel* row, const Span& span, int bit_depth) {
+  const auto limit = limit_of<Pixel>(bit_depth);
+  const Pixel* pixel = std::find_if(row, row + span.width, [limit](Pixel value) { return value > limit; });
+  return invalid("frame: pixel (x " + std::to_string(span.x + (pixel - row)) + ", y " + std::to_string(span.y) +
                  ") is " + std::to_string(*pixel) + ", but bit depth " + std::to_string(bit_depth) + " ends at " +
                  std::to_string(limit) + "; check the camera's pixel format and the layout's bit_depth");
+}
+
+// `row` points to the span's first pixel.
+template <typename Pixel>
+Status check_pixels(const Pixel* row, const Span& span, int bit_depth) {
+  const auto limit = limit_of<Pixel>(bit_depth);
+  if (limit == std::numeric_limits<Pixel>::max()) return {};
+  Pixel largest = 0;
+  for (int i = 0; i < span.width; ++i) largest = std::max(largest, row[i]);
+  return largest > limit ? pixel_above_limit(row, span, bit_depth) : Status{};
 }
 
 // The box's pixels in [0, 1], dense, into `out`.
 template <typename Pixel>
 Status normalise_box(const FrameView& frame, const Box& box, int bit_depth, float* out) {
-  const auto limit = static_cast<Pixel>((1U << static_cast<unsigned>(bit_depth)) - 1U);
+  const auto limit = static_cast<float>(limit_of<Pixel>(bit_depth));
   const auto width = static_cast<std::size_t>(box.width);
-  for (int y = 0; y < box.height; ++y) {
-    const Pixel* row = box_row<Pixel>(frame, box, y);
-    if (limit < std::numeric_limits<Pixel>::max()) {
-      Pixel largest = 0;
-      for (std::size_t i = 0; i < width; ++i) largest = std::max(largest, row[i]);
-      if (largest > limit) return pixel_above_limit(row, box, y, bit_depth, limit);
-    }
-    normalise_row(row, width, static_cast<float>(limit), out);
+  for (int y = box.y; y < box.y + box.height; ++y) {
+    const Pixel* row = frame_row<Pixel>(frame, y) + box.x;
+    if (Status status = check_pixels(row, {box.x, y, box.width}, bit_depth); !status.ok()) return status;
+    normalise_row(row, width, limit, out);
     out += width;
+  }
+  return {};
+}
+
+// The pixels of a window as they are, dense, into `out`; beyond the frame's edge its pixels are repeated.
+template <typename Pixel>
+Status read_window(const FrameView& frame, const Window& window, int bit_depth, float* out) {
+  const int first = std::clamp(window.x, 0, frame.width - 1);
+  const int count = std::clamp(window.x + window.width - 1, 0, frame.width - 1) - first + 1;
+  const int before = std::clamp(first - window.x, 0, window.width - count);
+  for (int i = 0; i < window.height; ++i) {
+    const int y = std::clamp(window.y + i, 0, frame.height - 1);
+    const Pixel* row = frame_row<Pixel>(frame, y) + first;
+    if (Status status = check_pixels(row, {first, y, count}, bit_depth); !status.ok()) return status;
+    float* const inside = std::fill_n(out, before, static_cast<float>(row[0]));
+    float* const behind =
+        std::transform(row, row + count, inside, [](Pixel pixel) { return static_cast<float>(pixel); });
+    out = std::fill_n(behind, window.width - count - before, static_cast<float>(row[count - 1]));
   }
   return {};
 }
@@ -112,6 +151,7 @@ struct PatchExtractor::Impl {
   explicit Impl(const Layout& source) : layout(source) {
     for (const std::vector<Box>& vial : layout.boxes) {
       for (const Box& box : vial) {
+        plan_located(box);
         if (is_copied(box)) continue;
         resampling.try_emplace(box.width, box.width, layout.patch_size);
         resampling.try_emplace(box.height, box.height, layout.patch_size);
@@ -119,10 +159,35 @@ struct PatchExtractor::Impl {
         widest_box = std::max(widest_box, static_cast<std::size_t>(box.width));
       }
     }
+    scratch_size = std::max(largest_box + widest_box, largest_window + most_taps);
   }
 
   [[nodiscard]] bool is_copied(const Box& box) const noexcept {
     return box.width == layout.patch_size && box.height == layout.patch_size;
+  }
+
+  [[nodiscard]] double step_of(int edge) const noexcept { return static_cast<double>(edge) / layout.patch_size; }
+
+  void plan_located(const Box& box) {
+    const CubicWeights& columns = cubic.try_emplace(box.width, step_of(box.width)).first->second;
+    const CubicWeights& rows = cubic.try_emplace(box.height, step_of(box.height)).first->second;
+    // What the largest turn makes of the box, and one pixel for rounding.
+    const auto edge = [](int along, int across, const CubicWeights& weights) {
+      return static_cast<std::size_t>(std::ceil(along + kMaxTurn * across)) + weights.taps() + 1;
+    };
+    largest_window = std::max(largest_window, edge(box.width, box.height, columns) * edge(box.height, box.width, rows));
+    most_taps = std::max(most_taps, columns.taps() + rows.taps());
+  }
+
+  // The middle of a patch's first pixel lies half a step inside the box; indices count from the middles of pixels.
+  [[nodiscard]] SampleGrid grid_of(const Box& box, const Pose& pose) const noexcept {
+    const Point centre{(layout.frame_width - 1) / 2.0, (layout.frame_height - 1) / 2.0};
+    const double step_x = step_of(box.width);
+    const double step_y = step_of(box.height);
+    const Point first{box.x + (step_x - 1.0) / 2.0 - centre.x, box.y + (step_y - 1.0) / 2.0 - centre.y};
+    const Point seen = seen_at(pose, first);
+    return {
+        seen.x + centre.x, seen.y + centre.y, step_x, step_y, pose.turn, static_cast<std::size_t>(layout.patch_size)};
   }
 
   Status extract_box(const FrameView& frame, const Box& box, float* patch, float* scratch) const {
@@ -135,10 +200,51 @@ struct PatchExtractor::Impl {
     return {};
   }
 
+  Status extract_located(const FrameView& frame, const Box& box, const Pose& pose, float* patch, float* scratch) const {
+    const CubicWeights& columns = cubic.at(box.width);
+    const CubicWeights& rows = cubic.at(box.height);
+    const SampleGrid grid = grid_of(box, pose);
+    const Window window = window_of(grid, columns, rows);
+    const auto read = frame.format == PixelFormat::kGray16 ? &read_window<std::uint16_t> : &read_window<std::uint8_t>;
+    if (Status status = read(frame, window, layout.bit_depth, scratch); !status.ok()) return status;
+    const WindowPixels pixels{window, scratch, static_cast<float>(limit_of<std::uint16_t>(layout.bit_depth))};
+    if (is_copied(box)) {
+      resample_equal(pixels, grid, patch);
+    } else {
+      resample(pixels, grid, columns, rows, scratch + largest_window, patch);
+    }
+    return {};
+  }
+
+  // `extract_one(box, patch)` for every box of the layout.
+  template <typename Extract>
+  Status extract_all(const FrameView& frame, std::span<float> patches, std::span<float> scratch,
+                     Extract extract_one) const {
+    if (Status status = check_frame(frame, layout); !status.ok()) return status;
+    const std::size_t expected = layout.patches_per_frame() * layout.pixels_per_patch();
+    if (patches.size() != expected || scratch.size() < scratch_size) {
+      return invalid("extract: expected room for " + std::to_string(expected) + " floats and scratch of " +
+                     std::to_string(scratch_size) + ", got " + std::to_string(patches.size()) + " and " +
+                     std::to_string(scratch.size()));
+    }
+    float* patch = patches.data();
+    for (const std::vector<Box>& vial : layout.boxes) {
+      for (const Box& box : vial) {
+        if (Status status = extract_one(box, patch); !status.ok()) return status;
+        patch += layout.pixels_per_patch();
+      }
+    }
+    return {};
+  }
+
   Layout layout;
   std::map<int, Resampling> resampling;  // to the patch's size, by the box's
+  std::map<int, CubicWeights> cubic;     // the same, of boxes that are located
   std::size_t largest_box = 0;           // pixels, of the boxes that are resampled
   std::size_t widest_box = 0;
+  std::size_t largest_window = 0;  // pixels, of the boxes that are located
+  std::size_t most_taps = 0;       // of both axes of a box
+  std::size_t scratch_size = 0;
 };
 
 Result<PatchExtractor> PatchExtractor::create(const Layout& layout) {
@@ -151,25 +257,20 @@ PatchExtractor::PatchExtractor(PatchExtractor&&) noexcept = default;
 PatchExtractor& PatchExtractor::operator=(PatchExtractor&&) noexcept = default;
 PatchExtractor::~PatchExtractor() = default;
 
-std::size_t PatchExtractor::scratch_size() const noexcept { return impl_->largest_box + impl_->widest_box; }
+std::size_t PatchExtractor::scratch_size() const noexcept { return impl_->scratch_size; }
 
 Status PatchExtractor::extract(const FrameView& frame, std::span<float> patches, std::span<float> scratch) const {
-  const Layout& layout = impl_->layout;
-  if (Status status = check_frame(frame, layout); !status.ok()) return status;
-  const std::size_t expected = layout.patches_per_frame() * layout.pixels_per_patch();
-  if (patches.size() != expected || scratch.size() < scratch_size()) {
-    return invalid("extract: expected room for " + std::to_string(expected) + " floats and scratch of " +
-                   std::to_string(scratch_size()) + ", got " + std::to_string(patches.size()) + " and " +
-                   std::to_string(scratch.size()));
-  }
-  float* patch = patches.data();
-  for (const std::vector<Box>& vial : layout.boxes) {
-    for (const Box& box : vial) {
-      if (Status status = impl_->extract_box(frame, box, patch, scratch.data()); !status.ok()) return status;
-      patch += layout.pixels_per_patch();
-    }
-  }
-  return {};
+  return impl_->extract_all(frame, patches, scratch, [&](const Box& box, float* patch) {
+    return impl_->extract_box(frame, box, patch, scratch.data());
+  });
+}
+
+Status PatchExtractor::extract(const FrameView& frame, const Pose& pose, std::span<float> patches,
+                               std::span<float> scratch) const {
+  if (Status status = check_pose(pose, impl_->layout); !status.ok()) return status;
+  return impl_->extract_all(frame, patches, scratch, [&](const Box& box, float* patch) {
+    return impl_->extract_located(frame, box, pose, patch, scratch.data());
+  });
 }
 
 }  // namespace vialsight
