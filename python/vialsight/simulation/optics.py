@@ -88,6 +88,20 @@ class Camera:
         return np.ascontiguousarray(moved, np.float32)
 
 
+def seen_pose(traits: RunTraits, shake: tuple[float, float]) -> tuple[float, float, float]:
+    """Return where `Camera.project` puts the strip: dx, dy (pixels), turn (radians) of SPEC §1.
+
+    Exact in the middle of the frame. The two shears squeeze the strip by the square of the turn,
+    which no pose can say: 0.01 pixels at the frame's edge for 0.25°.
+    """
+    turn = traits.rotation_rad
+    # `project` turns about index n / 2, half a pixel beside the middle (n - 1) / 2; its second
+    # shear starts from what the first one moved.
+    dx = traits.offset[0] + shake[0] - turn / 2
+    dy = traits.offset[1] + shake[1] + turn / 2 - turn * dx
+    return dx, dy, turn
+
+
 def shear(image: Float, shifts: np.ndarray, outside: float) -> Float:
     """Return `image` with every row moved right by its own shift, (rows,) pixels, interpolated.
 

@@ -27,6 +27,7 @@ from vialsight.simulation.optics import (
     gradient,
     illumination,
     scattering,
+    seen_pose,
 )
 from vialsight.simulation.plan import FRAMES_PER_RUN, VIALS, StripPlan
 from vialsight.simulation.plastic import Plastic, mould
@@ -70,14 +71,14 @@ def render_run(
     _check(run, frames)
     traits = run_traits(plan, run)
     states = liquid_states(plan, run, traits)
-    shakes = plan.random("shake", run).normal(0.0, _SHAKE_PX, (FRAMES_PER_RUN, 2))
+    shakes = _shakes(plan, run)
     light = illumination(plan.random("light", run), traits.gripper_offset)
     camera = Camera(traits, light)
     strip = _strip(plan)
     pictures, masks = [], []
     for number in frames:
         index = number - 1
-        shake, progress = tuple(shakes[index]), index / (FRAMES_PER_RUN - 1)
+        shake, progress = shakes[index], index / (FRAMES_PER_RUN - 1)
         seen = strip.transmission(states[index], run)
         picture = camera.expose(seen, shake, progress)
         noise = plan.random("noise", run, number)
@@ -86,6 +87,12 @@ def render_run(
             change = camera.project(strip.change(states[index], run, seen), shake, outside=0.0)
             masks.append(_mask(gaussian_filter(change * light, traits.blur_px, truncate=3.0)))
     return RenderedRun(np.stack(pictures), np.stack(masks) if masks else None)
+
+
+def frame_poses(plan: StripPlan, run: int) -> npt.NDArray[np.float64]:
+    """Return how the strip lies in the frames of one run, (16, 3): dx, dy, turn of SPEC §1."""
+    traits = run_traits(plan, run)
+    return np.array([seen_pose(traits, shake) for shake in _shakes(plan, run)])
 
 
 def rank_images(
@@ -103,6 +110,12 @@ def liquid_volumes(plan: StripPlan, run: int) -> npt.NDArray[np.float64]:
     states = liquid_states(plan, run, run_traits(plan, run))
     vials = _strip(plan).vials
     return np.array([[v.vessel.held(s) for v, s in zip(vials, row, strict=True)] for row in states])
+
+
+def _shakes(plan: StripPlan, run: int) -> list[tuple[float, float]]:
+    """By how many pixels vibration moves the strip in each frame, x and y."""
+    shakes = plan.random("shake", run).normal(0.0, _SHAKE_PX, (FRAMES_PER_RUN, 2))
+    return [(float(x), float(y)) for x, y in shakes]
 
 
 def _check(run: int, frames: Sequence[int]) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 from vialsight.aliases import Progress
 from vialsight.data import Record, write_dataset
 from vialsight.simulation.plan import SetPlan
+from vialsight.simulation.poses import POSES_NAME, write_poses
 from vialsight.simulation.runs import EncodedRun, RunTask, encode_run, run_tasks, write_run
 from vialsight.simulation.setfolder import (
     IMAGES,
@@ -51,6 +52,7 @@ def write_set(
         with disk_errors(out):
             folder.remove_leftovers()
             _write_pending(folder, workers, say, progress)
+            write_poses(out / POSES_NAME, plan)
             write_dataset(out, folder.layout, _records(plan, out))
     return True
 
