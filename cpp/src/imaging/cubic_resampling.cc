@@ -11,7 +11,6 @@
 namespace vialsight {
 namespace {
 
-constexpr std::size_t kVector = 4;
 // Between neighbours the table is read linearly: off by at most 2e-6 of the brightest pixel (|k''| ≤ 5), at any step.
 constexpr double kPhases = 1024.0;
 
@@ -36,90 +35,127 @@ VIALSIGHT_INLINE float to_unit(float value, float limit) noexcept {
 }
 
 // Lanes written out, since compilers make scalar code of loops this short.
-using Vector __attribute__((vector_size(kVector * sizeof(float)))) = float;
+using Vector4 __attribute__((vector_size(4 * sizeof(float)))) = float;
+using Vector8 __attribute__((vector_size(8 * sizeof(float)))) = float;
 
-VIALSIGHT_INLINE Vector load(const float* values) noexcept {
-  Vector result;
-  std::memcpy(&result, values, sizeof(result));
-  return result;
+template <typename Vector>
+constexpr std::size_t kLanes = sizeof(Vector) / sizeof(float);
+
+template <typename Vector>
+VIALSIGHT_INLINE void load(const float* values, Vector& vector) noexcept {
+  std::memcpy(&vector, values, sizeof(vector));
 }
 
-VIALSIGHT_INLINE void store(const Vector& vector, float* values) noexcept {
-  std::memcpy(values, &vector, sizeof(vector));
+// In one fixed order.
+VIALSIGHT_INLINE float sum_of(const Vector4& v) noexcept { return (v[0] + v[1]) + (v[2] + v[3]); }
+VIALSIGHT_INLINE float sum_of(const Vector8& v) noexcept {
+  return ((v[0] + v[4]) + (v[1] + v[5])) + ((v[2] + v[6]) + (v[3] + v[7]));
 }
 
-VIALSIGHT_INLINE void weigh(const CubicWeights::Row& row, std::size_t taps, float* weights) noexcept {
-  for (std::size_t k = 0; k < taps; k += kVector) {
-    const Vector left = load(row.left + k);
-    store(left + row.part * (load(row.left + taps + k) - left), weights + k);
-  }
+// A vector's worth of a sample's weights, of which `table` holds those to its left.
+template <typename Vector>
+VIALSIGHT_INLINE void weigh(const float* table, std::size_t taps, float part, Vector& weights) noexcept {
+  Vector right;
+  load(table, weights);
+  load(table + taps, right);
+  weights += part * (right - weights);
 }
 
-// Weights of one sample along both axes.
-struct Taps {
-  std::size_t columns;
-  std::size_t rows;
-  float* column_weights;
-  float* row_weights;
+// Of a few samples of a row, along one axis: the pixel before, and where their weights lie in the table.
+constexpr int kSamples = 64;
+struct Places {
+  int pixel[kSamples];
+  int phase[kSamples];
+  float part[kSamples];  // of the way to the phase behind
 };
 
-// Weighted sum of the pixels from `source` on; lanes are added in one fixed order.
-VIALSIGHT_INLINE float weighted_sum(const float* source, std::size_t stride, const Taps& taps) noexcept {
-  Vector total{};
-  for (std::size_t first = 0; first < taps.columns; first += kVector) {
-    Vector column{};
-    for (std::size_t r = 0; r < taps.rows; ++r) column += taps.row_weights[r] * load(source + r * stride + first);
-    total += load(taps.column_weights + first) * column;
+template <typename Position>
+VIALSIGHT_INLINE void place(Position position_of, double phases, Places& places) noexcept {
+  for (int k = 0; k < kSamples; ++k) {
+    const double position = position_of(k);
+    const int pixel = floor_of(position);
+    const double phase = (position - pixel) * phases;
+    places.pixel[k] = pixel;
+    places.phase[k] = static_cast<int>(phase);
+    places.part[k] = static_cast<float>(phase - places.phase[k]);
   }
-  return (total[0] + total[1]) + (total[2] + total[3]);
 }
 
-VIALSIGHT_INLINE void resample_by(const Taps& taps, const WindowPixels& pixels, const SampleGrid& grid,
-                                  const CubicWeights& columns, const CubicWeights& rows, float* patch) noexcept {
-  const Window& window = pixels.window;
+// What one call resamples, and with how many taps: constants where the compiler can then keep weights in registers.
+struct Work {
+  const WindowPixels& pixels;
+  const SampleGrid& grid;
+  const CubicWeights& columns;
+  const CubicWeights& rows;
+  std::size_t column_taps;
+  std::size_t row_taps;
+  float* row_weights;  // room for row_taps
+};
+
+template <typename Vector>
+VIALSIGHT_INLINE float sample(const Work& work, const Places& x, const Places& y, int k) noexcept {
+  const Window& window = work.pixels.window;
   const auto stride = static_cast<std::size_t>(window.width);
-  for (std::size_t i = 0; i < grid.size; ++i) {
-    for (std::size_t j = 0; j < grid.size; ++j) {
-      const double x = grid.x_at(i, j);
-      const double y = grid.y_at(i, j);
-      const int column = floor_of(x);
-      const int row = floor_of(y);
-      weigh(columns.row(x - column), taps.columns, taps.column_weights);
-      weigh(rows.row(y - row), taps.rows, taps.row_weights);
-      const auto first_row = static_cast<std::size_t>(row - rows.before() - window.y);
-      const auto first_column = static_cast<std::size_t>(column - columns.before() - window.x);
-      const float sum = weighted_sum(pixels.values + first_row * stride + first_column, stride, taps);
-      *patch++ = to_unit(sum, pixels.limit);
+  const auto row = static_cast<std::size_t>(y.pixel[k] - work.rows.before() - window.y);
+  const auto column = static_cast<std::size_t>(x.pixel[k] - work.columns.before() - window.x);
+  const float* source = work.pixels.values + row * stride + column;
+  const float* across = work.columns.table() + static_cast<std::size_t>(x.phase[k]) * work.column_taps;
+  const float* down = work.rows.table() + static_cast<std::size_t>(y.phase[k]) * work.row_taps;
+  for (std::size_t r = 0; r < work.row_taps; r += kLanes<Vector>) {
+    Vector weights;
+    weigh(down + r, work.row_taps, y.part[k], weights);
+    std::memcpy(work.row_weights + r, &weights, sizeof(weights));
+  }
+  Vector total{};
+  for (std::size_t c = 0; c < work.column_taps; c += kLanes<Vector>) {
+    Vector sum{};
+    for (std::size_t r = 0; r < work.row_taps; ++r) {
+      Vector values;
+      load(source + r * stride + c, values);
+      sum += work.row_weights[r] * values;
+    }
+    Vector weights;
+    weigh(across + c, work.column_taps, x.part[k], weights);
+    total += weights * sum;
+  }
+  return sum_of(total);
+}
+
+template <typename Vector>
+VIALSIGHT_INLINE void resample_by(const Work& work, float* patch) noexcept {
+  const SampleGrid& grid = work.grid;
+  Places x;
+  Places y;
+  for (int i = 0; i < grid.size; ++i) {
+    for (int first = 0; first < grid.size; first += kSamples) {
+      place([&](int k) { return grid.x_at(i, first + k); }, work.columns.phases(), x);
+      place([&](int k) { return grid.y_at(i, first + k); }, work.rows.phases(), y);
+      const int count = std::min(kSamples, grid.size - first);
+      for (int k = 0; k < count; ++k) patch[k] = sample<Vector>(work, x, y, k);
+      for (int k = 0; k < count; ++k) patch[k] = to_unit(patch[k], work.pixels.limit);
+      patch += count;
     }
   }
 }
 
-// As many taps as the compiler can keep in registers: of boxes that are enlarged, and of those up to twice the patch.
-template <std::size_t kTaps>
-VIALSIGHT_INLINE void resample_fixed(const WindowPixels& pixels, const SampleGrid& grid, const CubicWeights& columns,
-                                     const CubicWeights& rows, float* patch) noexcept {
-  float column_weights[kTaps];
-  float row_weights[kTaps];
-  resample_by({kTaps, kTaps, column_weights, row_weights}, pixels, grid, columns, rows, patch);
-}
-
+// Boxes that are enlarged.
 VIALSIGHT_MULTIVERSION
 void resample_4(const WindowPixels& pixels, const SampleGrid& grid, const CubicWeights& columns,
                 const CubicWeights& rows, float* patch) noexcept {
-  resample_fixed<4>(pixels, grid, columns, rows, patch);
+  float row_weights[4];
+  resample_by<Vector4>({pixels, grid, columns, rows, 4, 4, row_weights}, patch);
 }
 
+// Boxes of up to twice the patch's edges.
 VIALSIGHT_MULTIVERSION
 void resample_8(const WindowPixels& pixels, const SampleGrid& grid, const CubicWeights& columns,
                 const CubicWeights& rows, float* patch) noexcept {
-  resample_fixed<8>(pixels, grid, columns, rows, patch);
+  float row_weights[8];
+  resample_by<Vector8>({pixels, grid, columns, rows, 8, 8, row_weights}, patch);
 }
 
 VIALSIGHT_MULTIVERSION
-void resample_any(const Taps& taps, const WindowPixels& pixels, const SampleGrid& grid, const CubicWeights& columns,
-                  const CubicWeights& rows, float* patch) noexcept {
-  resample_by(taps, pixels, grid, columns, rows, patch);
-}
+void resample_any(const Work& work, float* patch) noexcept { resample_by<Vector4>(work, patch); }
 
 // Four rows of pixels, and where between the middle two of them samples lie that follow one another in a row.
 struct Stretch {
@@ -130,17 +166,17 @@ struct Stretch {
 };
 
 VIALSIGHT_MULTIVERSION
-void resample_stretch(const Stretch& stretch, std::size_t count, float limit, float* __restrict out) noexcept {
+void resample_stretch(const Stretch& stretch, int count, float limit, float* __restrict out) noexcept {
   const auto [r0, r1, r2, r3] = stretch.rows;
   const auto [w0, w1, w2, w3] = stretch.weights;
   const float fraction = stretch.fraction;
   const float slope = stretch.slope;
-  for (std::size_t k = 0; k < count; ++k) {
+  for (int k = 0; k < count; ++k) {
     const float a = w0 * r0[k] + w1 * r0[k + 1] + w2 * r0[k + 2] + w3 * r0[k + 3];
     const float b = w0 * r1[k] + w1 * r1[k + 1] + w2 * r1[k + 2] + w3 * r1[k + 3];
     const float c = w0 * r2[k] + w1 * r2[k + 1] + w2 * r2[k + 2] + w3 * r2[k + 3];
     const float d = w0 * r3[k] + w1 * r3[k + 1] + w2 * r3[k + 2] + w3 * r3[k + 3];
-    const float t = fraction - slope * static_cast<float>(static_cast<int>(k));
+    const float t = fraction - slope * static_cast<float>(k);
     const float cube = 3.0F * (b - c) + (d - a);
     const float square = 2.0F * a - 5.0F * b + 4.0F * c - d;
     out[k] = to_unit(b + 0.5F * t * ((c - a) + t * (square + t * cube)), limit);
@@ -154,10 +190,10 @@ std::array<float, 4> weights_at(double t) noexcept {
 }
 
 // How many samples from one with this fraction on, at most `left`, lie between the same two rows.
-std::size_t stretch_length(double fraction, double slope, std::size_t left) noexcept {
+int stretch_length(double fraction, double slope, int left) noexcept {
   if (slope == 0.0) return left;
   const double steps = slope > 0.0 ? std::floor(fraction / slope) + 1.0 : std::ceil((1.0 - fraction) / -slope);
-  return static_cast<std::size_t>(std::clamp(steps, 1.0, static_cast<double>(left)));
+  return static_cast<int>(std::clamp(steps, 1.0, static_cast<double>(left)));
 }
 
 }  // namespace
@@ -167,7 +203,7 @@ CubicWeights::CubicWeights(double step) {
   const int reach = static_cast<int>(std::ceil(2.0 * stretch));
   before_ = reach - 1;
   const auto used = static_cast<std::size_t>(2 * reach);
-  taps_ = (used + kVector - 1) / kVector * kVector;
+  taps_ = used <= 4 ? 4 : (used + 7) / 8 * 8;
   const std::size_t phases = std::bit_ceil(static_cast<std::size_t>(std::ceil(kPhases / stretch)));
   phases_ = static_cast<double>(phases);
   table_.assign((phases + 2) * taps_, 0.0F);
@@ -184,7 +220,7 @@ CubicWeights::CubicWeights(double step) {
 }
 
 Window window_of(const SampleGrid& grid, const CubicWeights& columns, const CubicWeights& rows) noexcept {
-  const std::size_t last = grid.size - 1;
+  const int last = grid.size - 1;
   const auto [left, right] =
       std::minmax({grid.x_at(0, 0), grid.x_at(0, last), grid.x_at(last, 0), grid.x_at(last, last)});
   const auto [top, bottom] =
@@ -196,25 +232,25 @@ Window window_of(const SampleGrid& grid, const CubicWeights& columns, const Cubi
 
 void resample(const WindowPixels& pixels, const SampleGrid& grid, const CubicWeights& columns, const CubicWeights& rows,
               float* scratch, float* patch) noexcept {
-  const Taps taps{columns.taps(), rows.taps(), scratch, scratch + columns.taps()};
-  if (taps.columns == 4 && taps.rows == 4) return resample_4(pixels, grid, columns, rows, patch);
-  if (taps.columns == 8 && taps.rows == 8) return resample_8(pixels, grid, columns, rows, patch);
-  resample_any(taps, pixels, grid, columns, rows, patch);
+  const std::size_t most = std::max(columns.taps(), rows.taps());
+  if (most == 4) return resample_4(pixels, grid, columns, rows, patch);
+  if (most == 8 && columns.taps() == rows.taps()) return resample_8(pixels, grid, columns, rows, patch);
+  resample_any({pixels, grid, columns, rows, columns.taps(), rows.taps(), scratch}, patch);
 }
 
 void resample_equal(const WindowPixels& pixels, const SampleGrid& grid, float* patch) noexcept {
   const Window& window = pixels.window;
   const auto stride = static_cast<std::size_t>(window.width);
-  for (std::size_t i = 0; i < grid.size; ++i) {
+  for (int i = 0; i < grid.size; ++i) {
     const double x = grid.row_x(i);
     const std::array<float, 4> weights = weights_at(x - floor_of(x));
     const auto first_column = static_cast<std::size_t>(floor_of(x) - 1 - window.x);
-    for (std::size_t j = 0; j < grid.size;) {
+    for (int j = 0; j < grid.size;) {
       const double y = grid.y_at(i, j);
       const double fraction = y - floor_of(y);
-      const std::size_t count = stretch_length(fraction, grid.turn, grid.size - j);
+      const int count = stretch_length(fraction, grid.turn, grid.size - j);
       const auto first_row = static_cast<std::size_t>(floor_of(y) - 1 - window.y);
-      const float* source = pixels.values + first_row * stride + first_column + j;
+      const float* source = pixels.values + first_row * stride + first_column + static_cast<std::size_t>(j);
       const Stretch stretch{{source, source + stride, source + 2 * stride, source + 3 * stride},
                             weights,
                             static_cast<float>(fraction),

@@ -16,29 +16,21 @@ class CubicWeights {
  public:
   explicit CubicWeights(double step);  // pixels from one sample to the next, positive
 
-  // A multiple of 4, for vectors; the last weights may be zeros.
+  // 4, or a multiple of 8, for vectors; the last weights may be zeros.
   [[nodiscard]] std::size_t taps() const noexcept { return taps_; }
   // The first tap of a sample in pixel floor(position) is pixel floor(position) − before().
   [[nodiscard]] int before() const noexcept { return before_; }
 
-  // Between two rows of the table: `part` of the way from `left` to the one behind it, `taps()` further on.
-  struct Row {
-    const float* left;
-    float part;
-  };
-
-  // `fraction` in [0, 1], position − floor(position): 1 where a position hardly below a pixel is rounded.
-  [[nodiscard]] Row row(double fraction) const noexcept {
-    const double phase = fraction * phases_;
-    const auto whole = static_cast<std::size_t>(phase);
-    return {&table_[whole * taps_], static_cast<float>(phase - static_cast<double>(whole))};
-  }
+  // Weights of a sample at a fraction, position − floor(position), lie between rows whole(phase) and whole(phase) + 1
+  // of the table, phase = fraction · phases(). The fraction is 1 where a position hardly below a pixel is rounded.
+  [[nodiscard]] double phases() const noexcept { return phases_; }
+  [[nodiscard]] const float* table() const noexcept { return table_.data(); }  // [phase][tap]
 
  private:
   int before_ = 0;
   std::size_t taps_ = 0;
   double phases_ = 0.0;       // a power of two, so that a phase is exact
-  std::vector<float> table_;  // [phase][tap]; one phase more, which only a fraction of 1 reads, with weight 0
+  std::vector<float> table_;  // one row more than phases + 1, which only a fraction of 1 reads, with weight 0
 };
 
 // Where the samples of a patch lie, in pixel indices of the frame: monotonic in row and column.
@@ -48,16 +40,12 @@ struct SampleGrid {
   double step_x = 1.0;  // pixels from column to column
   double step_y = 1.0;
   double turn = 0.0;
-  std::size_t size = 0;  // samples per row and column
+  int size = 0;  // samples per row and column
 
-  [[nodiscard]] double row_x(std::size_t row) const noexcept { return x + turn * (step_y * static_cast<double>(row)); }
-  [[nodiscard]] double row_y(std::size_t row) const noexcept { return y + step_y * static_cast<double>(row); }
-  [[nodiscard]] double x_at(std::size_t row, std::size_t column) const noexcept {
-    return row_x(row) + step_x * static_cast<double>(column);
-  }
-  [[nodiscard]] double y_at(std::size_t row, std::size_t column) const noexcept {
-    return row_y(row) - turn * (step_x * static_cast<double>(column));
-  }
+  [[nodiscard]] double row_x(int row) const noexcept { return x + turn * (step_y * row); }
+  [[nodiscard]] double row_y(int row) const noexcept { return y + step_y * row; }
+  [[nodiscard]] double x_at(int row, int column) const noexcept { return row_x(row) + step_x * column; }
+  [[nodiscard]] double y_at(int row, int column) const noexcept { return row_y(row) - turn * (step_x * column); }
 };
 
 // Pixels (x, y) to (x + width − 1, y + height − 1) of a frame, some of them perhaps beyond its edge.

@@ -186,8 +186,7 @@ struct PatchExtractor::Impl {
     const double step_y = step_of(box.height);
     const Point first{box.x + (step_x - 1.0) / 2.0 - centre.x, box.y + (step_y - 1.0) / 2.0 - centre.y};
     const Point seen = seen_at(pose, first);
-    return {
-        seen.x + centre.x, seen.y + centre.y, step_x, step_y, pose.turn, static_cast<std::size_t>(layout.patch_size)};
+    return {seen.x + centre.x, seen.y + centre.y, step_x, step_y, pose.turn, layout.patch_size};
   }
 
   Status extract_box(const FrameView& frame, const Box& box, float* patch, float* scratch) const {
