@@ -1,10 +1,13 @@
 // Cost of the core's own stages for one strip of SPEC §1: 5 vials, 4 regions, 3 frames, patches of 256x256.
 #include <benchmark/benchmark.h>
 
+#include <cmath>
+#include <cstdint>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "vialsight/locator.h"
 #include "vialsight/patches.h"
 #include "vialsight/score.h"
 #include "vialsight/ssim.h"
@@ -159,6 +162,52 @@ BENCHMARK(extract_located_frame)
     ->Args({256, 8, 100})
     ->ArgNames({"box", "bits", "turn"})
     ->Unit(benchmark::kMillisecond);
+
+constexpr int kFrameWidth = 1408;
+constexpr int kFrameHeight = 1152;
+
+// Blots of all sizes, as a product has: uint8, moved by whole pixels.
+std::vector<std::uint8_t> blots(int dx, int dy) {
+  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(kFrameWidth) * kFrameHeight);
+  for (int y = 0; y < kFrameHeight; ++y) {
+    for (int x = 0; x < kFrameWidth; ++x) {
+      double value = 128.0;
+      for (int k = 1; k <= 16; k *= 2)
+        value += 20.0 * std::sin(0.011 * k * (x - dx) + 2.0 * std::cos(0.007 * k * (y - dy)));
+      pixels[static_cast<std::size_t>(y) * kFrameWidth + static_cast<std::size_t>(x)] =
+          static_cast<std::uint8_t>(value);
+    }
+  }
+  return pixels;
+}
+
+vialsight::FrameView frame_of(const std::vector<std::uint8_t>& pixels) {
+  return {pixels.data(), kFrameWidth, kFrameHeight, kFrameWidth, vialsight::PixelFormat::kGray8};
+}
+
+// Argument: by how many pixels the product lies aside.
+void locate_frame(benchmark::State& state) {
+  vialsight::LocatorModel model;
+  model.frame_width = kFrameWidth;
+  model.frame_height = kFrameHeight;
+  model.scale = vialsight::locator_scale(kFrameWidth, kFrameHeight);
+  model.residual_limit = 0.05;
+  model.template_pixels.resize(static_cast<std::size_t>(kFrameWidth / model.scale) *
+                               static_cast<std::size_t>(kFrameHeight / model.scale));
+  model.weights.assign(model.template_pixels.size(), 1.0F);
+  const std::vector<std::uint8_t> nominal = blots(0, 0);
+  if (!vialsight::reduce_frame(frame_of(nominal), model.scale, 8, model.template_pixels).ok()) return;
+  auto locator = vialsight::Locator::create(model);
+  if (!locator.ok()) return state.SkipWithError(locator.status().message().c_str());
+  const int aside = static_cast<int>(state.range(0));
+  const std::vector<std::uint8_t> moved = blots(aside, -aside);
+  for (auto _ : state) {
+    const auto location = locator.value().locate(frame_of(moved));
+    if (!location.ok() || !location.value().found) state.SkipWithError("not found");
+    state.counters["steps"] = location.value().steps;
+  }
+}
+BENCHMARK(locate_frame)->Arg(0)->Arg(5)->Arg(30)->ArgName("aside")->Unit(benchmark::kMillisecond);
 
 }  // namespace
 

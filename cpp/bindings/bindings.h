@@ -21,6 +21,7 @@ namespace vialsight::bindings {
 namespace py = pybind11;
 
 void register_layout(py::module_& module);
+void register_locator(py::module_& module);
 void register_patches(py::module_& module);
 void register_score(py::module_& module);
 void register_scores(py::module_& module);

@@ -61,6 +61,7 @@ PYBIND11_MODULE(_core, module) {
   module.attr("__version__") = VIALSIGHT_VERSION;
   module.attr("git_revision") = VIALSIGHT_GIT_REVISION;
   vialsight::bindings::register_layout(module);
+  vialsight::bindings::register_locator(module);
   vialsight::bindings::register_patches(module);
   vialsight::bindings::register_score(module);
   vialsight::bindings::register_scores(module);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "imaging/cubic_resampling.h"
+#include "imaging/frame_check.h"
 #include "imaging/resampling.h"
 
 namespace vialsight {
@@ -124,16 +125,16 @@ void resample(const float* box, std::size_t box_width, const Resampling& rows, c
 
 }  // namespace
 
-Status check_frame(const FrameView& frame, const Layout& layout) {
+Status check_frame(const FrameView& frame, int width, int height, int bit_depth) {
   if (frame.data == nullptr) return invalid("frame: expected pixels, got a null pointer");
-  if (frame.width != layout.frame_width || frame.height != layout.frame_height) {
-    return invalid("frame: expected " + std::to_string(layout.frame_width) + "x" + std::to_string(layout.frame_height) +
+  if (frame.width != width || frame.height != height) {
+    return invalid("frame: expected " + std::to_string(width) + "x" + std::to_string(height) +
                    " pixels (width x height), got " + std::to_string(frame.width) + "x" + std::to_string(frame.height));
   }
-  const PixelFormat expected = layout.bit_depth > 8 ? PixelFormat::kGray16 : PixelFormat::kGray8;
+  const PixelFormat expected = bit_depth > 8 ? PixelFormat::kGray16 : PixelFormat::kGray8;
   if (frame.format != expected) {
     return invalid(std::string("frame: expected ") + pixel_type(expected) + " pixels for bit depth " +
-                   std::to_string(layout.bit_depth) + ", got another pixel format");
+                   std::to_string(bit_depth) + ", got another pixel format");
   }
   const auto pixel_bytes = static_cast<std::ptrdiff_t>(bytes_per_pixel(expected));
   if (frame.row_stride_bytes < frame.width * pixel_bytes) {
@@ -145,6 +146,10 @@ Status check_frame(const FrameView& frame, const Layout& layout) {
     return invalid("frame: expected data and row stride of uint16 pixels to be even, got an odd address or stride");
   }
   return {};
+}
+
+Status check_frame(const FrameView& frame, const Layout& layout) {
+  return check_frame(frame, layout.frame_width, layout.frame_height, layout.bit_depth);
 }
 
 struct PatchExtractor::Impl {
