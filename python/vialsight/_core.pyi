@@ -104,6 +104,101 @@ def box_corners(layout: Layout, vial: int, region: int, pose: _Pose) -> list[_Po
         ValueError: a pose that `extract_patches` refuses.
     """
 
+class Location:
+    """Where a product lies in a frame, or why it was not found.
+
+    A point (u, v) of the product lies at x = u + dx + turn·v, y = v + dy - turn·u, in pixels from
+    pixel (width / 2, height / 2) of the frame (SPEC §1 "Pose").
+    """
+
+    @property
+    def found(self) -> bool: ...
+    @property
+    def reason(
+        self,
+    ) -> Literal[
+        "none",
+        "not_finite",
+        "contrast",
+        "degenerate",
+        "outside_reach",
+        "no_convergence",
+        "residual",
+    ]:
+        """Why the product was not found; "none" when it was."""
+    @property
+    def dx(self) -> float:
+        """Pixels to the right; like `dy` and `turn` where the search ended, found or not."""
+    @property
+    def dy(self) -> float:
+        """Pixels down."""
+    @property
+    def turn(self) -> float:
+        """Radians about the frame's centre, counter-clockwise as seen."""
+    @property
+    def residual(self) -> float:
+        """Weighted mean of what pose and light leave unexplained at the last step.
+
+        1 is from black to white; 0 without any step.
+        """
+    @property
+    def contrast(self) -> float:
+        """Contrast of the frame, relative to the template's."""
+    @property
+    def steps(self) -> int:
+        """Gauss–Newton steps, on all resolutions."""
+
+class Locator:
+    """Finds the product in frames: robust Gauss–Newton on the averaged frame (SPEC §1 "Pose").
+
+    Args:
+        template: float32 (h, w), the product at rest as `reduced_frame` shows it.
+        weights: float32 (h, w), at least 0; only their ratios matter.
+        scale: averaging factor of template and weights.
+        kind: "translation", or "rigid" for a turn, too.
+        reach_px: largest |dx| and |dy| of a found product, pixels.
+        reach_turn: its largest |turn|, radians, up to 0.0524; 0 for a translation.
+        residual_limit: its largest residual, in (0, 1].
+        frame_width: of the frames, pixels; 0 means w·scale.
+        frame_height: 0 means h·scale.
+        bit_depth: of the frames; uint8 up to 8, else uint16.
+
+    One thread at a time. Raises ValueError or TypeError, with the field and what was expected.
+    """
+
+    def __init__(
+        self,
+        template: _Float32,
+        weights: _Float32,
+        *,
+        scale: int,
+        kind: Literal["translation", "rigid"],
+        reach_px: float,
+        reach_turn: float,
+        residual_limit: float,
+        frame_width: int = 0,
+        frame_height: int = 0,
+        bit_depth: int = 8,
+    ) -> None: ...
+    def locate(self, frame: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> Location:
+        """Find the product in a frame (H, W).
+
+        Raises ValueError or TypeError only for a frame that does not fit; a product that is not
+        there is a Location that says so.
+        """
+
+def locator_scale(frame_width: int, frame_height: int) -> int:
+    """Return the averaging factor for frames of this size: at most 2^17 pixels are left."""
+
+def reduced_frame(
+    frame: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], scale: int, *, bit_depth: int = 0
+) -> _Float32:
+    """Return a frame (H, W) as a Locator sees it: (H // scale, W // scale), float32 in [0, 1].
+
+    Averaged scale×scale, then smoothed (Gaussian of σ 1, reflected borders). `bit_depth` 0 means
+    all bits of the dtype. Raises ValueError or TypeError for a frame or scale that does not fit.
+    """
+
 def ssim(x: _Float32, y: _Float32) -> _Float32:
     """Mean SSIM (n,) of two stacks (n, H, W) in [0, 1], exactly as `tf.image.ssim` defines it.
 
