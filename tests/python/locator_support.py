@@ -7,7 +7,7 @@ from scipy.ndimage import map_coordinates
 
 from vialsight import _core
 from vialsight.simulation import rendering
-from vialsight.simulation.plan import FRAMES_PER_RUN, StripPlan
+from vialsight.simulation.plan import StripPlan
 from vialsight.simulation.product import FRAME_HEIGHT, FRAME_WIDTH
 
 SCALE = 4
@@ -16,22 +16,10 @@ REACH_TURN = float(np.deg2rad(1.5))
 JAWS = 140 // SCALE
 
 
-def true_pose(strip: StripPlan, run: int, frame: int) -> np.ndarray:
-    """dx, dy, turn of what `render_run` draws.
-
-    The simulator moves rows, then columns, by a shear each: the second one's turn acts on what the
-    first has moved by dx.
-    """
-    traits = rendering.run_traits(strip, run)
-    shakes = strip.random("shake", run).normal(0.0, rendering._SHAKE_PX, (FRAMES_PER_RUN, 2))
-    dx, dy = np.add(traits.offset, shakes[frame - 1])
-    return np.array([dx, dy - traits.rotation_rad * dx, traits.rotation_rad])
-
-
 def rendered(strips: Sequence[StripPlan], frames: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Frames (n, H, W) of the first run of each strip, and their true poses (n, 3)."""
     pictures = [rendering.render_run(s, 1, frames, with_masks=False).frames for s in strips]
-    poses = [true_pose(strip, 1, frame) for strip in strips for frame in frames]
+    poses = [rendering.frame_poses(strip, 1)[frame - 1] for strip in strips for frame in frames]
     return np.concatenate(pictures), np.array(poses)
 
 
@@ -60,8 +48,8 @@ def locator(
 
 def _moved_back(reduced: np.ndarray, pose: np.ndarray) -> np.ndarray:
     rows, columns = np.indices(reduced.shape)
-    v = (rows + 0.5) * SCALE - 0.5 - FRAME_HEIGHT / 2
-    u = (columns + 0.5) * SCALE - 0.5 - FRAME_WIDTH / 2
+    v = (rows + 0.5) * SCALE - FRAME_HEIGHT / 2
+    u = (columns + 0.5) * SCALE - FRAME_WIDTH / 2
     x = columns + (pose[0] + pose[2] * v) / SCALE
     y = rows + (pose[1] - pose[2] * u) / SCALE
     return np.asarray(map_coordinates(reduced, [y, x], order=1, mode="nearest"))

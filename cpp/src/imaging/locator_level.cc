@@ -211,8 +211,8 @@ LocatorLevel::LocatorLevel(std::size_t scale, ImageSize size, ImageSize frame, s
                            std::vector<float> weights)
     : size_(size),
       scale_(static_cast<double>(scale)),
-      first_u_(0.5 * scale_ - 0.5 - 0.5 * static_cast<double>(frame.width)),
-      first_v_(0.5 * scale_ - 0.5 - 0.5 * static_cast<double>(frame.height)),
+      first_u_(0.5 * scale_ - 0.5 * static_cast<double>(frame.width)),
+      first_v_(0.5 * scale_ - 0.5 * static_cast<double>(frame.height)),
       arm_(0.5 * static_cast<double>(std::max(frame.width, frame.height))),
       template_(std::move(template_pixels)),
       weights_(std::move(weights)),

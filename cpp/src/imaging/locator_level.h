@@ -1,6 +1,6 @@
 // One resolution of a locator: the template with its gradients and weights, and the Gauss–Newton step on it.
 //
-// Column j of an averaged image is x = (j + ½)·scale - ½ - frame_width / 2 in strip coordinates; rows likewise. A turn
+// Column j of an averaged image is u = (j + ½)·scale - frame_width / 2 in strip coordinates; rows likewise. A turn
 // only shifts a row and tilts it a little, so that a row of the moved frame is a few pieces of rows, each interpolated
 // without gathering.
 #pragma once

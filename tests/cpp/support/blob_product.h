@@ -47,8 +47,8 @@ class BlobProduct {
   };
 
   static void add(const Blob& blob, const Pose& pose, double contrast, Picture& picture) {
-    const double centre_x = picture.width / 2 + blob.u + pose.dx + pose.turn * blob.v;
-    const double centre_y = picture.height / 2 + blob.v + pose.dy - pose.turn * blob.u;
+    const double centre_x = (picture.width - 1) / 2.0 + blob.u + pose.dx + pose.turn * blob.v;
+    const double centre_y = (picture.height - 1) / 2.0 + blob.v + pose.dy - pose.turn * blob.u;
     const double reach = 5.0 * blob.sigma;
     const int left = std::max(0, static_cast<int>(centre_x - reach));
     const int right = std::min(picture.width, static_cast<int>(centre_x + reach) + 1);
