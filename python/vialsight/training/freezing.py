@@ -186,9 +186,9 @@ def _numbers(
         pair = (patches, outputs[RECONSTRUCTION])
         exact = (tf.constant(array[..., np.newaxis], tf.float64) for array in pair)
         return np.asarray(1.0 - ssim(*exact), np.float32)
-    own = {n: np.ascontiguousarray(a[:, region]) for n, a in locations.items()}
-    own = {n: a for n, a in own.items() if n == component["name"]}
-    return _core.score(patches, outputs, scores.definition([component]), locations=own or None)[0]
+    name = component["name"]
+    own = {name: np.ascontiguousarray(locations[name][:, region])} if name in locations else None
+    return _core.score(patches, outputs, scores.definition([component]), locations=own)[0]
 
 
 def _plain_maps(
