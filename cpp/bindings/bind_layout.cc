@@ -16,8 +16,8 @@ namespace {
 constexpr const char* kError = "DataError";
 
 Layout make_layout(std::string name, int frame_width, int frame_height, std::vector<std::string> regions,
-                   const std::vector<std::vector<std::array<int, 4>>>& boxes, int patch_size, int frames,
-                   int bit_depth) {
+                   const std::vector<std::vector<std::array<int, 4>>>& boxes, int patch_size, int frames, int bit_depth,
+                   const std::string& locate) {
   Layout layout;
   layout.name = std::move(name);
   layout.frame_width = frame_width;
@@ -30,6 +30,7 @@ Layout make_layout(std::string name, int frame_width, int frame_height, std::vec
     auto& row = layout.boxes.emplace_back();
     for (const auto& [x, y, width, height] : vial) row.push_back({x, y, width, height});
   }
+  layout.locate = locator_kind(locate);
   raise_unless_ok(layout.validate(), kError);
   return layout;
 }
@@ -40,6 +41,13 @@ std::tuple<int, int, int, int> box_of(const Layout& layout, std::size_t vial, st
 }
 
 }  // namespace
+
+LocatorKind locator_kind(const std::string& name) {
+  for (const LocatorKind kind : {LocatorKind::kNone, LocatorKind::kTranslation, LocatorKind::kRigid}) {
+    if (name == name_of(kind)) return kind;
+  }
+  throw py::value_error("expected \"none\", \"translation\" or \"rigid\", got \"" + name + "\"");
+}
 
 const Box& box_at(const Layout& layout, std::size_t vial, std::size_t region) {
   if (vial >= layout.vial_count() || region >= layout.region_count()) {
@@ -54,7 +62,7 @@ void register_layout(py::module_& module) {
   py::class_<Layout>(module, "Layout")
       .def(py::init(&make_layout), py::kw_only(), py::arg("name"), py::arg("frame_width"), py::arg("frame_height"),
            py::arg("regions"), py::arg("boxes"), py::arg("patch_size") = 256, py::arg("frames") = 1,
-           py::arg("bit_depth") = 8)
+           py::arg("bit_depth") = 8, py::arg("locate") = "none")
       .def_static(
           "from_json", [](const std::string& text) { return value_or_raise(Layout::from_json(text), kError); },
           py::arg("text"))
@@ -70,6 +78,7 @@ void register_layout(py::module_& module) {
       .def_readonly("frames", &Layout::frames)
       .def_readonly("patch_size", &Layout::patch_size)
       .def_readonly("regions", &Layout::regions)
+      .def_property_readonly("locate", [](const Layout& layout) { return name_of(layout.locate); })
       .def_property_readonly("vials", &Layout::vial_count)
       .def_property_readonly("patches_per_frame", &Layout::patches_per_frame)
       .def_property_readonly("patches_per_strip", &Layout::patches_per_strip)

@@ -1,6 +1,9 @@
+#include <pybind11/stl.h>
+
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "bindings.h"
 #include "vialsight/locator.h"
@@ -8,12 +11,6 @@
 namespace vialsight::bindings {
 
 namespace {
-
-LocatorKind kind_of(const std::string& kind) {
-  if (kind == "translation") return LocatorKind::kTranslation;
-  if (kind == "rigid") return LocatorKind::kRigid;
-  throw py::value_error("kind: expected \"translation\" or \"rigid\", got \"" + kind + "\"");
-}
 
 FrameView frame_of(const py::array& frame) {
   if (frame.ndim() != 2) throw py::value_error("frame: expected shape (height, width), got " + describe(frame));
@@ -27,8 +24,8 @@ int edge_of(int given, py::ssize_t averaged, int scale) {
 }
 
 Locator make_locator(const py::array& pattern, const py::array& weights, int scale, const std::string& kind,
-                     double reach_px, double reach_turn, double residual_limit, int frame_width, int frame_height,
-                     int bit_depth) {
+                     double reach_px, double reach_turn, double residual_limit, double apart_px, double apart_turn,
+                     int frame_width, int frame_height, int bit_depth) {
   const std::span<const float> pixels = float_values(pattern, "template", 2);
   const std::span<const float> given_weights = float_values(weights, "weights", 2);
   if (!pattern.attr("shape").equal(weights.attr("shape"))) {
@@ -36,7 +33,7 @@ Locator make_locator(const py::array& pattern, const py::array& weights, int sca
                           describe(weights));
   }
   LocatorModel model;
-  model.kind = kind_of(kind);
+  model.kind = locator_kind(kind);
   model.frame_width = edge_of(frame_width, pattern.shape(1), scale);
   model.frame_height = edge_of(frame_height, pattern.shape(0), scale);
   model.bit_depth = bit_depth;
@@ -46,6 +43,8 @@ Locator make_locator(const py::array& pattern, const py::array& weights, int sca
   model.reach_px = reach_px;
   model.reach_turn = reach_turn;
   model.residual_limit = residual_limit;
+  model.apart_px = apart_px;
+  model.apart_turn = apart_turn;
   return value_or_raise(Locator::create(model));
 }
 
@@ -57,6 +56,23 @@ Location locate(Locator& locator, const py::array& frame) {
     location = locator.locate(view);
   }
   return value_or_raise(std::move(location));
+}
+
+Location locate_reduced(Locator& locator, const py::array& reduced) {
+  const std::span<const float> values = float_values(reduced, "reduced", 2);
+  Result<Location> location = Location();
+  {
+    const py::gil_scoped_release released;
+    location = locator.locate_reduced(values);
+  }
+  return value_or_raise(std::move(location));
+}
+
+bool agree(const std::vector<Location>& frames, double apart_px, double apart_turn) {
+  LocatorModel limits;
+  limits.apart_px = apart_px;
+  limits.apart_turn = apart_turn;
+  return poses_agree(frames, limits);
 }
 
 py::array_t<float> reduced_frame(const py::array& frame, int scale, int bit_depth) {
@@ -89,8 +105,11 @@ void register_locator(py::module_& module) {
   py::class_<Locator>(module, "Locator")
       .def(py::init(&make_locator), py::arg("template"), py::arg("weights"), py::kw_only(), py::arg("scale"),
            py::arg("kind"), py::arg("reach_px"), py::arg("reach_turn"), py::arg("residual_limit"),
+           py::arg("apart_px") = LocatorModel().apart_px, py::arg("apart_turn") = LocatorModel().apart_turn,
            py::arg("frame_width") = 0, py::arg("frame_height") = 0, py::arg("bit_depth") = 8)
-      .def("locate", &locate, py::arg("frame"));
+      .def("locate", &locate, py::arg("frame"))
+      .def("locate_reduced", &locate_reduced, py::arg("reduced"));
+  module.def("poses_agree", &agree, py::arg("frames"), py::kw_only(), py::arg("apart_px"), py::arg("apart_turn"));
   module.def("locator_scale", &locator_scale, py::arg("frame_width"), py::arg("frame_height"));
   module.def("reduced_frame", &reduced_frame, py::arg("frame"), py::arg("scale"), py::kw_only(),
              py::arg("bit_depth") = 0);

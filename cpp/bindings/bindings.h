@@ -47,6 +47,9 @@ T value_or_raise(Result<T> result, const char* exception_name = nullptr) {
   return std::move(result).value();
 }
 
+// ValueError unless it is a name of one.
+[[nodiscard]] LocatorKind locator_kind(const std::string& name);
+
 // IndexError unless the layout has it.
 [[nodiscard]] const Box& box_at(const Layout& layout, std::size_t vial, std::size_t region);
 

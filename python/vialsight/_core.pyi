@@ -38,6 +38,7 @@ class Layout:
         patch_size: int = 256,
         frames: int = 1,
         bit_depth: int = 8,
+        locate: Literal["none", "translation", "rigid"] = "none",
     ) -> None: ...
     @staticmethod
     def from_json(text: str) -> Layout:
@@ -63,6 +64,9 @@ class Layout:
     def patch_size(self) -> int: ...
     @property
     def regions(self) -> list[str]: ...
+    @property
+    def locate(self) -> Literal["none", "translation", "rigid"]:
+        """How the product may lie in a frame, against the place for which boxes are drawn."""
     @property
     def vials(self) -> int: ...
     @property
@@ -124,6 +128,7 @@ class Location:
         "outside_reach",
         "no_convergence",
         "residual",
+        "not_searched",
     ]:
         """Why the product was not found; "none" when it was."""
     @property
@@ -159,6 +164,8 @@ class Locator:
         reach_px: largest |dx| and |dy| of a found product, pixels.
         reach_turn: its largest |turn|, radians, up to 0.0524; 0 for a translation.
         residual_limit: its largest residual, in (0, 1].
+        apart_px: see `poses_agree`; checked here only.
+        apart_turn: likewise.
         frame_width: of the frames, pixels; 0 means w·scale.
         frame_height: 0 means h·scale.
         bit_depth: of the frames; uint8 up to 8, else uint16.
@@ -176,6 +183,8 @@ class Locator:
         reach_px: float,
         reach_turn: float,
         residual_limit: float,
+        apart_px: float = 64.0,
+        apart_turn: float = 0.0524,
         frame_width: int = 0,
         frame_height: int = 0,
         bit_depth: int = 8,
@@ -186,6 +195,14 @@ class Locator:
         Raises ValueError or TypeError only for a frame that does not fit; a product that is not
         there is a Location that says so.
         """
+    def locate_reduced(self, reduced: _Float32) -> Location:
+        """Find the product in what `reduced_frame` made of a frame, (h, w); raises as `locate`."""
+
+def poses_agree(frames: Sequence[Location], *, apart_px: float, apart_turn: float) -> bool:
+    """Whether these are the frames of one strip: each found, and their poses not farther apart.
+
+    `apart_px` is the largest difference of dx and of dy, `apart_turn` that of the turn in radians.
+    """
 
 def locator_scale(frame_width: int, frame_height: int) -> int:
     """Return the averaging factor for frames of this size: at most 2^17 pixels are left."""

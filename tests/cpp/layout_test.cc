@@ -97,6 +97,7 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"region twice", [](Layout& l) { l.regions[1] = "flag"; }, "\"flag\" appears twice"},
         Wrong{"region without a name", [](Layout& l) { l.regions[1] = ""; }, "regions: expected"},
         Wrong{"no vials", [](Layout& l) { l.boxes.clear(); }, "vials: expected 1 to 1024, got 0"},
+        Wrong{"unknown way to locate", [](Layout& l) { l.locate = static_cast<LocatorKind>(3); }, "locate: expected"},
         Wrong{"box missing", [](Layout& l) { l.boxes[1].pop_back(); }, "vials[1]: expected one box for each of the 2"},
         Wrong{"box too many",
               [](Layout& l) {
@@ -116,6 +117,26 @@ TEST(LayoutValidate, ABoxMayFillTheFrame) {
   Layout layout = valid_layout();
   layout.boxes[0][0] = {0, 0, 640, 480};
   EXPECT_TRUE(layout.validate().ok());
+}
+
+TEST(LayoutLocate, IsReadAndWrittenBack) {
+  json object = valid_json();
+  for (const char* name : {"translation", "rigid"}) {
+    object["locate"] = name;
+    const Result<Layout> layout = Layout::from_json(object.dump());
+    ASSERT_TRUE(layout.ok()) << layout.status().message();
+    EXPECT_STREQ(name_of(layout.value().locate), name);
+    EXPECT_EQ(json::parse(layout.value().to_json()), object);
+  }
+}
+
+TEST(LayoutLocate, IsNoneWhereTheKeyIsMissingAndIsThenNotWritten) {
+  json object = valid_json();
+  const std::string before = Layout::from_json(object.dump()).value().to_json();
+  object["locate"] = "none";
+  const Layout layout = Layout::from_json(object.dump()).value();
+  EXPECT_EQ(layout.locate, LocatorKind::kNone);
+  EXPECT_EQ(layout.to_json(), before);
 }
 
 struct BadJson {
@@ -167,6 +188,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadJson{"region is a number", [](json& j) { j["regions"][0] = 1; }, "regions: expected an array of strings"},
         BadJson{"region twice", [](json& j) { j["regions"][0] = "bottom"; },
                 "layout.json: regions: \"bottom\" appears"},
+        BadJson{"unknown way to locate", [](json& j) { j["locate"] = "affine"; },
+                "locate: expected \"none\", \"translation\" or \"rigid\", got \"affine\""},
+        BadJson{"way to locate is null", [](json& j) { j["locate"] = nullptr; }, "locate: expected a string"},
         BadJson{"vials missing", [](json& j) { j.erase("vials"); }, "vials: missing"},
         BadJson{"vials is an object", [](json& j) { j["vials"] = json::object(); }, "vials: expected an array"},
         BadJson{"vial is an object", [](json& j) { j["vials"][0] = json::object(); }, "vials: expected an array of"},

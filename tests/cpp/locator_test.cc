@@ -319,6 +319,10 @@ INSTANTIATE_TEST_SUITE_P(
     OneByOne, MalformedLocatorTest,
     testing::Values(
         Malformed{"UnknownKind", "kind: expected", [](LocatorModel& m) { m.kind = static_cast<LocatorKind>(7); }},
+        Malformed{"NoKind", "kind: expected", [](LocatorModel& m) { m.kind = LocatorKind::kNone; }},
+        Malformed{"NegativeApart", "apart_px: expected", [](LocatorModel& m) { m.apart_px = -1.0; }},
+        Malformed{"ApartThatIsNoNumber", "apart_px: expected", [](LocatorModel& m) { m.apart_px = kNan; }},
+        Malformed{"ApartTurnedTooFar", "apart_turn: expected", [](LocatorModel& m) { m.apart_turn = 0.2; }},
         Malformed{"NoWidth", "frame size: expected", [](LocatorModel& m) { m.frame_width = 0; }},
         Malformed{"NegativeHeight", "frame size: expected", [](LocatorModel& m) { m.frame_height = -256; }},
         Malformed{"HugeWidth", "frame size: expected", [](LocatorModel& m) { m.frame_width = 1 << 30; }},
@@ -360,6 +364,48 @@ INSTANTIATE_TEST_SUITE_P(
         Malformed{"WeightsOfZero", "weights: expected some above 0",
                   [](LocatorModel& m) { m.weights.assign(m.weights.size(), 0.0F); }}),
     [](const auto& test) { return test.param.name; });
+
+TEST(LocatorReducedTest, IsLocatedAsTheFrameItIsMadeOf) {
+  const Frame8 frame(BlobProduct().draw({5.0, -3.0, 0.01}), 8);
+  std::vector<float> reduced(nominal_model().template_pixels.size());
+  ASSERT_TRUE(reduce_frame(frame.view(), nominal_model().scale, 8, reduced).ok());
+  Result<Locator> locator = Locator::create(nominal_model());
+  const Location expected = locator.value().locate(frame.view()).value();
+  const Location came = locator.value().locate_reduced(reduced).value();
+  EXPECT_TRUE(came.found);
+  EXPECT_EQ(came.pose, expected.pose);
+  EXPECT_EQ(came.residual, expected.residual);
+  reduced.pop_back();
+  EXPECT_EQ(locator.value().locate_reduced(reduced).status().code(), Code::kInvalidArgument);
+}
+
+TEST(PosesAgreeTest, UpToTheModelsBounds) {
+  LocatorModel model;
+  model.apart_px = 2.0;
+  model.apart_turn = 0.001;
+  const auto frames = [](const Pose& last, bool found = true) {
+    std::vector<Location> locations(3);
+    for (Location& location : locations) location.found = true;
+    locations[0].pose = {1.0, -1.0, 0.01};
+    locations[1].pose = {2.0, 0.0, 0.0105};
+    locations[2].found = found;
+    locations[2].pose = last;
+    return locations;
+  };
+  EXPECT_TRUE(poses_agree(frames({3.0, 1.0, 0.011}), model));
+  EXPECT_FALSE(poses_agree(frames({3.1, 1.0, 0.01}), model));
+  EXPECT_FALSE(poses_agree(frames({1.0, 1.1, 0.01}), model));
+  EXPECT_FALSE(poses_agree(frames({1.0, 0.0, 0.0116}), model));
+  EXPECT_FALSE(poses_agree(frames({kNan, 0.0, 0.01}), model));
+  EXPECT_FALSE(poses_agree(frames({1.0, 0.0, 0.01}, false), model));
+  EXPECT_TRUE(poses_agree({}, model));
+}
+
+TEST(LocationTest, OfNobodyWhoLookedIsNotFound) {
+  const Location location;
+  EXPECT_FALSE(location.found);
+  EXPECT_STREQ(name_of(location.reason), "not_searched");
+}
 
 TEST(LocatorScaleTest, LeavesAtMost131072Pixels) {
   EXPECT_EQ(locator_scale(1408, 1152), 4);

@@ -84,7 +84,8 @@ def test_another_texture_is_not_found():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "affine"}, 'kind: expected "translation" or "rigid"'),
+        ({"kind": "affine"}, 'expected "none", "translation" or "rigid", got "affine"'),
+        ({"kind": "none"}, "kind: expected translation"),
         ({"scale": 0}, "frame size: expected"),
         ({"reach_px": 0.0}, "reach_px: expected"),
         ({"reach_turn": 0.1}, "reach_turn: expected"),

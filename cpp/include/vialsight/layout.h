@@ -1,12 +1,14 @@
 // Layout: where the regions of every vial lie in a frame, and how many frames make a strip.
 //
-// The closed JSON schema (`layout.json`, also inside a bundle's manifest):
+// The closed JSON schema (`layout.json`, also inside a bundle's manifest); "locate" may be left out:
 //   {"format_version": 1, "name": "bfs-5", "frame": {"width": 1408, "height": 1152, "bit_depth": 8}, "frames": 3,
-//    "patch_size": 256, "regions": ["flag", ...], "vials": [[[x, y, width, height], ... one per region], ... per vial]}
+//    "patch_size": 256, "regions": ["flag", ...], "vials": [[[x, y, width, height], ... one per region], ... per vial],
+//    "locate": "none" or "translation" or "rigid"}
 // An unknown, missing or duplicate key, a box outside the frame, or a size of zero is an error.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -27,6 +29,15 @@ struct Box {
   friend bool operator==(const Box&, const Box&) = default;
 };
 
+// How the product may lie in a frame, against the place for which the boxes are drawn; see pose.h.
+enum class LocatorKind : std::uint8_t {
+  kNone = 0,         // it always lies there: boxes are cut where they are drawn
+  kTranslation = 1,  // shifted
+  kRigid = 2,        // shifted and turned a little
+};
+// "none", "translation", "rigid", as in the schema.
+[[nodiscard]] VIALSIGHT_API const char* name_of(LocatorKind kind) noexcept;
+
 // Plain data; `validate()` says whether it is a layout. Indices: vial v in [0, V), region r in [0, R), frame f in [0,
 // F).
 struct VIALSIGHT_API Layout {
@@ -38,6 +49,7 @@ struct VIALSIGHT_API Layout {
   int patch_size = 0;                   // P, edge of a square patch in pixels; at least 11, the SSIM window
   std::vector<std::string> regions;     // R names, unique
   std::vector<std::vector<Box>> boxes;  // [V][R]
+  LocatorKind locate = LocatorKind::kNone;
 
   [[nodiscard]] std::size_t vial_count() const noexcept { return boxes.size(); }
   [[nodiscard]] std::size_t region_count() const noexcept { return regions.size(); }

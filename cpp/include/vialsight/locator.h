@@ -24,8 +24,6 @@
 
 namespace vialsight {
 
-enum class LocatorKind : std::uint8_t { kTranslation = 0, kRigid = 1 };
-
 // Beyond 3° the form of small angles stretches by more than a pixel.
 inline constexpr double kMaxReachTurn = 0.0524;
 inline constexpr int kMaxLocatorScale = 64;
@@ -41,7 +39,7 @@ inline constexpr std::int64_t kMaxLocatorPixels = 1 << 20;
 // What a locator is made of; fitted on nominal frames. Images are those of reduce_frame(): frame_height / scale rows of
 // frame_width / scale pixels, rounded down, row-major.
 struct LocatorModel {
-  LocatorKind kind = LocatorKind::kRigid;
+  LocatorKind kind = LocatorKind::kRigid;  // not kNone
   int frame_width = 0;
   int frame_height = 0;
   int bit_depth = 8;                   // pixels are uint8 up to 8 bits, else uint16
@@ -51,6 +49,9 @@ struct LocatorModel {
   double reach_px = 32.0;              // largest |dx| and |dy|, up to a quarter of the frame's shorter edge
   double reach_turn = 0.0262;          // largest |turn|, radians; 0 for kTranslation
   double residual_limit = 0.0;         // largest residual of a found product, above 0
+  // Between the frames of one strip, which the gripper holds throughout: beyond, one of them shows something else.
+  double apart_px = 64.0;      // largest difference of dx and of dy, at least 0
+  double apart_turn = 0.0524;  // largest difference of turn, radians, at least 0
 };
 
 enum class NotFound : std::uint8_t {
@@ -61,6 +62,7 @@ enum class NotFound : std::uint8_t {
   kOutsideReach,   // the search left the reach
   kNoConvergence,  // it took too many steps
   kResidual,       // above the limit: not this product, or not whole
+  kNotSearched,    // nobody looked
 };
 
 // Stable lower-case name of a reason, for logs ("outside_reach"); "none" for kNone.
@@ -69,7 +71,7 @@ enum class NotFound : std::uint8_t {
 // A zeroed Location is not found.
 struct Location {
   bool found = false;
-  NotFound reason = NotFound::kNotFinite;
+  NotFound reason = NotFound::kNotSearched;
   Pose pose;  // where the search ended, found or not
   // Weighted mean of what pose, brightness and contrast leave unexplained at the last step, 0 before the first. 1 is
   // from black to white.
@@ -90,12 +92,18 @@ class VIALSIGHT_API Locator {
   // kInvalidArgument only for a frame that is not of the model's size, depth or memory layout; a product that is not
   // there is a Location that says so.
   [[nodiscard]] Result<Location> locate(const FrameView& frame);
+  // The same for what reduce_frame() made of a frame. kInvalidArgument only for another number of pixels.
+  [[nodiscard]] Result<Location> locate_reduced(std::span<const float> reduced);
 
  private:
   struct Impl;
   explicit Locator(std::unique_ptr<Impl> impl) noexcept;
   std::unique_ptr<Impl> impl_;
 };
+
+// Whether these are the frames of one strip: each found, and none farther from another than the model's apart_px and
+// apart_turn.
+[[nodiscard]] VIALSIGHT_API bool poses_agree(std::span<const Location> frames, const LocatorModel& model) noexcept;
 
 // The frame as locate() sees it: averaged scale×scale and smoothed (Gaussian, σ 1, reflected borders), in [0, 1].
 // Writes (height / scale)·(width / scale) floats. kInvalidArgument: the frame, the scale or the size of `reduced`.

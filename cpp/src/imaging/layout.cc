@@ -26,6 +26,7 @@ constexpr std::size_t kMaxRegions = 64;
 constexpr std::size_t kMaxNameBytes = 64;
 constexpr std::uintmax_t kMaxFileBytes = 1U << 20U;
 constexpr int kFormatVersion = 1;
+constexpr LocatorKind kLocatorKinds[] = {LocatorKind::kNone, LocatorKind::kTranslation, LocatorKind::kRigid};
 
 Status invalid(std::string message) { return {Code::kInvalidArgument, std::move(message)}; }
 
@@ -118,6 +119,17 @@ Status read_frame(const json& value, const std::string& path, Layout& layout) {
   return reader.finish();
 }
 
+// A layout without the key is of products that are not located.
+LocatorKind read_locate(ObjectReader& reader, const json& value) {
+  if (!value.is_object() || !value.contains("locate")) return LocatorKind::kNone;
+  const std::string name = reader.require_string("locate");
+  for (const LocatorKind kind : kLocatorKinds) {
+    if (name == name_of(kind)) return kind;
+  }
+  reader.fail("locate", R"("none", "translation" or "rigid")", in_quotes(name));
+  return LocatorKind::kNone;
+}
+
 // Before the closed schema is applied: a newer layout has keys this build cannot know.
 Status check_format_version(const json& value, const std::string& path) {
   if (!value.is_object() || !value.contains("format_version")) return {};
@@ -152,6 +164,10 @@ Status first_problem(const Layout& layout) {
     return status;
   }
   if (Status status = check_regions(layout.regions); !status.ok()) return status;
+  if (layout.locate > LocatorKind::kRigid) {
+    return invalid("locate: expected none (0), translation (1) or rigid (2), got " +
+                   std::to_string(static_cast<int>(layout.locate)));
+  }
   return check_vials(layout);
 }
 
@@ -162,6 +178,18 @@ Result<Layout> parse_layout(std::string_view text, const std::string& what) {
 }
 
 }  // namespace
+
+const char* name_of(LocatorKind kind) noexcept {
+  switch (kind) {
+    case LocatorKind::kNone:
+      return "none";
+    case LocatorKind::kTranslation:
+      return "translation";
+    case LocatorKind::kRigid:
+      return "rigid";
+  }
+  return "unknown";
+}
 
 Status Layout::validate() const {
   const Status status = first_problem(*this);
@@ -186,6 +214,8 @@ std::string Layout::to_json() const {
   object["patch_size"] = patch_size;
   object["regions"] = regions;
   object["vials"] = std::move(vials);
+  // Left out where nothing is located, so that the text of such a layout is what it was before there was a locator.
+  if (locate != LocatorKind::kNone) object["locate"] = name_of(locate);
   // Names of a layout nobody validated may be no UTF-8; dump would throw.
   return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
@@ -201,6 +231,7 @@ Result<Layout> layout_from_json_value(const json& value, const std::string& path
   layout.patch_size = reader.require_int("patch_size", kSsimWindow, kMaxPatchSize);
   layout.regions = reader.require_strings("regions");
   read_vials(reader, layout);
+  layout.locate = read_locate(reader, value);
   if (Status status = reader.finish(); !status.ok()) return status;
   if (const Status status = first_problem(layout); !status.ok()) {
     return corrupt(reader.path_of(status.message()));

@@ -89,6 +89,9 @@ Status check_limits(const LocatorModel& model) {
   if (Status status = check_range("reach_px", model.reach_px, 1.0, longest_reach); !status.ok()) return status;
   const double longest_turn = model.kind == LocatorKind::kRigid ? kMaxReachTurn : 0.0;
   if (Status status = check_range("reach_turn", model.reach_turn, 0.0, longest_turn); !status.ok()) return status;
+  if (Status status = check_range("apart_px", model.apart_px, 0.0, kMaxFrameEdge); !status.ok()) return status;
+  if (Status status = check_range("apart_turn", model.apart_turn, 0.0, 2.0 * kMaxReachTurn); !status.ok())
+    return status;
   if (model.residual_limit > 0.0 && model.residual_limit <= 1.0) return {};
   return expected_field("residual_limit", "a number above 0, up to 1", std::to_string(model.residual_limit));
 }
@@ -98,7 +101,7 @@ Status check_model(const LocatorModel& model) {
   constexpr float kBrightest = 2.0F;
   constexpr float kLargestWeight = 1e12F;
   if (model.kind != LocatorKind::kRigid && model.kind != LocatorKind::kTranslation) {
-    return expected_field("kind", "translation (0) or rigid (1)", std::to_string(static_cast<int>(model.kind)));
+    return expected_field("kind", "translation (1) or rigid (2)", std::to_string(static_cast<int>(model.kind)));
   }
   if (Status status = check_scale(model.frame_width, model.frame_height, model.scale); !status.ok()) return status;
   if (Status status = check_bit_depth(model.bit_depth); !status.ok()) return status;
@@ -172,8 +175,7 @@ struct Locator::Impl {
     for (const LocatorLevel& level : levels) images.emplace_back(level.size().pixels());
   }
 
-  void reduce(const FrameView& frame) noexcept {
-    reduction.apply(frame, images.front());
+  void halve_images() noexcept {
     for (std::size_t k = 1; k < levels.size(); ++k) {
       halve(images[k - 1].data(), levels[k - 1].size(), images[k].data());
     }
@@ -238,7 +240,18 @@ struct Locator::Impl {
   }
 
   Location locate(const FrameView& frame) noexcept {
-    reduce(frame);
+    reduction.apply(frame, images.front());
+    return locate();
+  }
+
+  Location locate(std::span<const float> reduced) noexcept {
+    std::copy(reduced.begin(), reduced.end(), images.front().begin());
+    return locate();
+  }
+
+  // What lies in the finest image.
+  Location locate() noexcept {
+    halve_images();
     Location location;
     Alignment alignment;
     location.reason = find(alignment, location);
@@ -319,6 +332,8 @@ const char* name_of(NotFound reason) noexcept {
       return "no_convergence";
     case NotFound::kResidual:
       return "residual";
+    case NotFound::kNotSearched:
+      return "not_searched";
   }
   return "unknown";
 }
@@ -339,6 +354,29 @@ Result<Location> Locator::locate(const FrameView& frame) {
   Status status = check_frame(frame, impl_->frame_width, impl_->frame_height, impl_->bit_depth);
   if (!status.ok()) return status;
   return impl_->locate(frame);
+}
+
+Result<Location> Locator::locate_reduced(std::span<const float> reduced) {
+  const std::size_t pixels = impl_->images.front().size();
+  if (reduced.size() != pixels) {
+    return invalid("locate_reduced: expected " + std::to_string(pixels) + " pixels as reduce_frame gives them, got " +
+                   std::to_string(reduced.size()));
+  }
+  return impl_->locate(reduced);
+}
+
+bool poses_agree(std::span<const Location> frames, const LocatorModel& model) noexcept {
+  // Written so that what is not a number agrees with nothing.
+  const auto agree = [&model](const Pose& a, const Pose& b) {
+    return std::abs(a.dx - b.dx) <= model.apart_px && std::abs(a.dy - b.dy) <= model.apart_px &&
+           std::abs(a.turn - b.turn) <= model.apart_turn;
+  };
+  for (const Location& frame : frames) {
+    if (!frame.found) return false;
+    const auto fits = [&](const Location& other) { return agree(frame.pose, other.pose); };
+    if (!std::all_of(frames.begin(), frames.end(), fits)) return false;
+  }
+  return true;
 }
 
 Status reduce_frame(const FrameView& frame, int scale, int bit_depth, std::span<float> reduced) {
