@@ -80,6 +80,31 @@ py::dict locations_of(const Bundle& bundle) {
   return arrays;
 }
 
+py::array_t<float> array_of(std::span<const float> values, const std::vector<py::ssize_t>& shape) {
+  py::array_t<float> array(shape);
+  std::copy(values.begin(), values.end(), array.mutable_data());
+  return array;
+}
+
+// By the names of Python's ProductLocator.
+py::object locator_of(const Bundle& bundle) {
+  const LocatorModel* model = bundle.locator();
+  if (model == nullptr) return py::none();
+  const py::ssize_t height = model->frame_height / model->scale;
+  const py::ssize_t width = model->frame_width / model->scale;
+  const GoldenLocations golden = bundle.golden_locations();
+  const auto count = static_cast<py::ssize_t>(golden.count);
+  using namespace py::literals;
+  return py::dict("model"_a = name_of(model->kind), "frame_width"_a = model->frame_width,
+                  "frame_height"_a = model->frame_height, "bit_depth"_a = model->bit_depth, "scale"_a = model->scale,
+                  "template"_a = array_of(model->template_pixels, {height, width}),
+                  "weights"_a = array_of(model->weights, {height, width}), "reach_px"_a = model->reach_px,
+                  "reach_turn"_a = model->reach_turn, "residual_limit"_a = model->residual_limit,
+                  "apart_px"_a = model->apart_px, "apart_turn"_a = model->apart_turn,
+                  "golden_frames"_a = array_of(golden.frames, {count, height, width}),
+                  "golden_poses"_a = array_of(golden.poses, {count, 3}));
+}
+
 }  // namespace
 
 Bundle load_bundle(const std::filesystem::path& folder) {
@@ -103,6 +128,7 @@ void register_bundle(py::module_& module) {
       .def_property_readonly("outputs", &outputs_of)
       .def_property_readonly("components", &Bundle::components)
       .def_property_readonly("locations", &locations_of)
+      .def_property_readonly("locator", &locator_of)
       .def("make_score", &make_score, py::arg("definition") = py::none())
       .def_property_readonly("thresholds", &thresholds_of)
       .def("heatmap_scale", &heatmap_scale_of, py::arg("region"))

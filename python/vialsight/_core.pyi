@@ -323,6 +323,9 @@ class Bundle:
     @property
     def locations(self) -> dict[str, _Float32]:
         """Mean and spread (2, R, h, w) by component, of those that are per location."""
+    @property
+    def locator(self) -> dict[str, Any] | None:
+        """Fields of a `vialsight.locator.ProductLocator`; None where nothing is located."""
     def make_score(self, definition: dict[str, Any] | None = None) -> Score:
         """Make the bundle's score, or of another choice among the components it offers.
 

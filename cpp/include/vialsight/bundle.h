@@ -20,6 +20,7 @@
 #include "vialsight/export.h"
 #include "vialsight/heatmap.h"
 #include "vialsight/layout.h"
+#include "vialsight/locator.h"
 #include "vialsight/outputs.h"
 #include "vialsight/score.h"
 #include "vialsight/status.h"
@@ -36,6 +37,13 @@ struct GoldenPatches {
   double tolerance = 0.0;                       // see Bundle::golden_components
 };
 
+// Frames located at freezing, reduced as reduce_frame() does: h = frame_height / scale, w likewise.
+struct GoldenLocations {
+  std::size_t count = 0;          // 2 to 64; 0 where nothing is located
+  std::span<const float> frames;  // [n][h][w]
+  std::span<const float> poses;   // [n][3]: dx, dy, turn
+};
+
 class VIALSIGHT_API Bundle {
  public:
   // kNotFound, kDataCorrupt or kUnsupported, with the file and field that is wrong.
@@ -46,6 +54,9 @@ class VIALSIGHT_API Bundle {
   [[nodiscard]] const std::string& method() const noexcept;   // "drae"
   [[nodiscard]] const std::string& runtime() const noexcept;  // of the inference library: "tensorflow"
   [[nodiscard]] const Layout& layout() const noexcept;
+  // How products are located; null where the layout says that they always lie at one place.
+  [[nodiscard]] const LocatorModel* locator() const noexcept;
+  [[nodiscard]] GoldenLocations golden_locations() const noexcept;
   // The manifest as it was read, UTF-8 JSON.
   [[nodiscard]] const std::string& manifest_json() const noexcept;
   // SHA-256 of manifest.json, lower-case hex; names the whole bundle, since the manifest names every file's digest.

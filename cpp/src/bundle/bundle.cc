@@ -29,6 +29,15 @@ Bundle::Bundle(std::shared_ptr<const Contents> contents) noexcept : contents_(st
 const std::filesystem::path& Bundle::path() const noexcept { return contents_->path; }
 const std::string& Bundle::name() const noexcept { return contents_->manifest.name; }
 const Layout& Bundle::layout() const noexcept { return contents_->manifest.layout; }
+const LocatorModel* Bundle::locator() const noexcept {
+  return contents_->locator.has_value() ? &contents_->locator->model : nullptr;
+}
+
+GoldenLocations Bundle::golden_locations() const noexcept {
+  if (!contents_->locator.has_value()) return {};
+  return {contents_->locator->count, contents_->locator->frames, contents_->locator->poses};
+}
+
 const std::string& Bundle::manifest_json() const noexcept { return contents_->manifest_json; }
 const std::string& Bundle::sha256() const noexcept { return contents_->sha256; }
 const std::string& Bundle::input_name() const noexcept { return contents_->manifest.input_name; }

@@ -8,6 +8,7 @@
 #include "base/messages.h"
 #include "base/npy.h"
 #include "base/sha256.h"
+#include "bundle/bundle_arrays.h"
 #include "bundle/bundle_files.h"
 #include "bundle/manifest_fields.h"
 
@@ -51,7 +52,6 @@ Result<std::string> check_manifest_digest(const BundleFolder& folder, const std:
 
 // By role.
 using OpenFiles = std::map<std::string, OpenFile>;
-using FileBytes = std::map<std::string, std::vector<std::byte>>;
 
 // All files opened and their sizes compared before a byte of them is read or hashed.
 Result<OpenFiles> open_all(const BundleFolder& folder, const Manifest& manifest) {
@@ -75,29 +75,6 @@ Result<std::vector<std::byte>> read_verified(const OpenFile& file, const FileEnt
   if (digest == entry.sha256) return bytes;
   return corrupt(entry.name + ": expected SHA-256 " + entry.sha256 + ", got " + digest +
                  "; the file was changed or damaged, copy or freeze the bundle again");
-}
-
-using Shape = std::vector<std::size_t>;
-
-std::string text_of(const Shape& shape) {
-  std::string text = "(";
-  for (const std::size_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + ")";
-}
-
-Result<std::vector<float>> parse_array(const std::vector<std::byte>& bytes, const std::string& name,
-                                       const Shape& shape) {
-  Result<NpyArray> array = parse_npy_f32(bytes, name);
-  if (!array.ok()) return array.status();
-  if (array.value().shape != shape) {
-    return corrupt(name + ": expected shape " + text_of(shape) + ", got " + text_of(array.value().shape));
-  }
-  for (std::size_t i = 0; i < array.value().values.size(); ++i) {
-    if (std::isfinite(array.value().values[i])) continue;
-    return corrupt(name + ": expected finite values, got " + std::to_string(array.value().values[i]) + " at index " +
-                   std::to_string(i));
-  }
-  return std::move(array).value().values;
 }
 
 std::vector<std::string> names_of(const Manifest& manifest) {
@@ -161,7 +138,7 @@ Status read_location(const FileBytes& bytes, const std::string& component, Bundl
       shape.size() == 4 && shape[0] == 2 && shape[1] == regions && shape[2] <= kMaxEdge && shape[3] <= kMaxEdge;
   if (!fits) {
     return corrupt(name + ": expected shape (2, " + std::to_string(regions) + ", height, width), got " +
-                   text_of(shape));
+                   shape_text(shape));
   }
   const MapSize size{static_cast<int>(shape[2]), static_cast<int>(shape[3])};
   contents.location_memory.push_back({component, size, std::move(array).value().values});
@@ -178,6 +155,15 @@ Status read_locations(const FileBytes& bytes, BundleContents& contents) {
     const std::size_t half = values.size() / 2;
     contents.locations.push_back({memory.component, memory.size, values.first(half), values.subspan(half)});
   }
+  return {};
+}
+
+Status read_locator(const FileBytes& bytes, BundleContents& contents) {
+  const Manifest& manifest = contents.manifest;
+  if (!manifest.locate.has_value()) return {};
+  Result<LocatorMemory> locator = read_locator(bytes, manifest.files, *manifest.locate);
+  if (!locator.ok()) return locator.status();
+  contents.locator = std::move(locator).value();
   return {};
 }
 
@@ -226,6 +212,7 @@ Status read_files(const BundleFolder& folder, BundleContents& contents) {
   if (Status status = read_golden(bytes, contents); !status.ok()) return status;
   view_golden(contents);
   if (Status status = read_locations(bytes, contents); !status.ok()) return status;
+  if (Status status = read_locator(bytes, contents); !status.ok()) return status;
   return check_score(contents);
 }
 

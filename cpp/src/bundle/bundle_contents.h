@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "bundle/bundle_locator.h"
 #include "bundle/bundle_manifest.h"
 #include "vialsight/bundle.h"
 
@@ -46,6 +48,7 @@ struct BundleContents {
   std::vector<std::size_t> deciding;    // their positions among manifest.components
   GoldenMemory golden_memory;
   GoldenPatches golden;
+  std::optional<LocatorMemory> locator;  // nothing where nothing is located
 };
 
 // Every check of Bundle::load. Fills `contents`, which must be new.

@@ -20,6 +20,13 @@ namespace vialsight {
 inline constexpr const char* kManifestName = "manifest.json";
 inline constexpr const char* kManifestDigestName = "manifest.json.sha256";
 
+// One file as the manifest names it.
+struct FileEntry {
+  std::string name;        // is_bundle_file_name
+  std::string sha256;      // 64 lower-case hexadecimal digits
+  std::uint64_t size = 0;  // bytes
+};
+
 // A file of a bundle as a manifest may name it: NAME or FOLDER/NAME of letters, digits, '.', '_' and '-', no part
 // beginning with a dot, other than the manifest and its digest.
 [[nodiscard]] bool is_bundle_file_name(std::string_view name) noexcept;

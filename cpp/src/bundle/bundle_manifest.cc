@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "bundle/bundle_files.h"
+#include "bundle/bundle_locator.h"
 #include "bundle/calibration_record.h"
 #include "bundle/manifest_fields.h"
 #include "imaging/layout_json.h"
@@ -197,6 +198,9 @@ std::vector<std::string> roles_of(const Manifest& manifest) {
   for (const OfferedComponent& component : manifest.components) {
     if (component.per_location) roles.push_back(location_role(component.name));
   }
+  if (manifest.locate.has_value()) {
+    roles.insert(roles.end(), {kLocatorTemplateRole, kLocatorWeightsRole, kLocatorFramesRole, kLocatorPosesRole});
+  }
   return roles;
 }
 
@@ -259,7 +263,9 @@ Result<Manifest> parse_manifest(std::string_view json_text) {
   manifest.method = require_identifier(reader, "method");
   reader.merge(read_runtime(reader.require_object("runtime"), reader.path_of("runtime"), manifest));
   reader.merge(read_layout(reader.require_object("layout"), reader.path_of("layout"), manifest.layout));
-  reader.require_null("locate");
+  Status located;
+  manifest.locate = read_locate(reader.require_nullable("locate"), reader.path_of("locate"), manifest.layout, located);
+  reader.merge(located);
   read_interface(reader, manifest);
   read_calibration(reader, manifest);
   reader.merge(read_golden(reader.require_object("golden"), reader.path_of("golden"), manifest));

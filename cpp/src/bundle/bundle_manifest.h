@@ -6,27 +6,23 @@
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "bundle/bundle_files.h"
 #include "scoring/score_json.h"
 #include "vialsight/heatmap.h"
 #include "vialsight/layout.h"
+#include "vialsight/locator.h"
 #include "vialsight/outputs.h"
 #include "vialsight/status.h"
 
 namespace vialsight {
 
-// One file as the manifest names it.
-struct FileEntry {
-  std::string name;        // is_bundle_file_name
-  std::string sha256;      // 64 lower-case hexadecimal digits
-  std::uint64_t size = 0;  // bytes
-};
-
-// What a file is for. Besides these: "golden_output_NAME" of each output, and "location_NAME" of each component of the
-// score that is per location.
+// What a file is for. Besides these: "golden_output_NAME" of each output, "location_NAME" of each component of the
+// score that is per location, and those of bundle_locator.h where products are located.
 inline constexpr const char* kModelRole = "model";
 inline constexpr const char* kFingerprintsRole = "fingerprints";
 inline constexpr const char* kGoldenInputsRole = "golden_inputs";
@@ -41,6 +37,7 @@ struct Manifest {
   std::string method;
   std::string runtime;
   Layout layout;
+  std::optional<LocatorModel> locate;  // without template and weights
   std::string input_name;
   std::vector<OutputSpec> outputs;  // in the order of their names
   nlohmann::json score;             // not checked: what that needs lies in files

@@ -135,6 +135,22 @@ void BundleWriter::add_map(const std::string& name, int height, int width) {
            npy(shape, std::vector<float>(patches() * shape[2] * shape[3], 0.0F)));
 }
 
+void BundleWriter::add_locator(const LocatorModel& model, const std::vector<float>& frames,
+                               const std::vector<float>& poses) {
+  const auto height = static_cast<std::size_t>(model.frame_height / model.scale);
+  const auto width = static_cast<std::size_t>(model.frame_width / model.scale);
+  manifest["locate"] = {
+      {"model", name_of(model.kind)},
+      {"scale", model.scale},
+      {"reach", {{"shift_px", model.reach_px}, {"turn_rad", model.reach_turn}}},
+      {"limits",
+       {{"residual", model.residual_limit}, {"apart_px", model.apart_px}, {"apart_turn_rad", model.apart_turn}}}};
+  add_file("locator_template", "locator/template.npy", npy({height, width}, model.template_pixels));
+  add_file("locator_weights", "locator/weights.npy", npy({height, width}, model.weights));
+  add_file("locator_golden_frames", "locator/golden_frames.npy", npy({poses.size() / 3, height, width}, frames));
+  add_file("locator_golden_poses", "locator/golden_poses.npy", npy({poses.size() / 3, 3}, poses));
+}
+
 void BundleWriter::write(const std::filesystem::path& folder, bool seal) {
   for (const auto& [name, bytes] : files) {
     std::filesystem::create_directories((folder / name).parent_path());

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "vialsight/layout.h"
+#include "vialsight/locator.h"
 
 namespace vialsight::test {
 
@@ -40,6 +41,8 @@ class BundleWriter {
   void set_golden_scores(const std::vector<float>& scores);
   // A second output, of role map, and a component of that name which is its largest value.
   void add_map(const std::string& name, int height, int width);
+  // Of the layout's kind; golden frames [n][h][w] and their poses [n][3].
+  void add_locator(const LocatorModel& model, const std::vector<float>& frames, const std::vector<float>& poses);
   // Golden φ and components [R][K][C], all the same number in each column.
   void set_golden_columns(float score, const std::vector<float>& components);
 
