@@ -1,5 +1,6 @@
 // Bundle::load: a folder in which one file was replaced. Sealed, so that every digest is right and the checks behind
 // the digests are reached; or not, which must always be found.
+#include <cmath>
 #include <string>
 
 #include "bundle_writer.h"
@@ -14,10 +15,41 @@ using vialsight::test::BundleWriter;
 
 namespace {
 
-// The last is a component's location arrays.
-constexpr const char* kFiles[] = {
-    "manifest.json",           "model.pb",          "fingerprints.npz",      "golden/inputs.npy",
-    "golden/output_spots.npy", "golden/scores.npy", "golden/components.npy", "location/spots.npy"};
+// location/ holds a component's arrays, locator/ what finds the product.
+constexpr const char* kFiles[] = {"manifest.json",
+                                  "model.pb",
+                                  "fingerprints.npz",
+                                  "golden/inputs.npy",
+                                  "golden/output_spots.npy",
+                                  "golden/scores.npy",
+                                  "golden/components.npy",
+                                  "location/spots.npy",
+                                  "locator/template.npy",
+                                  "locator/weights.npy",
+                                  "locator/golden_frames.npy",
+                                  "locator/golden_poses.npy"};
+
+vialsight::Layout located_layout() {
+  vialsight::Layout layout = vialsight::test::small_layout();
+  layout.locate = vialsight::LocatorKind::kRigid;
+  return layout;
+}
+
+// Of a product of crossed waves, frames of 40×30 pixels as they are.
+vialsight::LocatorModel wave_locator() {
+  vialsight::LocatorModel model;
+  model.frame_width = 40;
+  model.frame_height = 30;
+  model.scale = 1;
+  model.reach_px = 4.0;
+  model.residual_limit = 0.1;
+  for (int i = 0; i < 40 * 30; ++i) {
+    const double wave = std::sin(0.5 * (i % 40)) + std::cos(0.4 * (i / 40));  // NOLINT(bugprone-integer-division)
+    model.template_pixels.push_back(static_cast<float>(0.5 + 0.2 * wave));
+  }
+  model.weights.assign(model.template_pixels.size(), 1.0F);
+  return model;
+}
 
 // A good bundle on disk, written once; an input spoils it, and repair() makes it good again.
 class Folder {
@@ -28,6 +60,7 @@ class Folder {
     writer_.roles["location_spots"] = kFiles[7];
     writer_.files[kFiles[7]] = vialsight::test::npy({2, 2, 2, 3}, std::vector<float>(24, 1.0F));
     writer_.set_golden_columns(0.0F, {0.0F, 0.0F});
+    writer_.add_locator(wave_locator(), std::vector<float>(2 * 40 * 30, 0.5F), std::vector<float>(6, 0.0F));
     writer_.write(path_);
   }
 
@@ -52,7 +85,7 @@ class Folder {
  private:
   vialsight::test::TemporaryFolder folder_;
   std::filesystem::path path_ = folder_.path() / "fuzz.vsb";
-  BundleWriter writer_;
+  BundleWriter writer_{located_layout()};
 };
 
 void check(const Bundle& bundle) {
@@ -70,6 +103,12 @@ void check(const Bundle& bundle) {
   require(bundle.golden_components(patches - 1).size() == bundle.components().size(),
           "components that decide are there");
   require(bundle.make_score().ok(), "the score is one");
+  require((bundle.locator() != nullptr) == (layout.locate != vialsight::LocatorKind::kNone), "what is located can be");
+  if (bundle.locator() == nullptr) return;
+  require(vialsight::Locator::create(*bundle.locator()).ok(), "the locator is one");
+  const std::size_t count = bundle.golden_locations().count;
+  require(count >= 2 && bundle.golden_locations().poses.size() == 3 * count, "golden frames have poses");
+  require(bundle.golden_locations().frames.size() == count * bundle.locator()->weights.size(), "and are whole");
 }
 
 }  // namespace

@@ -92,6 +92,8 @@ INSTANTIATE_TEST_SUITE_P(
         Damage{"OfALayoutThatLocatesNothing", "locate: expected null, because",
                [](auto& w) { w.manifest["layout"].erase("locate"); }},
         Damage{"OfAnotherKind", "locate.model: expected", [](auto& w) { locate(w)["model"] = "translation"; }},
+        Damage{"ResampledAsWithoutPose", "preprocess.resize: expected",
+               [](auto& w) { w.manifest["preprocess"]["resize"] = "bilinear_antialias"; }},
         Damage{"UnknownKey", "locate.colour: unknown key", [](auto& w) { locate(w)["colour"] = 1; }},
         Damage{"NoScale", "locate.scale: missing", [](auto& w) { locate(w).erase("scale"); }},
         Damage{"ScaleOfZero", "locate.scale: expected", [](auto& w) { locate(w)["scale"] = 0; }},

@@ -114,10 +114,12 @@ Status read_runtime(const json& value, const std::string& path, Manifest& manife
                                   "; install the vialsight that wrote the bundle"};
 }
 
-Status check_preprocess(const json& value, const std::string& path) {
+// As patches.h says.
+Status check_preprocess(const json& value, const std::string& path, const Layout& layout) {
   ObjectReader reader(value, path);
   reader.require_constant("scaling", "unit");
-  reader.require_constant("resize", "bilinear_antialias");
+  const bool located = layout.locate != LocatorKind::kNone;
+  reader.require_constant("resize", located ? "cubic_antialias" : "bilinear_antialias");
   return reader.finish();
 }
 
@@ -228,7 +230,7 @@ void read_interface(ObjectReader& reader, Manifest& manifest) {
   manifest.input_name = read_input(input, reader.path_of("input"), manifest.layout.patch_size, status);
   reader.merge(status);
   read_outputs(reader, manifest);
-  reader.merge(check_preprocess(reader.require_object("preprocess"), reader.path_of("preprocess")));
+  reader.merge(check_preprocess(reader.require_object("preprocess"), reader.path_of("preprocess"), manifest.layout));
   manifest.score = reader.require_object("score");
   manifest.components = offered_components(manifest.score);
 }

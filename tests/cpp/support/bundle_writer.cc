@@ -145,6 +145,7 @@ void BundleWriter::add_locator(const LocatorModel& model, const std::vector<floa
       {"reach", {{"shift_px", model.reach_px}, {"turn_rad", model.reach_turn}}},
       {"limits",
        {{"residual", model.residual_limit}, {"apart_px", model.apart_px}, {"apart_turn_rad", model.apart_turn}}}};
+  manifest["preprocess"]["resize"] = "cubic_antialias";
   add_file("locator_template", "locator/template.npy", npy({height, width}, model.template_pixels));
   add_file("locator_weights", "locator/weights.npy", npy({height, width}, model.weights));
   add_file("locator_golden_frames", "locator/golden_frames.npy", npy({poses.size() / 3, height, width}, frames));
