@@ -10,5 +10,7 @@ import numpy.typing as npt
 Progress: TypeAlias = Callable[[int, int], None]
 # float32 (n,P,P), or (n,P,P,1) where a network reads them; in [0,1].
 Patches: TypeAlias = npt.NDArray[np.float32]
+# (dx, dy, turn) of a product in a frame, pixels and radians; see `_core.Location`.
+Pose: TypeAlias = tuple[float, float, float]
 # tf.Tensor has no usable stubs.
 Tensor: TypeAlias = Any

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight._core import Layout
+from vialsight.aliases import Pose
 from vialsight.data.images import header_problem, load_frame, load_mask, mask_problem
+from vialsight.data.posed_masks import AT_REST, is_hit
 from vialsight.data.records import (
     SPLITS,
     TABLE_NAME,
@@ -95,8 +97,12 @@ class Dataset:
         return tuple(strips)
 
     def require_layout(self, layout: Layout) -> None:
-        """Raise DataError unless the data has exactly this layout."""
-        if self.layout != layout:
+        """Raise DataError unless the data has this layout of a bundle.
+
+        Whether products are located may differ: that is the bundle's affair once it is frozen, and
+        the same images serve bundles that locate and bundles that do not.
+        """
+        if _images_of(self.layout) != _images_of(layout):
             raise DataError(
                 f"{self.folder / LAYOUT_NAME}: expected the bundle's layout {layout.to_json()}, "
                 f"got {self.layout.to_json()}"
@@ -154,11 +160,12 @@ def write_dataset(folder: Path, layout: Layout, records: Iterable[Record]) -> No
     write_records(folder, records)
 
 
-def patch_truth(record: Record, layout: Layout) -> npt.NDArray[np.int8]:
+def patch_truth(record: Record, layout: Layout, pose: Pose | None = None) -> npt.NDArray[np.int8]:
     """Return what is known of an image's patches, int8 (V,R): NOMINAL, DEFECTIVE or UNKNOWN.
 
     The patches of a nominal product are nominal. A defective product of one patch is that patch;
-    otherwise its mask says which boxes hold defective pixels, and without a mask nothing is known.
+    otherwise its mask says which boxes, as seen at `pose`, hold defective pixels, and without a
+    mask nothing is known. Without a pose the boxes are where the layout has them.
     Raises DataError for a mask that cannot be read or has another size.
     """
     shape = (layout.vials, len(layout.regions))
@@ -168,12 +175,19 @@ def patch_truth(record: Record, layout: Layout) -> npt.NDArray[np.int8]:
         return np.full(shape, DEFECTIVE, np.int8)
     if record.mask is None:
         return np.full(shape, UNKNOWN, np.int8)
-    return _truth_in_boxes(load_mask(record.mask), layout)
+    return _truth_in_boxes(load_mask(record.mask), layout, pose)
 
 
-def strip_truth(strip: Strip, layout: Layout) -> npt.NDArray[np.int8]:
-    """Return what is known of a strip's patches, int8 (F,V,R); raises as `patch_truth` does."""
-    return np.stack([patch_truth(record, layout) for record in strip.records])
+def strip_truth(
+    strip: Strip, layout: Layout, poses: Sequence[Pose] | None = None
+) -> npt.NDArray[np.int8]:
+    """Return what is known of a strip's patches, int8 (F,V,R); raises as `patch_truth` does.
+
+    `poses` are of its F frames; without them the boxes are where the layout has them.
+    """
+    of_frames = [None] * len(strip.records) if poses is None else poses
+    pairs = zip(strip.records, of_frames, strict=True)
+    return np.stack([patch_truth(record, layout, pose) for record, pose in pairs])
 
 
 def load_strip(strip: Strip, layout: Layout) -> npt.NDArray[Any]:
@@ -181,13 +195,20 @@ def load_strip(strip: Strip, layout: Layout) -> npt.NDArray[Any]:
     return np.stack([load_frame(record.image, layout.bit_depth) for record in strip.records])
 
 
-def _truth_in_boxes(mask: npt.NDArray[np.bool_], layout: Layout) -> npt.NDArray[np.int8]:
+def _truth_in_boxes(
+    mask: npt.NDArray[np.bool_], layout: Layout, pose: Pose | None
+) -> npt.NDArray[np.int8]:
     truth = np.full((layout.vials, len(layout.regions)), NOMINAL, np.int8)
     for vial, region in np.ndindex(truth.shape):
-        x, y, width, height = layout.box(vial, region)
-        if mask[y : y + height, x : x + width].any():
+        if is_hit(mask, layout, vial, region, pose=pose or AT_REST):
             truth[vial, region] = DEFECTIVE
     return truth
+
+
+def _images_of(layout: Layout) -> dict[str, Any]:
+    """Return all that a layout says but how products are located."""
+    fields: dict[str, Any] = json.loads(layout.to_json())
+    return {name: value for name, value in fields.items() if name != "locate"}
 
 
 def _strip(product: str, run: int, records: list[Record]) -> Strip:
