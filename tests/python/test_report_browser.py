@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from browser import Browser, find_browser, open_browser
-from report_support import evidence_of, small_kit
+from report_support import evidence_of, located, small_kit
 
 from vialsight.evaluation.findings import find
 from vialsight.report import write_page
@@ -61,8 +61,16 @@ def one_patch_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (folder / "report.html").as_uri()
 
 
+@pytest.fixture(scope="module")
+def located_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("located")
+    evidence = located(small_kit(folder), lost=[3, 20], truth=True)
+    write_page(evidence, find(evidence), folder)
+    return (folder / "report.html").as_uri()
+
+
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("url", ["page_url", "one_patch_url"])
+@pytest.mark.parametrize("url", ["page_url", "one_patch_url", "located_url"])
 def test_page_is_quiet_and_readable(
     browser: Browser, url: str, width: int, request: pytest.FixtureRequest
 ) -> None:
@@ -78,6 +86,18 @@ def test_page_is_quiet_and_readable(
     assert page.evaluate(BROKEN_IMAGES) == 0
     assert page.evaluate(SMALL_TEXTS) == []
     assert page.evaluate(CUT_TEXTS) == []
+
+
+def test_poses_are_a_section_of_their_own(
+    browser: Browser, located_url: str, page_url: str
+) -> None:
+    page = browser.new_page(1280)
+    page.open(located_url)
+    assert page.evaluate("document.querySelectorAll('#poses svg').length") == 5
+    assert page.evaluate("document.querySelectorAll('#poses tbody tr').length") == 4
+    assert page.evaluate("document.querySelector('nav a[href=\"#poses\"]').textContent") == "Poses"
+    page.open(page_url)
+    assert page.evaluate("document.querySelector('#poses, [href=\"#poses\"]')") is None
 
 
 def test_page_prints_on_several_sheets(browser: Browser, page_url: str) -> None:

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import pearsonr, rankdata
 
 from vialsight.errors import DataError
-from vialsight.statistics.drift import rank_correlation, running_median
+from vialsight.statistics.drift import rank_correlation, robust_slope, running_median
 
 
 class TestRankCorrelation:
@@ -51,3 +51,34 @@ class TestRunningMedian:
     def test_width_is_not_odd(self, width: int) -> None:
         with pytest.raises(DataError, match="odd width"):
             running_median(np.arange(5.0), width)
+
+
+class TestRobustSlope:
+    def test_median_of_the_slopes_of_all_pairs(self) -> None:
+        random = np.random.default_rng(4)
+        order = np.sort(random.choice(500, 40, replace=False))
+        values = 0.02 * order + random.normal(size=40)
+        pairs = [
+            (values[j] - values[i]) / (order[j] - order[i]) for i in range(40) for j in range(i)
+        ]
+        slope, low, high = robust_slope(order, values)
+        assert slope == pytest.approx(np.median(pairs))
+        assert low < 0.02 < high
+
+    def test_wild_values_do_not_move_it(self) -> None:
+        values = 3.0 * np.arange(30.0)
+        values[::5] = 1e6
+        assert robust_slope(np.arange(30), values)[0] == pytest.approx(3.0)
+
+    def test_many_values_are_averaged(self) -> None:
+        values = 0.5 * np.arange(12345.0) + np.random.default_rng(5).normal(size=12345)
+        slope, low, high = robust_slope(np.arange(12345), values)
+        assert slope == pytest.approx(0.5, abs=1e-4)
+        assert low < 0.5 < high
+
+    def test_too_few(self) -> None:
+        assert robust_slope(np.arange(2), np.array([1.0, 2.0])) is None
+
+    def test_nan(self) -> None:
+        with pytest.raises(DataError, match="NaN"):
+            robust_slope(np.arange(3), np.array([0.1, np.nan, 0.3]))

@@ -20,6 +20,11 @@ Mask = npt.NDArray[np.bool_]
 Points = npt.NDArray[np.float64]
 
 
+def pose_of(location: _core.Location) -> Pose:
+    """Return the pose of a product that was found."""
+    return location.dx, location.dy, location.turn
+
+
 def shares_of_box(
     points: Points, layout: Layout, vial: int, region: int, *, pose: Pose
 ) -> npt.NDArray[np.float64]:
@@ -67,7 +72,7 @@ def _middles_near(mask: Mask, layout: Layout, vial: int, region: int, pose: Pose
     left, top = np.maximum(np.floor(corners.min(axis=0)).astype(np.int64), 0)
     right, bottom = np.maximum(np.ceil(corners.max(axis=0)).astype(np.int64), 0)
     pixels = np.argwhere(mask[top:bottom, left:right])[:, ::-1]
-    return np.asarray(pixels + (left + 0.5, top + 0.5), np.float64)
+    return np.asarray(pixels + np.array([left, top]) + 0.5, np.float64)
 
 
 def _is_inside(shares: Points) -> Mask:

@@ -56,8 +56,8 @@ def write_records(folder: Path, records: Iterable[Record]) -> None:
     """Write `folder/dataset.csv` atomically; files outside `folder` get absolute paths."""
     rows: list[Sequence[Any]] = [COLUMNS]
     for record in records:
-        mask = None if record.mask is None else _path_text(folder, record.mask)
-        image = _path_text(folder, record.image)
+        mask = None if record.mask is None else path_text(folder, record.mask)
+        image = path_text(folder, record.image)
         numbers = (record.run, record.frame)
         rows.append((image, record.product, *numbers, record.label, record.split, mask))
     atomic.write_text(folder / TABLE_NAME, table_text(rows))
@@ -194,6 +194,7 @@ def _absolute(folder: Path, text: str) -> Path:
     return (folder / text).absolute()
 
 
-def _path_text(folder: Path, path: Path) -> str:
+def path_text(folder: Path, path: Path) -> str:
+    """Return a path as tables in `folder` name it: relative below it, absolute elsewhere."""
     root, path = folder.absolute(), path.absolute()
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

@@ -17,7 +17,8 @@ class ComponentMeasures:
     """AUROC of one component alone on one kind of unit: a region's patches, or "strip".
 
     Patches are ordered by the component's number; an inspection of a strip by the largest of its
-    patches, after the normalisation that makes regions comparable.
+    patches, after the normalisation that makes regions comparable; one whose product was not
+    located comes above all.
     """
 
     component: str
@@ -59,7 +60,8 @@ def _units(evidence: Evidence, numbers: npt.NDArray[np.float64]) -> Iterator[_Ra
         truth = evidence.truth[..., region]
         known = truth != UNKNOWN
         yield _Ranked(name, numbers[..., region][known], truth[known] == DEFECTIVE, strips[known])
-    yield _Ranked("strip", numbers.max(axis=(1, 2, 3)), evidence.defective, evidence.strip_of)
+    largest = np.where(evidence.not_located, np.inf, numbers.max(axis=(1, 2, 3)))
+    yield _Ranked("strip", largest, evidence.defective, evidence.strip_of)
 
 
 def _measured(component: str, units: _Ranked, draws: npt.NDArray[np.int32]) -> ComponentMeasures:

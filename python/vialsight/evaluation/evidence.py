@@ -29,6 +29,7 @@ from vialsight.data import (
 from vialsight.data.records import raise_listed
 from vialsight.errors import DataError
 from vialsight.evaluation.deciding_score import DecidingScore
+from vialsight.evaluation.pose_evidence import POSES_NAME, Poses, pose_rows, poses_of_rows
 from vialsight.files import atomic
 from vialsight.files.npz import npz_arrays, npz_bytes
 from vialsight.files.tables import table_text
@@ -50,6 +51,7 @@ EVIDENCE_NAMES: Final = (
     PIXELS_NAME,
     DEFECTS_NAME,
     MANUAL_NAME,
+    POSES_NAME,
 )
 TRUTH_NAMES: Final = {NOMINAL: "nominal", DEFECTIVE: "defective", UNKNOWN: "unknown"}
 # What files raise that are complete but hold something else.
@@ -69,6 +71,9 @@ _READ_ERRORS: Final = (
 _DEFECTIVE_OF_LABEL: Final = {"nominal": False, "defective": True}
 _ACCEPTED_OF_VERDICT: Final = {"accept": True, "reject": False}
 STAGES: Final = ("extract_s", "infer_s", "score_s", "total_s", "after_last_frame_s")
+# Before the others, where products are located.
+LOCATE_STAGE: Final = "locate_s"
+NOT_LOCATED: Final = "not_located"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +102,9 @@ class Evidence:
     """S inspected runs of K physical strips, in order of acquisition.
 
     scores φ float32 (S,F,V,R), made of component_scores float32 (S,F,V,R,C) as `score` says; truth
-    int8 (S,F,V,R) of NOMINAL, DEFECTIVE, UNKNOWN; defective and accepted (the line's verdict with
-    the strip set) bool (S,); runs int64 (S,); times float64 (S,) seconds per stage. `thresholds`
-    has one value per region for each level.
+    int8 (S,F,V,R) of NOMINAL, DEFECTIVE, UNKNOWN, as the patches were cut; defective and accepted
+    (the line's verdict with the strip set) bool (S,); runs int64 (S,); times float64 (S,) seconds
+    per stage. `thresholds` has one value per region for each level.
     """
 
     folder: Path
@@ -123,6 +128,15 @@ class Evidence:
     margin: float | None  # of the Knapp study, stated before it
     pictures: tuple[Picture, ...]
     limitations: tuple[str, ...]  # what the data did not allow, in sentences
+    poses: Poses | None = None  # where products are located
+
+    @property
+    def not_located(self) -> npt.NDArray[np.bool_]:
+        """Which inspections (S,) were rejected because the product was not found.
+
+        Their patches have no truth, and no score where nothing was cut.
+        """
+        return np.array([reason == NOT_LOCATED for reason in self.reasons], bool)
 
     @property
     def strip_of(self) -> npt.NDArray[np.int64]:
@@ -153,6 +167,9 @@ def write_evidence(evidence: Evidence, folder: Path) -> None:
         atomic.write_bytes(folder / PIXELS_NAME, npz_bytes(evidence.pixels.arrays()))
     if evidence.defects:
         write_defects(folder / DEFECTS_NAME, evidence.defects)
+    if evidence.poses is not None:
+        lying = pose_rows(evidence.poses, evidence.products, evidence.runs.tolist())
+        atomic.write_text(folder / POSES_NAME, table_text(lying))
     if evidence.manual:
         rows = [[m.product, m.inspections, m.rejects] for m in evidence.manual]
         header = ["product", "inspections", "rejects"]
@@ -235,8 +252,9 @@ def _evidence(
 ) -> Evidence:
     shape = (len(strips), *description["shape"])
     score = DecidingScore.from_json(description["score"])
-    values = _finite_column(scores, "score").reshape(shape)
-    columns = [_finite_column(scores, name) for name in _component_columns(score)]
+    may_miss = np.repeat([row["reason"] == NOT_LOCATED for row in strips], np.prod(shape[1:]))
+    values = _finite_column(scores, "score", may_miss).reshape(shape)
+    columns = [_finite_column(scores, name, may_miss) for name in _component_columns(score)]
     components = np.stack(columns, -1).reshape(*shape, -1) if columns else values[..., np.newaxis]
     score.comparable(components[:1])  # raises where the normalisation is not that of these arrays
     numbers = {name: number for number, name in TRUTH_NAMES.items()}
@@ -257,13 +275,18 @@ def _evidence(
         scores=values,
         component_scores=components,
         truth=truth,
-        times={stage: np.array([row[stage] for row in strips], np.float64) for stage in STAGES},
+        times={
+            stage: np.array([row[stage] for row in strips], np.float64)
+            for stage in (LOCATE_STAGE, *STAGES)
+            if stage != LOCATE_STAGE or stage in strips[0]
+        },
         pixels=_pixels(folder / PIXELS_NAME),
         defects=read_defects(folder / DEFECTS_NAME) if (folder / DEFECTS_NAME).exists() else (),
         manual=read_manual(folder / MANUAL_NAME) if (folder / MANUAL_NAME).exists() else (),
         margin=description["margin"],
         pictures=tuple(_picture(row) for row in _rows(folder / PICTURES_NAME)),
         limitations=tuple(description["limitations"]),
+        poses=_poses(folder / POSES_NAME, strips, shape[1]),
     )
 
 
@@ -272,9 +295,11 @@ def _component_columns(score: DecidingScore) -> tuple[str, ...]:
     return tuple(f"score.{name}" for name in score.names) if len(score.names) > 1 else ()
 
 
-def _finite_column(rows: Sequence[Mapping[str, str]], name: str) -> npt.NDArray[np.float32]:
-    values = np.array([row[name] for row in rows], np.float32)
-    if not np.isfinite(values).all():
+def _finite_column(
+    rows: Sequence[Mapping[str, str]], name: str, may_miss: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    values = np.array([row[name] or "nan" for row in rows], np.float32)
+    if not (np.isfinite(values) | may_miss).all():
         raise ValueError(f"{SCORES_NAME} holds values of {name!r} that are not finite")
     return values
 
@@ -297,7 +322,7 @@ def _check_order(
 
 
 def _strip_rows(evidence: Evidence) -> Iterable[Sequence[Any]]:
-    yield ("product", "run", "label", "verdict", "reason", *STAGES)
+    yield ("product", "run", "label", "verdict", "reason", *evidence.times)
     for number, product in enumerate(evidence.products):
         yield (
             product,
@@ -305,7 +330,7 @@ def _strip_rows(evidence: Evidence) -> Iterable[Sequence[Any]]:
             "defective" if evidence.defective[number] else "nominal",
             "accept" if evidence.accepted[number] else "reject",
             evidence.reasons[number],
-            *(repr(float(evidence.times[stage][number])) for stage in STAGES),
+            *(repr(float(evidence.times[stage][number])) for stage in evidence.times),
         )
 
 
@@ -321,8 +346,8 @@ def _score_rows(evidence: Evidence) -> Iterable[Sequence[Any]]:
             frame, vial, region = place
             name = TRUTH_NAMES[int(truth[place])]
             numbers = (scores[place], *components[place][: len(columns)])
-            # Nine digits give the same float32 back.
-            texts = (f"{number:.9g}" for number in numbers)
+            # Nine digits give the same float32 back; what was not scored is an empty cell.
+            texts = (f"{number:.9g}" if np.isfinite(number) else "" for number in numbers)
             yield (product, run, frame + 1, vial + 1, evidence.regions[region], name, *texts)
 
 
@@ -345,6 +370,12 @@ def _pixels(path: Path) -> PixelCounts | None:
     if not path.exists():
         return None
     return PixelCounts.from_arrays(npz_arrays(path.read_bytes()))
+
+
+def _poses(path: Path, strips: Sequence[Mapping[str, str]], frames: int) -> Poses | None:
+    if not path.exists():
+        return None
+    return poses_of_rows(_rows(path), [(row["product"], row["run"]) for row in strips], frames)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -16,6 +16,7 @@ from vialsight.data.defects import ALL_KINDS
 from vialsight.evaluation.component_measures import ComponentMeasures, component_measures
 from vialsight.evaluation.evidence import Evidence
 from vialsight.evaluation.measures import Measures, Units, measure, rate
+from vialsight.evaluation.pose_measures import PoseMeasures, not_located_notes, pose_measures
 from vialsight.statistics.drift import rank_correlation
 from vialsight.statistics.intervals import Interval, proportion_interval, resampled_strips
 from vialsight.statistics.knapp import KnappStudy, study
@@ -94,6 +95,7 @@ class Findings:
     latency: tuple[Latency, ...]
     drift: tuple[Drift, ...]
     knapp: KnappStudy | None
+    poses: PoseMeasures | None
     limitations: tuple[str, ...]
 
 
@@ -111,6 +113,7 @@ def find(evidence: Evidence) -> Findings:
         latency=_latencies(evidence),
         drift=_drifts(evidence),
         knapp=_knapp(evidence),
+        poses=pose_measures(evidence),
         limitations=(*notes, *_label_notes(evidence)),
     )
 
@@ -118,9 +121,12 @@ def find(evidence: Evidence) -> Findings:
 def excess(evidence: Evidence, level: str) -> npt.NDArray[np.float64]:
     """Return how far each score is above its region's threshold at a level, float64 (S,F,V,R).
 
-    A patch is rejected when its excess is above 0.
+    A patch is rejected when its excess is above 0. Patches of an inspection whose product was not
+    located are infinitely far above: it was rejected, and nothing looks less like a good product.
     """
-    return np.asarray(evidence.scores.astype(np.float64) - np.array(evidence.thresholds[level]))
+    above = evidence.scores.astype(np.float64) - np.array(evidence.thresholds[level])
+    above[evidence.not_located] = np.inf
+    return np.asarray(above)
 
 
 def rejected_runs(evidence: Evidence, level: str) -> npt.NDArray[np.bool_]:
@@ -284,7 +290,7 @@ def _latencies(evidence: Evidence) -> tuple[Latency, ...]:
 
 def _drifts(evidence: Evidence) -> tuple[Drift, ...]:
     strip, largest = evidence.strip_of, evidence.scores.max(axis=(1, 2)).astype(np.float64)
-    chosen = ~evidence.defective
+    chosen = ~evidence.defective & ~evidence.not_located
     numbers, position = np.unique(strip[chosen], return_inverse=True)
     rows = []
     for region, name in enumerate(evidence.regions):
@@ -317,11 +323,13 @@ def _label_notes(evidence: Evidence) -> Iterator[str]:
     for region, name in enumerate(evidence.regions):
         if evidence.defective.any() and not (evidence.truth[..., region] == DEFECTIVE).any():
             yield f"Region {name!r} has no patch known to be defective: no detection rate for it."
-    unknown = int((evidence.truth == UNKNOWN).any(axis=(1, 2, 3)).sum())
+    unlabelled = (evidence.truth == UNKNOWN).any(axis=(1, 2, 3)) & ~evidence.not_located
+    unknown = int(unlabelled.sum())
     if unknown:
         yield (
             f"{unknown} inspections of defective strips have no mask: they count for whole "
             "strips, not for regions, vials and pixels."
         )
+    yield from not_located_notes(evidence)
     if len(set(evidence.products)) < 2:
         yield "There is one physical strip only: no interval means anything."

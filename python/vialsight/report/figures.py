@@ -39,9 +39,13 @@ def patch_scores(evidence: Evidence, region: int) -> tuple[Floats, Bools]:
 
 
 def strip_scores(evidence: Evidence, region: int) -> Floats:
-    """Return a region's largest φ of every inspection, float64 (S,), NaN if one is not finite."""
+    """Return a region's largest φ of every inspection, float64 (S,), NaN if one is not finite.
+
+    NaN, too, where the product was not located: such patches were cut at a wrong place, if at all.
+    """
     scores = evidence.scores[..., region].astype(np.float64)
     finite = np.where(np.isfinite(scores), scores, np.nan)
+    finite[evidence.not_located] = np.nan
     return np.asarray(finite.max(axis=(1, 2)), np.float64)
 
 

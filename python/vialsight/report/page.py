@@ -14,6 +14,7 @@ from vialsight.files import atomic
 from vialsight.report import figures, knapp, paper, summary, text
 from vialsight.report.decisions import decision_tables, threshold_rows
 from vialsight.report.gallery import galleries
+from vialsight.report.poses import pose_part
 from vialsight.report.score import score_part
 from vialsight.report.values import limitations
 
@@ -79,6 +80,7 @@ def _context(evidence: Evidence, findings: Findings) -> dict[str, Any]:
         "score": score_part(evidence, findings),
         "paper": paper,
         "regions": _region_figures(evidence, findings),
+        "poses": pose_part(evidence, findings),
         "class_figure": figures.class_rates(findings.classes),
         "severity_figure": figures.severity_rates(findings.classes),
         "latency_figures": (figures.latency_histogram(evidence), figures.latency_tail(evidence)),

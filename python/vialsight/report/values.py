@@ -26,7 +26,7 @@ def report_values(evidence: Evidence, findings: Findings) -> dict[str, Any]:
         **{
             key: value
             for key, value in asdict(findings).items()
-            if key not in ("components", "limitations")
+            if key not in ("components", "limitations") and (key != "poses" or value is not None)
         },
     }
 
@@ -65,9 +65,14 @@ def tables(findings: Findings) -> dict[str, list[Row]]:
         "pixels.csv": [_flat_row(row) for row in findings.pixels],
         "latency.csv": [_flat_row(row) for row in findings.latency],
         "drift.csv": [_flat_row(row) for row in findings.drift],
+        "pose_measures.csv": _coordinates(findings),
         "knapp.csv": [] if findings.knapp is None else _containers(findings),
     }
     return {name: rows for name, rows in found.items() if rows}
+
+
+def _coordinates(findings: Findings) -> list[Row]:
+    return [] if findings.poses is None else [_flat_row(row) for row in findings.poses.coordinates]
 
 
 def _containers(findings: Findings) -> list[Row]:
