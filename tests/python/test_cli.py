@@ -351,9 +351,12 @@ class TestInspect:
             for vial in frame
             for score, threshold in zip(vial, p["thresholds"], strict=True)
         )
-        pictures = sorted((tmp_path / "pictures").iterdir())
-        assert len(pictures) == rejected
-        assert all(Image.open(picture).size == (96, 32) for picture in pictures)
+        patches = sorted((tmp_path / "pictures").glob("*-vial*.png"))
+        assert len(patches) == rejected
+        assert all(Image.open(picture).size == (96, 32) for picture in patches)
+        frames = {picture.name.partition("-vial")[0] + ".png" for picture in patches}
+        written = {picture.name for picture in (tmp_path / "pictures").iterdir()}
+        assert written - {picture.name for picture in patches} == frames
 
     def test_unreadable_image_is_reported_as_reject_and_the_rest_inspected(
         self, tiny_calibrated_bundle: Path, own_dataset_folder: Path

@@ -24,6 +24,7 @@ from vialsight.line.inspection import (
     write_heatmaps,
 )
 from vialsight.line.machine import machine
+from vialsight.line.overview import write_overviews
 from vialsight.line.soak import compare_isolation
 
 Images = Annotated[list[Path] | None, typer.Argument(metavar="[IMAGES]...")]
@@ -39,7 +40,11 @@ def inspect(
     ] = None,
     split: Annotated[str, typer.Option(help="Split of --data to inspect.")] = "test",
     heatmaps: Annotated[
-        Path | None, typer.Option(help="Folder for a picture of each rejected patch.")
+        Path | None,
+        typer.Option(
+            help="Folder for a picture of each rejected patch, and of each frame that has one, "
+            "with boxes and heatmaps where the product lies in it."
+        ),
     ] = None,
     level: Annotated[str, typer.Option(help="Threshold set: patch, strip or run.")] = "strip",
     budget_ms: Annotated[
@@ -65,6 +70,7 @@ def inspect(
             results.append(inspect_product(inspector, product, budget_s=budget_s))
             if heatmaps is not None:
                 write_heatmaps(inspector, results[-1], heatmaps, number=len(results))
+                write_overviews(inspector, results[-1], heatmaps, number=len(results))
             progress(len(results), len(products))
     _print_inspected(loaded, results, as_json)
     unusable = [result.error for result in results if result.error is not None]

@@ -30,7 +30,8 @@ class Product:
 class Inspected:
     """Verdict on one product. `error` says why its images could not be used: then it is rejected.
 
-    `scores` are φ (F,V,R), NaN where no score was made.
+    `scores` are φ (F,V,R), NaN where no score was made. `locations` are of the F frames, none
+    where the bundle does not locate.
     """
 
     product: Product
@@ -41,6 +42,7 @@ class Inspected:
     vials: tuple[bool, ...]
     times: dict[str, float]
     slack_s: float | None
+    locations: tuple[_core.Location, ...] = ()
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -56,6 +58,9 @@ class Inspected:
             "vials": ["accept" if accepted else "reject" for accepted in self.vials],
             "times": self.times,
             "slack_s": self.slack_s,
+            **(
+                {"poses": [_pose_json(where) for where in self.locations]} if self.locations else {}
+            ),
             "error": self.error,
         }
 
@@ -71,6 +76,7 @@ class RejectedPatch:
     vial: int
     region: int
     score: float
+    threshold: float
     image: Float32Image
     reconstruction: Float32Image | None
     heatmap: Float32Image
@@ -141,6 +147,7 @@ def rejected_patches(inspector: _core.Inspector, inspected: Inspected) -> Iterat
             vial=vial,
             region=region,
             score=float(inspected.scores[frame, vial, region]),
+            threshold=inspected.thresholds[region],
             image=images[0],
             reconstruction=images[1],
             heatmap=fixed_heatmap(inspector.bundle, region, score_map),
@@ -155,7 +162,7 @@ def write_heatmaps(
     `number` starts the file names: images of the same name in several folders stay apart.
     """
     regions, paths = inspector.bundle.layout.regions, []
-    stem = f"{number:04}-{_file_stem(inspected.product)}"
+    stem = picture_stem(inspected.product, number)
     for patch in rejected_patches(inspector, inspected):
         place = f"frame{patch.frame + 1}-vial{patch.vial + 1}-{regions[patch.region]}"
         path = folder / f"{stem}-{_safe(place)}.png"
@@ -163,6 +170,11 @@ def write_heatmaps(
         atomic.write_bytes(path, encoded(picture, "PNG"))
         paths.append(path)
     return paths
+
+
+def picture_stem(product: Product, number: int) -> str:
+    """Return how the names of a product's pictures begin."""
+    return f"{number:04}-{_file_stem(product)}"
 
 
 def _load_frames(product: Product, bit_depth: int) -> npt.NDArray[Any]:
@@ -193,6 +205,16 @@ def _frame_error(verdict: _core.StripVerdict, product: Product) -> str | None:
     if verdict.reason != UNREADABLE_REASON:
         return None
     return f"{product.name}: the frames do not fit the bundle's layout (size or pixel values)"
+
+
+def _pose_json(where: _core.Location) -> dict[str, Any]:
+    """Return where a product lies; numbers that are not finite are null."""
+    numbers = {"dx": where.dx, "dy": where.dy, "turn": where.turn, "residual": where.residual}
+    return {
+        "found": where.found,
+        "reason": where.reason,
+        **{name: value if np.isfinite(value) else None for name, value in numbers.items()},
+    }
 
 
 def _nulls_for_nan(scores: Float32Image) -> Any:

@@ -46,6 +46,13 @@ def picture_of(
     return picture
 
 
+def painted_hot(image: Float32Image, heatmap: Float32Image) -> RgbImage:
+    """Return an image (H,W) with a heatmap (H,W) in red over it, uint8 (H,W,3)."""
+    painted = np.clip(_painted(_gray(image), heatmap, _HEAT), 0.0, 1.0)
+    picture: RgbImage = np.rint(painted * 255.0).astype(np.uint8)
+    return picture
+
+
 def encoded(picture: RgbImage, image_format: str) -> bytes:
     """Return a picture (H,W,3) as a file of `image_format`, "PNG" or "WEBP" (lossy, small)."""
     content = io.BytesIO()
