@@ -160,6 +160,7 @@ const Case kCases[] = {
     {"CalibrationRateNegative", set("/calibration/regions/1/detection_rate", -0.5),
      "detection_rate: expected a number"},
     {"CalibrationRateNull", set("/calibration/regions/0/false_reject_rate", nullptr), "false_reject_rate"},
+    {"CalibrationNoneNotLocated", set("/calibration/not_located", 0), "calibration.not_located: expected an integer"},
     {"CalibrationProductNumber", set("/calibration/products", {1}), "calibration.products"},
     {"GoldenTooFew", set("/golden/patches_per_region", 7), "golden.patches_per_region: expected an integer from 8"},
     {"GoldenToleranceZero", set("/golden/tolerance", 0.0), "golden.tolerance: expected a number above 0"},
@@ -204,6 +205,10 @@ TEST_P(BundleManifestTest, IsRefused) {
 
 INSTANTIATE_TEST_SUITE_P(Malformed, BundleManifestTest, ::testing::ValuesIn(kCases),
                          [](const auto& test) { return std::string(test.param.name); });
+
+TEST_F(BundleManifestTest, CalibrationMayHaveLeftOutStrips) {
+  EXPECT_TRUE(load(set("/calibration/not_located", 2)).ok());
+}
 
 TEST_F(BundleManifestTest, DuplicateKeyIsRefused) {
   std::string text = good_text();

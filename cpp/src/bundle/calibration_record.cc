@@ -79,6 +79,8 @@ Status check_calibration_record(const json& value, const std::string& path, cons
   reader.merge(check_run_rule(reader.require_object("run_rule"), reader.path_of("run_rule")));
   reader.merge(check_region_records(reader.require_array("regions"), reader.path_of("regions"), layout));
   (void)reader.require_strings("products");
+  // Only where strips were left out because they were not located.
+  if (value.contains("not_located")) (void)reader.require_integer("not_located", 1, kMaxInteger);
   return reader.finish();
 }
 
