@@ -21,7 +21,7 @@ PYTHON_ROOMS = (
     ("evaluation", "training"),
     ("calibration", "line", "models", "simulation", "statistics"),
     ("data",),
-    ("bundle", "config"),
+    ("bundle", "config", "locator"),
     ("__init__",),
     ("_core",),
     ("files", "frozen_graph", "progress", "scores", "value_bins"),
