@@ -58,6 +58,18 @@ py::array_t<float> golden_components_of(const Bundle& bundle) {
   return golden_array(bundle, golden.components, {static_cast<py::ssize_t>(golden.components.size() / patches)});
 }
 
+// Of all that the golden components that decide may differ by, divided by the tolerance, (R·K, C).
+py::array_t<double> golden_scales_of(const Bundle& bundle) {
+  const std::size_t patches = bundle.golden().scores.size();
+  py::array_t<double> scales({patches, bundle.components().size()});
+  double* target = scales.mutable_data();
+  for (std::size_t patch = 0; patch < patches; ++patch) {
+    const std::vector<double> row = bundle.golden_scales(patch);
+    target = std::copy(row.begin(), row.end(), target);
+  }
+  return scales;
+}
+
 py::dict outputs_of(const Bundle& bundle) {
   py::dict outputs;
   for (const OutputSpec& spec : bundle.outputs()) {
@@ -151,6 +163,7 @@ void register_bundle(py::module_& module) {
       .def_property_readonly("golden_scores",
                              [](const Bundle& bundle) { return golden_array(bundle, bundle.golden().scores, {}); })
       .def_property_readonly("golden_components", &golden_components_of)
+      .def_property_readonly("golden_scales", &golden_scales_of)
       .def_property_readonly("golden_tolerance", [](const Bundle& bundle) { return bundle.golden().tolerance; })
       .def("__repr__", [](const Bundle& bundle) { return "<Bundle " + bundle.name() + ">"; });
 }

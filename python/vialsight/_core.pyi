@@ -352,6 +352,13 @@ class Bundle:
     def golden_components(self) -> _Float32:
         """(R, K, C), of all components that the score offers."""
     @property
+    def golden_scales(self) -> npt.NDArray[np.float64]:
+        """By what the tolerance is multiplied, (R·K, C) of the components that decide.
+
+        max(1, |s|), and where a component is per location 1/σ, for the least spread σ ≥ 10⁻³ of the
+        region: by that its score is more sensitive to what the network puts out.
+        """
+    @property
     def golden_tolerance(self) -> float: ...
 
 class StripVerdict:

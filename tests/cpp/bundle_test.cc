@@ -169,6 +169,26 @@ TEST_F(BundleScoreTest, LoadsLocationsOfAComponent) {
   EXPECT_THAT(loaded.value().locations()[0].mean, SizeIs(12));
 }
 
+// A component that is divided by a spread is that much more sensitive to rounding in the network.
+TEST_F(BundleScoreTest, GoldenScoresMayDifferByWhatASpreadMakesOfThem) {
+  writer.manifest["score"]["decide"] = {"spots", "ssim"};
+  writer.manifest["score"]["normalisation"][0]["component"] = "spots";
+  std::vector<float> scores(16, (7.0F - 1.0F) / 2.0F);
+  std::fill(scores.begin() + 8, scores.end(), (7.0F - 2.0F) / 4.0F);
+  writer.files["golden/scores.npy"] = npy({2, 8}, scores);
+  measure_spots({2, 2, 2, 3});
+  std::vector<float> arrays(24, 1.0F);
+  arrays[13] = 0.125F;                                        // of the first region
+  std::fill(arrays.begin() + 18, arrays.begin() + 24, 0.0F);  // of the second
+  writer.files["location/spots.npy"] = npy({2, 2, 2, 3}, arrays);
+  writer.write(path);
+  const Result<Bundle> bundle = Bundle::load(path);
+  ASSERT_TRUE(bundle.ok()) << bundle.status().message();
+  EXPECT_THAT(bundle.value().golden_scales(0), ElementsAre(8.0, 1.0));
+  EXPECT_THAT(bundle.value().golden_scales(8), ElementsAre(1000.0, 1.0));
+  EXPECT_THAT(bundle.value().golden_scales(16), SizeIs(0));
+}
+
 TEST_F(BundleScoreTest, RefusesLocationsOfAnotherShape) {
   for (const std::vector<std::size_t>& shape :
        std::vector<std::vector<std::size_t>>{{2, 2, 6}, {1, 2, 2, 3}, {2, 1, 2, 3}, {3, 2, 2, 3}}) {

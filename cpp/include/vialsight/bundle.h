@@ -80,8 +80,11 @@ class VIALSIGHT_API Bundle {
   [[nodiscard]] std::span<const std::byte> fingerprints() const noexcept;
   [[nodiscard]] const GoldenPatches& golden() const noexcept;
   // Of golden patch `patch` (counted over all regions): what each component that decides must give again, within
-  // golden().tolerance · max(1, |s|), in the order of Score::components. Empty: there is no such patch.
+  // golden().tolerance · golden_scales(patch), in the order of Score::components. Empty: there is no such patch.
   [[nodiscard]] std::vector<float> golden_components(std::size_t patch) const;
+  // Of the same components: max(1, |s|), and where a component is per location 1/σ, for the least spread σ ≥ 10⁻³ of
+  // the region: by that its score is more sensitive to what the network puts out.
+  [[nodiscard]] std::vector<double> golden_scales(std::size_t patch) const;
 
   // Copied, never moved from: every Bundle stays a whole one.
   Bundle(const Bundle&) = default;

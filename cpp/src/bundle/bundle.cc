@@ -52,6 +52,8 @@ const GoldenPatches& Bundle::golden() const noexcept { return contents_->golden;
 
 std::vector<float> Bundle::golden_components(std::size_t patch) const { return contents_->golden_components(patch); }
 
+std::vector<double> Bundle::golden_scales(std::size_t patch) const { return contents_->golden_scales(patch); }
+
 Result<Score> Bundle::make_score(std::string_view definition_json) const {
   if (!definition_json.empty()) return Score::create(definition_json, contents_->score_inputs(), contents_->locations);
   return score_from_json_value(contents_->manifest.score, "score:", contents_->score_inputs(), contents_->locations);

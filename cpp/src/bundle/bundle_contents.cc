@@ -11,6 +11,7 @@
 #include "bundle/bundle_arrays.h"
 #include "bundle/bundle_files.h"
 #include "bundle/manifest_fields.h"
+#include "scoring/filtered_component.h"
 
 namespace vialsight {
 namespace {
@@ -246,6 +247,26 @@ std::vector<float> BundleContents::golden_components(std::size_t patch) const {
   if (patch >= golden.scores.size()) return values;
   for (const std::size_t position : deciding) values.push_back(golden.components[first + position]);
   return values;
+}
+
+double BundleContents::sensitivity(const std::string& component, std::size_t region) const {
+  const auto is_of = [&](const LocationArrays& each) { return each.component == component; };
+  const auto found = std::find_if(locations.begin(), locations.end(), is_of);
+  if (found == locations.end()) return 1.0;
+  const std::size_t pixels = found->size.pixels();
+  const std::span<const float> spread = found->spread.subspan(region * pixels, pixels);
+  const auto least = static_cast<double>(*std::min_element(spread.begin(), spread.end()));
+  return 1.0 / std::max(least, kSmallestSpread);
+}
+
+std::vector<double> BundleContents::golden_scales(std::size_t patch) const {
+  const std::vector<float> expected = golden_components(patch);
+  std::vector<double> scales;
+  for (std::size_t k = 0; k < expected.size(); ++k) {
+    const double own = std::max(1.0, std::abs(static_cast<double>(expected[k])));
+    scales.push_back(std::max(own, sensitivity(components[k], patch / golden.count_per_region)));
+  }
+  return scales;
 }
 
 }  // namespace vialsight

@@ -33,8 +33,11 @@ struct BundleContents {
   BundleContents& operator=(const BundleContents&) = delete;
 
   [[nodiscard]] ScoreInputs score_inputs() const;
-  // See Bundle::golden_components.
+  // See the functions of these names of Bundle.
   [[nodiscard]] std::vector<float> golden_components(std::size_t patch) const;
+  [[nodiscard]] std::vector<double> golden_scales(std::size_t patch) const;
+  // 1 of a component that is not per location.
+  [[nodiscard]] double sensitivity(const std::string& component, std::size_t region) const;
 
   std::filesystem::path path;
   Manifest manifest;

@@ -29,6 +29,7 @@ struct Difference {
   std::size_t component = 0;
   float came = 0.0F;
   float expected = 0.0F;
+  double allowed = 0.0;
 
   void add(const Difference& other) noexcept {
     if (other.largest > largest) *this = other;
@@ -36,10 +37,10 @@ struct Difference {
 };
 
 Difference difference_of(std::size_t patch, std::size_t component, float came, float expected,
-                         double tolerance) noexcept {
-  const double allowed = tolerance * std::max(1.0, std::abs(static_cast<double>(expected)));
+                         double allowed) noexcept {
   const double share = std::abs(static_cast<double>(came) - static_cast<double>(expected)) / allowed;
-  return {std::isnan(share) ? std::numeric_limits<double>::infinity() : share, patch, component, came, expected};
+  return {
+      std::isnan(share) ? std::numeric_limits<double>::infinity() : share, patch, component, came, expected, allowed};
 }
 
 // Of one batch: `components` [n][K] of the golden patches from `first` on, starting over at the end.
@@ -50,8 +51,9 @@ Difference largest_difference(const Bundle& bundle, std::size_t first, std::span
   for (std::size_t i = 0; i < components.size() / count; ++i) {
     const std::size_t patch = (first + i) % golden.scores.size();
     const std::vector<float> expected = bundle.golden_components(patch);
+    const std::vector<double> scales = bundle.golden_scales(patch);
     for (std::size_t k = 0; k < count; ++k) {
-      difference.add(difference_of(patch, k, components[i * count + k], expected[k], golden.tolerance));
+      difference.add(difference_of(patch, k, components[i * count + k], expected[k], golden.tolerance * scales[k]));
     }
   }
   return difference;
@@ -63,7 +65,7 @@ Status check_difference(const Bundle& bundle, const Difference& difference) {
   const std::size_t region = difference.patch / golden.count_per_region;
   const double apart = std::abs(static_cast<double>(difference.came) - static_cast<double>(difference.expected));
   return {Code::kDataCorrupt,
-          "golden patches: expected scores within " + text_of(golden.tolerance) + " of the bundle's, got " +
+          "golden patches: expected scores within " + text_of(difference.allowed) + " of the bundle's, got " +
               text_of(difference.came) + " where it says " + text_of(difference.expected) + " (component \"" +
               bundle.components()[difference.component] + "\", patch " +
               std::to_string(difference.patch % golden.count_per_region) + " of region \"" +

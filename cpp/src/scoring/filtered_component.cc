@@ -11,7 +11,6 @@ namespace {
 
 // Wider filters than that of a hostile bundle find nothing, and take its whole time.
 constexpr double kMaxSmoothing = 64.0;
-constexpr double kSmallestSpread = 1e-3;
 
 double read_smoothing(ObjectReader& reader) {
   const double sigma = reader.require_number("smoothing");

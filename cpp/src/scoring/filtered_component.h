@@ -10,6 +10,9 @@
 
 namespace vialsight {
 
+// Below, a spread says more of rounding than of products.
+inline constexpr double kSmallestSpread = 1e-3;
+
 // N: (D − mean) / max(spread, 10⁻³) at each location of each region.
 struct Locations {
   std::vector<float> mean;

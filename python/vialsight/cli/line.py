@@ -220,7 +220,7 @@ def _inspected_row(result: Inspected) -> dict[str, Any]:
 def _golden_difference(bundle: _core.Bundle, inspector: _core.Inspector) -> float:
     """Return the largest, over golden patches and components that decide, as the loader counts it.
 
-    Relative to numbers above 1. Not of φ: a combination divides what its components differ by.
+    Relative to `golden_scales`. Not of φ: a combination divides what its components differ by.
     """
     size, expected = bundle.layout.patch_size, bundle.golden_components
     regions = np.repeat(np.arange(len(expected)), expected.shape[1]).tolist()
@@ -229,7 +229,7 @@ def _golden_difference(bundle: _core.Bundle, inspector: _core.Inspector) -> floa
     offered = [component["name"] for component in read_manifest(bundle)["score"]["components"]]
     chosen = expected[..., [offered.index(name) for name in bundle.components]]
     chosen = chosen.reshape(found.shape)
-    return float((np.abs(found - chosen) / np.maximum(1.0, np.abs(chosen))).max())
+    return float((np.abs(found - chosen).reshape(-1, found.shape[-1]) / bundle.golden_scales).max())
 
 
 def _print_bench(result: dict[str, Any]) -> None:
