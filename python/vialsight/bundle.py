@@ -21,6 +21,7 @@ from vialsight import _core
 from vialsight._core import Layout
 from vialsight.errors import BundleError
 from vialsight.files import atomic
+from vialsight.locator import ProductLocator, array_file
 
 FORMAT_VERSION: Final = 2
 MANIFEST_NAME: Final = "manifest.json"
@@ -30,6 +31,8 @@ GOLDEN_TOLERANCE: Final = 1e-5
 LEVELS: Final = ("patch", "strip", "run")
 RECONSTRUCTION: Final = "reconstruction"
 MAP: Final = "map"
+# How patches are resampled, by whether products are located.
+_RESIZE: Final = {False: "bilinear_antialias", True: "cubic_antialias"}
 
 Float32Array = npt.NDArray[np.float32]
 # The manifest's `score`; see docs/scores.md.
@@ -129,16 +132,19 @@ def write_bundle(
     provenance: Provenance,
     fingerprints: bytes,
     locations: Mapping[str, Float32Array] | None = None,
+    locator: ProductLocator | None = None,
     created: datetime | None = None,
 ) -> None:
     """Write an uncalibrated bundle folder; it appears complete and checked, or not at all.
 
     One component of `score` decides; `locations` holds mean and spread (2,R,h,w) of those that are
-    per location; `fingerprints` is `data.fingerprints.Fingerprints.to_bytes` of the training
-    images. Equal arguments (`created` included) give equal bytes. Raises BundleError when `out`
-    exists, when golden arrays do not fit, or when the C++ loader refuses the result.
+    per location; `locator` finds the products where the layout says that they are located;
+    `fingerprints` is `data.fingerprints.Fingerprints.to_bytes` of the training images. Equal
+    arguments (`created` included) give equal bytes. Raises BundleError when `out` exists, when
+    golden arrays or the locator do not fit, or when the C++ loader refuses the result.
     """
     _check_golden(golden, layout, model, score)
+    _check_locator(locator, layout)
     size = layout.patch_size
     outputs = {name: model.outputs[name] for name in sorted(model.outputs)}
     manifest = {
@@ -148,13 +154,13 @@ def write_bundle(
         "method": model.method,
         "runtime": {"name": "tensorflow", "precision": "float32"},
         "layout": json.loads(layout.to_json()),
-        "locate": None,
+        "locate": None if locator is None else locator.to_manifest(),
         "input": {"name": model.input_name, "shape": [None, size, size, 1], "dtype": "float32"},
         "outputs": {
             name: {"role": output.role, "shape": [None, output.height, output.width, 1]}
             for name, output in outputs.items()
         },
-        "preprocess": {"scaling": "unit", "resize": "bilinear_antialias"},
+        "preprocess": {"scaling": "unit", "resize": _RESIZE[layout.locate != "none"]},
         "score": dict(score),
         "thresholds": dict.fromkeys(LEVELS),
         "heatmap": None,
@@ -165,6 +171,7 @@ def write_bundle(
     names = [component["name"] for component in score["components"]]
     scores = golden.components[..., names.index(score["decide"][0])]
     arrays = _golden_arrays(golden, scores) | _location_arrays(locations or {})
+    arrays |= _locator_arrays(locator)
     _write_folder(out, manifest, _files(model.graph_def, fingerprints, arrays))
 
 
@@ -204,6 +211,7 @@ def with_calibration(
     )
     arrays = _golden_arrays(golden, _golden_scores(bundle, score))
     arrays |= _location_arrays(bundle.locations)
+    arrays |= _locator_arrays(ProductLocator.of_bundle(bundle))
     _write_folder(out, manifest, _files(bundle.model, fingerprints, arrays))
 
 
@@ -240,6 +248,11 @@ def _location_arrays(locations: Mapping[str, Float32Array]) -> _Files:
         f"location_{name}": (f"location/{name}.npy", _npy_bytes(array))
         for name, array in locations.items()
     }
+
+
+def _locator_arrays(locator: ProductLocator | None) -> _Files:
+    arrays = {} if locator is None else locator.arrays()
+    return {role: (array_file(role), _npy_bytes(array)) for role, array in arrays.items()}
 
 
 def _files(model: bytes, fingerprints: bytes, arrays: _Files) -> _Files:
@@ -304,6 +317,16 @@ def _check_golden(golden: GoldenPatches, layout: Layout, model: Model, score: De
     if count < GOLDEN_MINIMUM:
         raise BundleError(
             f"golden patches: expected at least {GOLDEN_MINIMUM} per region, got {count}"
+        )
+
+
+def _check_locator(locator: ProductLocator | None, layout: Layout) -> None:
+    if locator is not None:
+        locator.require_fits(layout)
+    elif layout.locate != "none":
+        raise BundleError(
+            f'the layout {layout.name!r} says "locate": "{layout.locate}": expected a locator, '
+            "fitted on nominal frames; got none"
         )
 
 

@@ -8,8 +8,9 @@ from score_bundles import calibrated
 
 import vialsight
 from vialsight.data import Dataset
-from vialsight.line.bench import compare_with_python, measure_latency, random_strip, summary
+from vialsight.line.bench import compare_with_python, measure_latency, summary
 from vialsight.line.machine import machine
+from vialsight.line.strips import random_strip
 
 
 def test_summary_of_one_to_a_hundred() -> None:

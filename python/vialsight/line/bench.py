@@ -8,13 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight import _core
-from vialsight._core import Layout
 from vialsight.aliases import Patches
 from vialsight.bundle import RECONSTRUCTION, read_manifest
 from vialsight.errors import BundleError
 from vialsight.frozen_graph import import_graph
-
-Frames = npt.NDArray[Any]
+from vialsight.line.strips import Frames, made_strip
 
 PERCENTILES: Final = (50, 90, 99)
 WARM_UP_STRIPS: Final = 5
@@ -33,12 +31,12 @@ def measure_latency(
 ) -> dict[str, Any]:
     """Inspect `count` strips and return percentiles per stage, in milliseconds.
 
-    `strips` are frames (F,H,W) used in turn; None makes uniformly random pixels. No deadline is
-    set while measuring: a late strip shows its whole latency and counts as a miss of `budget_ms`.
+    `strips` are frames (F,H,W) used in turn; None makes some, see `made_strip`. No deadline is set
+    while measuring: a late strip shows its whole latency and counts as a miss of `budget_ms`.
     The first strips warm up and are left out. Raises BundleError when a strip could not be scored.
     """
     inspector = _core.Inspector(bundle, threads=threads)
-    inputs = strips or (random_strip(bundle.layout, seed),)
+    inputs = strips or (made_strip(bundle, seed),)
     for number in range(WARM_UP_STRIPS):
         time_strip(inspector, inputs[number % len(inputs)])
     times = [time_strip(inspector, inputs[number % len(inputs)]) for number in range(count)]
@@ -47,7 +45,7 @@ def measure_latency(
         "strips": count,
         "warm_up_strips": WARM_UP_STRIPS,
         "patches_per_strip": bundle.layout.patches_per_strip,
-        "input": "random" if strips is None else "images",
+        "input": "made" if strips is None else "images",
         "latency_ms": {name.removesuffix("_s"): summary(ms) for name, ms in latencies.items()},
         "budget_ms": budget_ms,
         "misses": sum(ms > budget_ms for ms in latencies["total_s"]),
@@ -98,13 +96,6 @@ def summary(
     """Return the smallest value, percentiles by name (p50, p99.9), and the largest."""
     named = {f"p{p:g}": float(np.percentile(values, p)) for p in percentiles}
     return {"min": float(np.min(values)), **named, "max": float(np.max(values))}
-
-
-def random_strip(layout: Layout, seed: int) -> Frames:
-    """Return frames (F,H,W) of uniformly random pixels in the layout's pixel type and depth."""
-    shape = (layout.frames, layout.frame_height, layout.frame_width)
-    dtype = np.uint8 if layout.bit_depth == 8 else np.uint16
-    return np.random.default_rng(seed).integers(0, 2**layout.bit_depth, shape, dtype)
 
 
 def time_strip(inspector: _core.Inspector, frames: Frames) -> dict[str, float]:

@@ -16,9 +16,9 @@ from typing import Any, Final
 import numpy as np
 
 from vialsight import _core
-from vialsight._core import Layout
 from vialsight.errors import BundleError
-from vialsight.line.bench import WARM_UP_STRIPS, Frames, random_strip, summary, time_strip
+from vialsight.line.bench import WARM_UP_STRIPS, summary, time_strip
+from vialsight.line.strips import Frames, made_strip
 
 # Of fewer than 1000 values, p99.9 lies between the two largest.
 TAIL: Final = (50, 99, 99.9)
@@ -37,11 +37,12 @@ def run_slots(
 ) -> dict[str, Any]:
     """Open a slot every `budget_s`, hand over its frames `interval_s` apart, close it; for a while.
 
-    Frames are random pixels, no two of them equal; the deadline is `budget_s` after a slot opens,
-    and the next slot opens at that moment. Returns percentiles per stage in milliseconds, verdicts
-    by reason, the largest lateness of a verdict behind its deadline, and the growth of memory.
+    Frames are made (`made_strip`), no two of them equal; the deadline is `budget_s` after a slot
+    opens, and the next slot opens at that moment. Returns percentiles per stage in milliseconds,
+    verdicts by reason, the largest lateness of a verdict behind its deadline, and the growth of
+    memory.
     """
-    strips = _distinct_strips(inspector.bundle.layout, seed)
+    strips = _distinct_strips(inspector.bundle, seed)
     rows: list[dict[str, float]] = []
     reasons: Counter[str] = Counter()
     for _ in range(WARM_UP_STRIPS):  # memory that is touched once
@@ -84,7 +85,7 @@ def compare_isolation(
         isolation: _core.Inspector(bundle, threads=threads, isolation=isolation)
         for isolation in ("in_process", "worker")
     }
-    frames = random_strip(bundle.layout, seed)
+    frames = made_strip(bundle, seed)
     totals: dict[str, list[float]] = {name: [] for name in inspectors}
     for number in range(strips + 2):
         # Whoever comes first in a turn comes second in the next.
@@ -136,12 +137,12 @@ def read_jitter(report: dict[str, Any]) -> dict[str, Any]:
     return {"wake_ups": int(thread["cycles"]), "late_us": summary(values, TAIL)}
 
 
-def _distinct_strips(layout: Layout, seed: int) -> Iterator[Frames]:
-    """Yield random strips for ever, of which no two share a frame within any line's memory."""
-    frames = random_strip(layout, seed)
+def _distinct_strips(bundle: _core.Bundle, seed: int) -> Iterator[Frames]:
+    """Yield made strips for ever, of which no two share a frame within any line's memory."""
+    frames = made_strip(bundle, seed)
     for number in itertools.count():
-        for index in range(layout.frames):
-            serial = number * layout.frames + index
+        for index in range(len(frames)):
+            serial = number * len(frames) + index
             frames[index].flat[:4] = [serial >> shift & 255 for shift in (0, 8, 16, 24)]
         yield frames
 

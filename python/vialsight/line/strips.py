@@ -62,7 +62,8 @@ def _enlarged(
 
 def _pixels(values: npt.NDArray[np.float64], layout: Layout) -> Frames:
     brightest = 2**layout.bit_depth - 1
-    return np.rint(np.clip(values, 0.0, 1.0) * brightest).astype(_dtype(layout))
+    pixels: Frames = np.rint(np.clip(values, 0.0, 1.0) * brightest).astype(_dtype(layout))
+    return pixels
 
 
 def _dtype(layout: Layout) -> type[np.uint8] | type[np.uint16]:
