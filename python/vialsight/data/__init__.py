@@ -1,6 +1,7 @@
 """Datasets on disk: tables, images, splits, adapters, and their patches."""
 
 from vialsight.data.adapters import prepare_elpv, prepare_mvtec, prepare_split
+from vialsight.data.cutting import Cut, FrameCutter, NotLocatedError
 from vialsight.data.dataset import (
     DEFECTIVE,
     NOMINAL,
@@ -21,7 +22,8 @@ from vialsight.data.defects import (
     write_defects,
 )
 from vialsight.data.images import load_frame, load_mask
-from vialsight.data.packing import dataset_groups, dataset_source
+from vialsight.data.locators import find_locator
+from vialsight.data.packing import dataset_groups, dataset_source, train_groups
 from vialsight.data.patches import DatasetPatches
 from vialsight.data.records import Record
 from vialsight.data.shards.index import ShardIndex, read_index
@@ -35,11 +37,14 @@ __all__ = [
     "DEFECTS_NAME",
     "NOMINAL",
     "UNKNOWN",
+    "Cut",
     "Dataset",
     "DatasetPatches",
     "Fractions",
+    "FrameCutter",
     "Group",
     "KnownDefect",
+    "NotLocatedError",
     "Record",
     "ShardFolder",
     "ShardIndex",
@@ -50,6 +55,7 @@ __all__ = [
     "check_shards",
     "dataset_groups",
     "dataset_source",
+    "find_locator",
     "load_frame",
     "load_mask",
     "load_strip",
@@ -65,6 +71,7 @@ __all__ = [
     "read_index",
     "require_space",
     "strip_truth",
+    "train_groups",
     "unfinished_shards",
     "write_dataset",
     "write_defects",

@@ -36,6 +36,11 @@ def dataset_groups(dataset: Dataset, splits: Sequence[str]) -> list[Group]:
     return [_group(runs[key], dataset.layout.bit_depth) for key in sorted(runs)]
 
 
+def train_groups(dataset: Dataset) -> list[Group]:
+    """Return the images of the train split as `dataset_groups` does; there may be none."""
+    return dataset_groups(dataset, ["train"]) if dataset.in_splits("train").records else []
+
+
 def dataset_source(dataset: Dataset) -> str:
     """Return what tells one dataset from another without decoding it: names and sizes of files."""
     rows = sorted([str(record.image), record.image.stat().st_size] for record in dataset.records)

@@ -3,19 +3,23 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from vialsight import _core
 from vialsight._core import Layout
 from vialsight.aliases import Patches
+from vialsight.data.cutting import FrameCutter, naming
 from vialsight.data.dataset import Dataset, patch_truth
 from vialsight.data.images import load_frame
-from vialsight.data.pixels import check_indices
+from vialsight.data.pixels import Pixels, check_indices
+from vialsight.data.posed_masks import pose_of
+from vialsight.data.records import Record
 from vialsight.data.sources import PatchSource
 from vialsight.errors import DataError
+from vialsight.locator import ProductLocator
 
 DEFAULT_CACHE_BYTES: Final = 512 * 2**20
 
@@ -29,8 +33,16 @@ class DatasetPatches:
 
     block_patches: int | None = None
 
-    def __init__(self, dataset: Dataset, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        locator: ProductLocator | None = None,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+    ) -> None:
+        """Raise DataError unless `locator` is what the layout's `locate` asks for."""
         self._dataset = dataset
+        self._cutter = FrameCutter(dataset.layout, locator)
         self._cache = _PatchCache(cache_bytes)
 
     @property
@@ -47,9 +59,11 @@ class DatasetPatches:
 
     @property
     def truth(self) -> npt.NDArray[np.int8]:
-        """NOMINAL, DEFECTIVE or UNKNOWN for each patch, (n,); see `patch_truth`."""
-        layout, records = self._dataset.layout, self._dataset.records
-        return np.concatenate([patch_truth(record, layout).ravel() for record in records])
+        """NOMINAL, DEFECTIVE or UNKNOWN for each patch, (n,); see `patch_truth`.
+
+        Raises DataError for an image whose mask counts and whose product is not found.
+        """
+        return np.concatenate([self._truth(record).ravel() for record in self._dataset.records])
 
     def __len__(self) -> int:
         return len(self._dataset.records) * self._dataset.layout.patches_per_frame
@@ -72,16 +86,27 @@ class DatasetPatches:
         cached = self._cache.get(index)
         if cached is not None:
             return cached
-        patches = self._extract(index).reshape(-1, self.patch_size, self.patch_size)
+        patches = self._extract(index)
         self._cache.put(index, patches)
         return patches
 
     def _extract(self, index: int) -> Patches:
-        layout, image = self._dataset.layout, self._dataset.records[index].image
-        try:
-            return _core.extract_patches(load_frame(image, layout.bit_depth), layout)
-        except ValueError as error:
-            raise DataError(f"{image}: {error}") from error
+        image = self._dataset.records[index].image
+        frame = self._load(image)
+        with naming(image):
+            return self._cutter.cut(frame).patches
+
+    def _truth(self, record: Record) -> npt.NDArray[np.int8]:
+        layout = self._dataset.layout
+        if layout.locate == "none" or not record.defective or record.mask is None:
+            return patch_truth(record, layout)
+        frame = self._load(record.image)
+        with naming(record.image):
+            location = self._cutter.locate(frame)
+        return patch_truth(record, layout, None if location is None else pose_of(location))
+
+    def _load(self, image: Path) -> Pixels:
+        return load_frame(image, self._dataset.layout.bit_depth)
 
 
 def first_of_each_region(

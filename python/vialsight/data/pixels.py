@@ -18,11 +18,18 @@ DTYPES: Final = {"uint8": "|u1", "uint16": "<u2", "float32": "<f4"}
 def dtype_name(layout: Layout) -> str:
     """Return uint8, uint16 or float32: what a patch of this layout is kept as without loss.
 
-    One dtype for all boxes: float32 as soon as one of them is resampled.
+    One dtype for all boxes: float32 as soon as one of them is resampled, which each one is where
+    products are located.
     """
-    if not all(_is_copied(box, layout.patch_size) for box in _boxes(layout)):
+    if not is_copied(layout):
         return "float32"
     return "uint8" if layout.bit_depth == 8 else "uint16"
+
+
+def is_copied(layout: Layout) -> bool:
+    """Whether patches are the frame's own pixels: no box is scaled, no product located."""
+    size = (layout.patch_size, layout.patch_size)
+    return layout.locate == "none" and all(box[2:] == size for box in _boxes(layout))
 
 
 def patch_bytes(layout: Layout) -> int:
@@ -38,17 +45,12 @@ def check_indices(indices: npt.NDArray[np.int64], count: int) -> None:
         raise IndexError(f"indices must be in [0, {count}); got up to {indices.max()}")
 
 
-def cut_patches(frame: Pixels, layout: Layout) -> Pixels:
-    """Cut a frame uint8 or uint16 (H,W) into kept patches (V·R,P,P), vials then regions.
+def copied_patches(frame: Pixels, layout: Layout) -> Pixels:
+    """Copy the boxes of a frame uint8 or uint16 (H,W), (V·R,P,P), of a layout that `is_copied`.
 
     Raises DataError when size, dtype or a pixel value does not fit the layout.
     """
     size, name = layout.patch_size, dtype_name(layout)
-    if name == "float32":
-        try:
-            return _core.extract_patches(frame, layout).reshape(-1, size, size)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"the frame does not fit the layout: {error}") from error
     _check_frame(frame, layout, name)
     copies = [frame[y : y + size, x : x + size] for x, y, _, _ in _boxes(layout)]
     return np.stack(copies).astype(DTYPES[name], copy=False)
@@ -84,10 +86,6 @@ class Normaliser:
 def _boxes(layout: Layout) -> list[tuple[int, int, int, int]]:
     regions = range(len(layout.regions))
     return [layout.box(vial, region) for vial in range(layout.vials) for region in regions]
-
-
-def _is_copied(box: tuple[int, int, int, int], size: int) -> bool:
-    return box[2:] == (size, size)
 
 
 def _check_frame(frame: Pixels, layout: Layout, name: str) -> None:

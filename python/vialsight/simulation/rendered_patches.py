@@ -15,11 +15,13 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from vialsight._core import Layout
 from vialsight.aliases import Patches
-from vialsight.data.pixels import Normaliser, Pixels, check_indices, cut_patches
+from vialsight.data.cutting import FrameCutter, naming
+from vialsight.data.pixels import Normaliser, Pixels, check_indices
 from vialsight.errors import DataError, SimulationError
+from vialsight.locator import ProductLocator
 from vialsight.simulation.plan import SetPlan
-from vialsight.simulation.product import bfs_layout
 from vialsight.simulation.runs import RunTask, render_pictures, run_tasks
 
 # Blocks read without being expected that stay at hand.
@@ -28,10 +30,10 @@ _UNEXPECTED_BLOCKS: Final = 2
 
 @dataclass(frozen=True)
 class BlockTask:
-    """One block to render: a run, and the patch size it is cut to."""
+    """One block to render: a run, and what cuts its images."""
 
     run: RunTask
-    patch_size: int
+    cutter: FrameCutter
 
 
 class Submits(Protocol):
@@ -42,9 +44,15 @@ class Submits(Protocol):
 
 
 def render_block(task: BlockTask) -> Pixels:
-    """Return the patches of a run (n·V·R,P,P): images, then vials, then regions."""
-    layout = bfs_layout(task.patch_size)
-    return np.concatenate([cut_patches(image, layout) for image in render_pictures(task.run)])
+    """Return the patches of a run (n·V·R,P,P): images, then vials, then regions.
+
+    Raises NotLocatedError, naming the picture, when a product is not found.
+    """
+    parts = []
+    for (_, name), image in zip(task.run.pictures, render_pictures(task.run), strict=True):
+        with naming(task.run.folder / name):
+            parts.append(task.cutter.pixels(image))
+    return np.concatenate(parts)
 
 
 class RenderedPatches:
@@ -53,12 +61,22 @@ class RenderedPatches:
     Threads may read at the same time. `pool` renders; it must outlive this object.
     """
 
-    def __init__(self, plan: SetPlan, *, split: str, patch_size: int, pool: Submits) -> None:
-        self.layout = bfs_layout(patch_size)
+    def __init__(
+        self,
+        plan: SetPlan,
+        *,
+        split: str,
+        layout: Layout,
+        pool: Submits,
+        locator: ProductLocator | None = None,
+    ) -> None:
+        """Raise DataError for an empty split, or unless `locator` is what the layout asks for."""
+        self.layout, self.locator = layout, locator
+        cutter = FrameCutter(layout, locator)
         self._normalise = Normaliser(self.layout)
         self._pool = pool
         self._tasks = [
-            BlockTask(run, patch_size) for run in run_tasks(plan) if run.strip.split == split
+            BlockTask(run, cutter) for run in run_tasks(plan) if run.strip.split == split
         ]
         if not self._tasks:
             raise DataError(f"the set {plan.name!r} has no strips in the split {split!r}")

@@ -145,18 +145,20 @@ def _sharded(folder: Path) -> TrainingData:
 def _simulated(config: SimulateConfig) -> Iterator[TrainingData]:
     # SciPy's part in it would slow down every start of the command line.
     from vialsight.simulation.plan import plan_set
+    from vialsight.simulation.product import bfs_layout
     from vialsight.simulation.rendered_patches import RenderedPatches
     from vialsight.simulation.workers import WorkerPool
 
     plan = plan_set("train", strips=config.strips, runs=config.runs, seed=config.seed)
+    layout = bfs_layout(config.patch_size)
     with WorkerPool(config.workers) as pool:
         training, validation = (
-            RenderedPatches(plan, split=split, patch_size=config.patch_size, pool=pool)
+            RenderedPatches(plan, split=split, layout=layout, pool=pool)
             for split in TRAINING_SPLITS
         )
         yield TrainingData(
             name=f"simulated set {plan.name!r}",
-            layout=training.layout,
+            layout=layout,
             training=training,
             validation=validation,
             data_sha256=plan.identity,

@@ -69,12 +69,13 @@ class ShardIndex(_Closed):
     plan: Sha256
     products: dict[Split, dict[Label, tuple[str, ...]]]
     shards: Annotated[tuple[Shard, ...], Field(min_length=1)]
+    locator: Sha256 | None = None
     sha256: Sha256
 
     @model_validator(mode="after")
     def _consistent(self) -> "ShardIndex":
         problems = [*self._layout_problems(), *self._shard_problems(), *self._product_problems()]
-        if self.sha256 != content_sha256(self.model_dump(mode="json")):
+        if self.sha256 != content_sha256(self.content()):
             problems.append("sha256 is not that of the content; the index was changed")
         if problems:
             raise ValueError("; ".join(problems))
@@ -84,6 +85,10 @@ class ShardIndex(_Closed):
     def records(self) -> int:
         """Patches in all shards."""
         return sum(shard.records for shard in self.shards)
+
+    def content(self) -> dict[str, Any]:
+        """Return the index as JSON; `locator` is there only where products were located."""
+        return self.model_dump(mode="json", exclude_none=True)
 
     def parsed_layout(self) -> Layout:
         """Return the layout the patches were cut with."""
@@ -99,6 +104,11 @@ class ShardIndex(_Closed):
             problems.append(
                 f"the layout gives patches of {layout.patch_size} pixels as {dtype_name(layout)}, "
                 f"not of {self.patch_size} as {self.dtype}"
+            )
+        if (layout.locate == "none") != (self.locator is None):
+            problems.append(
+                f"the layout says locate {layout.locate!r}, expected a locator's SHA-256 with any "
+                "other than 'none'"
             )
         per_frame = layout.patches_per_frame
         broken = [shard.name for shard in self.shards if shard.records % per_frame]
@@ -126,8 +136,9 @@ def new_index(
     plan: str,
     products: dict[str, dict[str, list[str]]],
     shards: list[dict[str, Any]],
+    locator: str | None = None,
 ) -> ShardIndex:
-    """Return the index of finished shards with its content digest."""
+    """Return the index of finished shards with its content digest; `locator` is a SHA-256."""
     content: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "layout": json.loads(layout.to_json()),
@@ -140,6 +151,7 @@ def new_index(
             if split in products
         },
         "shards": shards,
+        **({} if locator is None else {"locator": locator}),
     }
     return ShardIndex.model_validate({**content, "sha256": content_sha256(content)})
 
@@ -156,7 +168,7 @@ def content_sha256(content: dict[str, Any]) -> str:
 
 def write_index(folder: Path, index: ShardIndex) -> None:
     """Write `folder/index.json` atomically."""
-    atomic.write_text(folder / INDEX_NAME, json.dumps(index.model_dump(mode="json")) + "\n")
+    atomic.write_text(folder / INDEX_NAME, json.dumps(index.content()) + "\n")
 
 
 def read_index(folder: Path) -> ShardIndex:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from vialsight._core import Layout
+from vialsight.data.cutting import FrameCutter
 from vialsight.data.pixels import Pixels, patch_bytes
 from vialsight.data.records import LABELS, SPLITS, raise_listed
 from vialsight.data.shards.index import FRAMING_BYTES
 from vialsight.errors import DataError
+from vialsight.locator import ProductLocator
 
 # 3,600 patches of 256x256 at 8 bit are 236 MB: few files for the paper's set, yet quick to redo.
 DEFAULT_RECORDS_PER_SHARD: Final = 3600
@@ -50,7 +52,7 @@ class ShardTask:
 
     folder: Path
     number: int
-    layout_json: str
+    cutter: FrameCutter
     groups: tuple[Group, ...]
 
     @property
@@ -74,12 +76,13 @@ def plan_shards(
     layout: Layout,
     groups: Sequence[Group],
     *,
+    locator: ProductLocator | None = None,
     records_per_shard: int = DEFAULT_RECORDS_PER_SHARD,
 ) -> list[ShardTask]:
     """Share groups, in their order, among shards: whole groups, one split each.
 
     A shard is closed as soon as it holds `records_per_shard` patches or more. Raises DataError
-    when groups contradict each other.
+    when groups contradict each other, or unless `locator` is what the layout asks for.
     """
     _check_groups(groups)
     if records_per_shard < 1:
@@ -95,9 +98,9 @@ def plan_shards(
                 room = records_per_shard
             shares[-1].append(group)
             room -= len(group.frames) * layout.patches_per_frame
-    text = layout.to_json()
+    cutter = FrameCutter(layout, locator)
     return [
-        ShardTask(folder=folder, number=number, layout_json=text, groups=tuple(share))
+        ShardTask(folder=folder, number=number, cutter=cutter, groups=tuple(share))
         for number, share in enumerate(shares)
     ]
 
@@ -119,7 +122,7 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 def _needed_bytes(task: ShardTask) -> int:
-    layout = Layout.from_json(task.layout_json)
+    layout = task.cutter.layout
     fixed = patch_bytes(layout) + FRAMING_BYTES + _EXAMPLE_BYTES
     return sum(
         len(group.frames) * layout.patches_per_frame * (fixed + len(group.product.encode()))

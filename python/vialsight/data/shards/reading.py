@@ -15,10 +15,12 @@ import numpy.typing as npt
 
 from vialsight._core import Layout
 from vialsight.aliases import Patches, Progress
+from vialsight.data.locators import FOLDER_NAME, kept_locator
 from vialsight.data.pixels import DTYPES, Normaliser, check_indices, dtype_name
 from vialsight.data.shards.index import (
     FRAMING_BYTES,
     HEADER_BYTES,
+    INDEX_NAME,
     Shard,
     ShardIndex,
     check_sizes,
@@ -27,6 +29,7 @@ from vialsight.data.shards.index import (
 )
 from vialsight.errors import DataError
 from vialsight.files import atomic
+from vialsight.locator import ProductLocator
 
 _MASK_DELTA: Final = 0xA282EAD8
 
@@ -42,6 +45,22 @@ class ShardFolder:
     def layout(self) -> Layout:
         """The layout the patches were cut with."""
         return self.index.parsed_layout()
+
+    @cached_property
+    def locator(self) -> ProductLocator | None:
+        """The one the patches were located with, None where they were not.
+
+        Raises DataError when it is missing, damaged or another one.
+        """
+        if self.index.locator is None:
+            return None
+        found = kept_locator(self.path)
+        if found is None or found.sha256 != self.index.locator:
+            raise DataError(
+                f"{self.path / FOLDER_NAME}: expected the locator {self.index.locator} of "
+                f"{INDEX_NAME}, got {found and found.sha256}; restore it or pack again"
+            )
+        return found
 
     def products(self, split: str, label: str) -> list[str]:
         """Names of the products of a split with this label."""
@@ -60,10 +79,12 @@ class ShardFolder:
 
 
 def open_shards(folder: Path) -> ShardFolder:
-    """Open a folder of shards; raises DataError unless index and sizes are right."""
+    """Open a folder of shards; raises DataError unless index, sizes and locator are right."""
     index = read_index(folder)
     check_sizes(folder, index)
-    return ShardFolder(folder, index)
+    shards = ShardFolder(folder, index)
+    _ = shards.locator
+    return shards
 
 
 def check_shards(folder: Path, *, progress: Progress | None = None) -> list[str]:
@@ -72,7 +93,7 @@ def check_shards(folder: Path, *, progress: Progress | None = None) -> list[str]
     `progress(done, total)` counts shards. Raises DataError when the index itself is not usable.
     """
     index = read_index(folder)
-    problems: list[str] = []
+    problems = _locator_problems(ShardFolder(folder, index))
     for number, shard in enumerate(index.shards, start=1):
         problems += _problems(folder, shard)
         if progress is not None:
@@ -241,6 +262,14 @@ class _Parser:
     def _vial_and_region(feature: Any) -> tuple[int, ...]:
         names = [name for name in ("vial", "region") if name in feature]
         return tuple(value for name in names for value in feature[name].int64_list.value)
+
+
+def _locator_problems(shards: ShardFolder) -> list[str]:
+    try:
+        _ = shards.locator
+    except DataError as error:
+        return [str(error)]
+    return []
 
 
 def _problems(folder: Path, shard: Shard) -> list[str]:

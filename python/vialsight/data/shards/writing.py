@@ -17,7 +17,8 @@ from typing import Any, Final, Protocol
 
 from vialsight._core import Layout
 from vialsight.aliases import Progress
-from vialsight.data.pixels import cut_patches
+from vialsight.data.cutting import FrameCutter, naming
+from vialsight.data.locators import keep_locator
 from vialsight.data.records import TABLE_NAME
 from vialsight.data.shards.index import INDEX_NAME, ShardIndex, new_index, read_index, write_index
 from vialsight.data.shards.plan import (
@@ -30,6 +31,7 @@ from vialsight.data.shards.plan import (
 )
 from vialsight.errors import DataError
 from vialsight.files import atomic
+from vialsight.locator import ProductLocator
 
 WRITING_NAME: Final = "writing.json"
 
@@ -47,6 +49,7 @@ def write_shards(
     groups: Sequence[Group],
     *,
     source: str,
+    locator: ProductLocator | None = None,
     records_per_shard: int = DEFAULT_RECORDS_PER_SHARD,
     executor: Submits | None = None,
     progress: Progress | None = None,
@@ -54,23 +57,27 @@ def write_shards(
     """Write all groups as shards and an index into `folder`, or go on with that very writing.
 
     `source` identifies the pixels (a plan's or dataset's digest). A finished folder of the same
-    content is left as it is. With an executor the shards are written by its workers.
+    content is left as it is. With an executor the shards are written by its workers. `locator` is
+    what the layout's `locate` asks for; it is kept beside the shards.
     `progress(done, total)` counts images. Raises DataError when the groups contradict each other,
     the folder holds something else, the disk is too small, or writing fails; what is finished
     stays, and the same call goes on from there.
     """
-    tasks = plan_shards(folder, layout, groups, records_per_shard=records_per_shard)
-    plan = _plan_sha256(layout, tasks, source)
+    tasks = plan_shards(
+        folder, layout, groups, locator=locator, records_per_shard=records_per_shard
+    )
+    plan = _plan_sha256(layout, tasks, source, locator)
     if not (folder / INDEX_NAME).exists():
         require_space(folder, needed_bytes(unfinished_shards(tasks)))
     folder.mkdir(parents=True, exist_ok=True)
     with atomic.held_folder(folder, DataError(f"another process writes {folder}; wait for it")):
         finished = _begin(folder, plan)
         if finished is None:
+            keep_locator(folder, locator)
             _write_all(
                 unfinished_shards(tasks), sum(task.images for task in tasks), executor, progress
             )
-            finished = _index(layout, tasks, plan)
+            finished = _index(layout, tasks, plan, locator)
             write_index(folder, finished)
         _remove_notes(folder, tasks)
     return finished
@@ -92,9 +99,8 @@ def _write_shard(task: ShardTask, written: Callable[[int], None]) -> int:
     lengths: list[list[int]] = []
     try:
         with tf.io.TFRecordWriter(os.fspath(temporary)) as writer:
-            layout = Layout.from_json(task.layout_json)
             for group in task.groups:
-                for example in _examples(group, layout):
+                for example in _examples(group, task.cutter):
                     writer.write(example)
                     _count_length(lengths, len(example))
                 written(len(group.frames))
@@ -111,7 +117,7 @@ def _write_shard(task: ShardTask, written: Callable[[int], None]) -> int:
     return task.images
 
 
-def _examples(group: Group, layout: Layout) -> Iterator[bytes]:
+def _examples(group: Group, cutter: FrameCutter) -> Iterator[bytes]:
     """Yield serialised Examples of a group: frames, then vials, then regions."""
     import tensorflow as tf
 
@@ -131,12 +137,10 @@ def _examples(group: Group, layout: Layout) -> Iterator[bytes]:
         "label": text(group.label.encode()),
     }
     for frame, pixels in zip(group.frames, frames, strict=True):
-        try:
-            patches = cut_patches(pixels, layout)
-        except DataError as error:
-            raise DataError(f"{group.name} frame {frame}: {error}") from error
+        with naming(f"{group.name} frame {frame}"):
+            patches = cutter.pixels(pixels)
         for place, patch in enumerate(patches):
-            vial, region = divmod(place, len(layout.regions))
+            vial, region = divmod(place, len(cutter.layout.regions))
             feature = {
                 **common,
                 "patch": text(patch.tobytes()),
@@ -209,14 +213,17 @@ def _is_finished(task: ShardTask) -> bool:
     return bool(task.path.stat().st_size == note["bytes"])
 
 
-def _index(layout: Layout, tasks: Sequence[ShardTask], plan: str) -> ShardIndex:
+def _index(
+    layout: Layout, tasks: Sequence[ShardTask], plan: str, locator: ProductLocator | None
+) -> ShardIndex:
     products: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for task in tasks:
         for group in task.groups:
             products[group.split][group.label].add(group.product)
     lists = {s: {label: list(of) for label, of in found.items()} for s, found in products.items()}
     notes = [json.loads(task.note.read_text("utf-8")) for task in tasks]
-    return new_index(layout, plan=plan, products=lists, shards=notes)
+    known = None if locator is None else locator.sha256
+    return new_index(layout, plan=plan, products=lists, shards=notes, locator=known)
 
 
 def _begin(folder: Path, plan: str) -> ShardIndex | None:
@@ -239,7 +246,8 @@ def _begin(folder: Path, plan: str) -> ShardIndex | None:
 def _check_plan(folder: Path, found: str, plan: str) -> None:
     if found != plan:
         raise DataError(
-            f"{folder} holds other shards (other data, layout or number of records per shard); "
+            f"{folder} holds other shards (other data, layout, locator or number of records per "
+            "shard); "
             "choose another folder or remove it first"
         )
 
@@ -250,10 +258,13 @@ def _remove_notes(folder: Path, tasks: Sequence[ShardTask]) -> None:
     (folder / WRITING_NAME).unlink(missing_ok=True)
 
 
-def _plan_sha256(layout: Layout, tasks: Sequence[ShardTask], source: str) -> str:
+def _plan_sha256(
+    layout: Layout, tasks: Sequence[ShardTask], source: str, locator: ProductLocator | None
+) -> str:
     content = [
         source,
         json.loads(layout.to_json()),
         [[group.metadata for group in task.groups] for task in tasks],
+        *([] if locator is None else [locator.sha256]),
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,64 @@
+"""Where a fitted locator is kept: in a run, beside shards, in a bundle, or by itself."""
+
+from pathlib import Path
+from typing import Final
+
+from vialsight import _core
+from vialsight.bundle import MANIFEST_NAME
+from vialsight.errors import DataError
+from vialsight.locator import LOCATOR_NAME, ProductLocator, read_locator, write_locator
+
+# In a run's folder and in one of shards.
+FOLDER_NAME: Final = "locator"
+
+
+def find_locator(path: Path) -> ProductLocator:
+    """Read the locator of a bundle, a run, shards, or what `vialsight locate` wrote.
+
+    Raises DataError when there is none or it is damaged, BundleError for a broken bundle.
+    """
+    if (path / MANIFEST_NAME).exists():
+        return _of_bundle(path)
+    for folder in (path, path / FOLDER_NAME):
+        if (folder / LOCATOR_NAME).exists():
+            return read_locator(folder)
+    raise DataError(
+        f"{path}: expected a folder that holds a locator, found none; give the folder of a run, of "
+        "shards or of `vialsight locate --out`, or a bundle, all of products that are located"
+    )
+
+
+def kept_locator(folder: Path) -> ProductLocator | None:
+    """Read what `keep_locator` left in a folder, None where it left nothing.
+
+    Raises DataError when it is damaged.
+    """
+    place = folder / FOLDER_NAME
+    return read_locator(place) if place.exists() else None
+
+
+def keep_locator(folder: Path, locator: ProductLocator | None) -> None:
+    """Keep a locator, if there is one, in an existing folder of a run or of shards.
+
+    Raises DataError when another one is kept there.
+    """
+    if locator is None:
+        return
+    found = kept_locator(folder)
+    if found is None:
+        write_locator(folder / FOLDER_NAME, locator)
+    elif found.sha256 != locator.sha256:
+        raise DataError(
+            f"{folder / FOLDER_NAME} is another locator ({found.sha256}, expected "
+            f"{locator.sha256}); choose another folder, or use that one"
+        )
+
+
+def _of_bundle(path: Path) -> ProductLocator:
+    locator = ProductLocator.of_bundle(_core.Bundle.load(path))
+    if locator is None:
+        raise DataError(
+            f"{path}: expected a bundle that locates products, its layout says locate none; give "
+            "another one, or leave the locator out to fit one"
+        )
+    return locator
