@@ -11,6 +11,7 @@ from PIL import Image
 
 import vialsight
 from vialsight.data import Dataset, Record, read_dataset, write_dataset
+from vialsight.locator import ProductLocator
 
 PATCH = 32
 # Boxes of other sizes than the patch are resampled; the 32x32 one is copied.
@@ -172,6 +173,7 @@ def write_network(
     roles: dict[str, str] | None = None,
     components: Sequence[Any] | None = None,
     method: str = "drae",
+    locator: ProductLocator | None = None,
 ) -> Path:
     """Write a bundle of `network`; where it offers 1 - SSIM, scikit-image says what that is.
 
@@ -180,15 +182,17 @@ def write_network(
     from vialsight import scores
     from vialsight.bundle import Provenance, write_bundle
     from vialsight.data import DatasetPatches
+    from vialsight.data.cutting import FrameCutter
     from vialsight.data.fingerprints import Fingerprints
     from vialsight.data.independence import describe_images
     from vialsight.data.patches import first_of_each_region
     from vialsight.training import freezing
 
     used = dataset.in_splits("validation", "train")
-    source = DatasetPatches(used)
+    source = DatasetPatches(used, locator=locator)
     size, regions = used.layout.patch_size, len(used.layout.regions)
     inputs = first_of_each_region([source], used.layout, count=8, name="tiny")
+    described = describe_images(used, FrameCutter(used.layout, locator))
     model = freezing.freeze_graph(network, size, roles=roles, method=method)
     components = components or scores.of_reconstruction(size)
     nominal = source.read(np.arange(len(source)))
@@ -205,13 +209,14 @@ def write_network(
         golden=golden,
         score=scores.definition(components),
         locations=locations,
+        locator=locator,
         provenance=Provenance(
             config_sha256="0" * 64,
             data_sha256=dataset.sha256(),
             seed=3,
             training_products=used.products,
         ),
-        fingerprints=Fingerprints.of_training(describe_images(used)).to_bytes(),
+        fingerprints=Fingerprints.of_training(described).to_bytes(),
     )
     return out
 

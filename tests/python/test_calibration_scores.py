@@ -14,7 +14,7 @@ from vialsight.calibration.choice import Choice, choose
 from vialsight.calibration.fitting import calibrate
 from vialsight.calibration.normalisation import fit_definition, heatmap_scales, quantile_bin
 from vialsight.calibration.scores import MAP_BINS, ComponentScores, count_values, score_split
-from vialsight.data import DEFECTIVE, NOMINAL, Dataset, load_frame, load_strip
+from vialsight.data import DEFECTIVE, NOMINAL, Dataset, load_strip
 from vialsight.errors import DataError
 
 OFFERED = {
@@ -271,16 +271,16 @@ class TestCalibrate:
         self, tiny_bundle: Path, tiny_dataset: Dataset, combined_bundle: Path, tmp_path: Path
     ) -> None:
         bundle, out = vialsight.Bundle.load(tiny_bundle), tmp_path / "out.vsb"
-        frames, calls = itertools.count(), []
+        counted, calls = itertools.count(), []
 
-        def interrupted(path: Path, depth: int) -> np.ndarray:
-            # Five strips of three frames, and two of the next strip.
-            if next(frames) == 17:
+        def interrupted(maps: np.ndarray) -> np.ndarray:
+            # Two components of two regions: five strips of three frames, and two of the next strip.
+            if next(counted) == 17 * 4:
                 raise KeyboardInterrupt
-            return load_frame(path, depth)
+            return count_values(maps)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("vialsight.calibration.scores.load_frame", interrupted)
+            patch.setattr("vialsight.calibration.scores.count_values", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 calibrate(bundle, tiny_dataset, out, score=BOTH, combine="sum")
         assert not out.exists()

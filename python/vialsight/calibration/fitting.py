@@ -19,6 +19,7 @@ from vialsight.bundle import LEVELS, read_manifest, with_calibration
 from vialsight.calibration.choice import choose
 from vialsight.calibration.normalisation import fit_definition, heatmap_scales
 from vialsight.calibration.scores import CalibrationScores, score_split
+from vialsight.calibration.strip_cutting import not_located_notes
 from vialsight.calibration.thresholds import (
     Objective,
     RunRule,
@@ -39,11 +40,13 @@ from vialsight.calibration.thresholds.objectives import (
     NOMINAL_TAIL,
 )
 from vialsight.data import DEFECTIVE, NOMINAL, Dataset
+from vialsight.data.cutting import FrameCutter
 from vialsight.data.fingerprints import Fingerprints
 from vialsight.data.independence import describe_images, refuse_seen_images, repeated_images
 from vialsight.data.records import raise_listed, refuse_overlap
 from vialsight.errors import DataError
 from vialsight.files import atomic
+from vialsight.locator import ProductLocator
 
 Scores = npt.NDArray[np.float32]
 
@@ -126,7 +129,8 @@ def calibrate(
     atomic.refuse_existing(out)
     refuse_overlap(part.products, manifest["provenance"]["training_products"], "training")
     _check_labelled(part)
-    described = describe_images(part)
+    cutter = FrameCutter(bundle.layout, ProductLocator.of_bundle(bundle))
+    described = describe_images(part, cutter)
     # The images were decoded just now; masks are, where truths are read.
     data_sha256 = part.sha256(decode=False)
     fingerprints = Fingerprints.from_bytes(bundle.fingerprints)
@@ -143,12 +147,14 @@ def calibrate(
         score=definition,
         thresholds={level: result.levels[level].thresholds for level in LEVELS},
         heatmap=heatmap_scales(choice, scored),
-        calibration=_record(result, part, data_sha256, objective, rule),
+        calibration=_record(result, part, data_sha256, objective, rule)
+        | ({"not_located": len(scored.not_located)} if scored.not_located else {}),
         fingerprints=fingerprints.with_calibration(described).to_bytes(),
     )
     scored.forget()
     repeated = repeated_images(part, described)
-    return replace(result, warnings=(*result.warnings, *notes, *repeated))
+    lost = not_located_notes(scored.not_located)
+    return replace(result, warnings=(*result.warnings, *lost, *notes, *repeated))
 
 
 def fit_levels(

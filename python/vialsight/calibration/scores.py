@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight import _core
-from vialsight._core import Layout
-from vialsight.aliases import Patches, Progress
+from vialsight.aliases import Progress
 from vialsight.bundle import read_manifest
-from vialsight.data import NOMINAL, Dataset, Strip, load_frame, strip_truth
+from vialsight.calibration.strip_cutting import StripCutter
+from vialsight.data import NOMINAL, Dataset, Strip, strip_truth
 from vialsight.errors import BundleError
 from vialsight.files.unfinished import Arrays, Unfinished, partial_path
 from vialsight.scores import choice
@@ -21,6 +21,8 @@ from vialsight.value_bins import ValueBins
 
 # Quantiles of a map within 0.1 %, in half a megabyte per region and component.
 MAP_BINS: Final = ValueBins(octave_bits=10)
+# To be raised when the arrays get another shape or meaning: unfinished work is then begun anew.
+_ARRAYS_VERSION: Final = 2
 
 Numbers = npt.NDArray[np.float32]
 
@@ -55,7 +57,8 @@ class ComponentScores:
     """What `CalibrationScores` are made of: K components, not yet combined.
 
     `numbers` float32 (S,F,V,R,K); `map_values` int64 (K,R,bins) counts, in MAP_BINS, the values of
-    each component's own map of nominal patches. The rest as there.
+    each component's own map of nominal patches. `not_located` are the defective products that are
+    not among the strips, because the line rejects a run of theirs unseen. The rest as there.
     """
 
     numbers: Numbers
@@ -63,6 +66,7 @@ class ComponentScores:
     truth: npt.NDArray[np.int8]
     unit: npt.NDArray[np.int64]
     defective: npt.NDArray[np.bool_]
+    not_located: tuple[str, ...] = ()
     unfinished: Unfinished | None = None
 
     def combined(self, score: _core.Score) -> CalibrationScores:
@@ -99,12 +103,13 @@ def score_split(
 ) -> ComponentScores:
     """Compute components `names` of every run of every strip of `part`.
 
-    `identity` stands for the content of `part`. Raises DataError for strips that are not whole or
-    images that cannot be used, BundleError where the model gives no finite score.
+    A defective product of which a run is not located is left out with all its runs, so that strips
+    stay whole. `identity` stands for the content of `part`. Raises DataError for strips that are
+    not whole, images that cannot be used and nominal strips that are not located, BundleError where
+    the model gives no finite score.
     """
     strips = part.strips()
-    products = {product: number for number, product in enumerate(part.products)}
-    text = f"calibration {bundle.sha256} {' '.join(names)} {identity}"
+    text = f"calibration {_ARRAYS_VERSION} {bundle.sha256} {' '.join(names)} {identity}"
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Unfinished(partial_path(out), hashlib.sha256(text.encode()).hexdigest())
     inspector = _core.Inspector(bundle, threads=threads, require_thresholds=False)
@@ -116,12 +121,16 @@ def score_split(
         return _Scoring(inspector, components, strips, truth, kept)
 
     arrays = unfinished.resume(begin, len(strips), progress)
+    products = np.array([strip.product for strip in strips])
+    lost = np.unique(products[~arrays["located"]])
+    kept = ~np.isin(products, lost)
     return ComponentScores(
-        numbers=arrays["numbers"],
+        numbers=arrays["numbers"][kept],
         map_values=arrays["map_values"],
-        truth=truth,
-        unit=np.array([products[strip.product] for strip in strips]),
-        defective=np.array([strip.defective for strip in strips]),
+        truth=arrays["truth"][kept],
+        unit=np.unique(products[kept], return_inverse=True)[1],
+        defective=np.array([strip.defective for strip in strips])[kept],
+        not_located=tuple(lost.tolist()),
         unfinished=unfinished,
     )
 
@@ -138,7 +147,7 @@ class _Scoring:
         inspector: of the bundle whose network is run.
         components: K scores of one component each.
         strips: S runs, whole.
-        truth: int8 (S,F,V,R).
+        truth: int8 (S,F,V,R), where the layout has its boxes.
         kept: what was done before, None for nothing.
     """
 
@@ -151,27 +160,30 @@ class _Scoring:
         kept: Arrays | None,
     ) -> None:
         self._inspector, self._components = inspector, components
-        self._strips, self._truth = strips, truth
-        self._arrays = _nothing_scored(truth.shape, len(components)) if kept is None else kept
+        self._strips, self._cutter = strips, StripCutter(inspector.bundle)
+        self._arrays = _nothing_scored(truth, len(components)) if kept is None else kept
         self._before: tuple[int, npt.NDArray[np.int64]] | None = None
 
     def arrays(self) -> Arrays:
-        """Return numbers and counts."""
+        """Return numbers, counts, truth as the patches were cut, and which strips were located."""
         return self._arrays
 
     def do(self, number: int) -> None:
         """Score a strip frame by frame, in the batches of the line, and count its nominal maps."""
         self._before = (number, self._arrays["map_values"].copy())
-        layout = self._inspector.bundle.layout
-        for frame, record in enumerate(self._strips[number].records):
-            patches = _patches(load_frame(record.image, layout.bit_depth), layout)
+        cut = self._cutter.cut(self._strips[number])
+        self._arrays["located"][number] = cut is not None
+        if cut is None:
+            return
+        self._arrays["truth"][number] = cut.truth
+        for frame, patches in enumerate(cut.patches):
             _, _, outputs = self._inspector.score_with_outputs(patches)
             for k, component in enumerate(self._components):
                 _, found = component.run(patches, outputs)
                 _require_finite(found, self._strips[number])
                 numbers = self._arrays["numbers"][number, frame, ..., k]
                 numbers[:] = found.reshape(numbers.shape)
-                self._count(k, component.maps(patches, outputs), self._truth[number, frame])
+                self._count(k, component.maps(patches, outputs), cut.truth[frame])
 
     def undo(self, number: int) -> None:
         """Put the counts back; numbers are written anew."""
@@ -186,11 +198,13 @@ class _Scoring:
             self._arrays["map_values"][k, region] += count_values(nominal)
 
 
-def _nothing_scored(shape: tuple[int, ...], components: int) -> Arrays:
-    """Return the arrays before the first strip, whose truth is of `shape` (S,F,V,R)."""
+def _nothing_scored(truth: npt.NDArray[np.int8], components: int) -> Arrays:
+    """Return the arrays before the first strip, of which `truth` (S,F,V,R) is known."""
     return {
-        "numbers": np.full((*shape, components), np.nan, np.float32),
-        "map_values": np.zeros((components, shape[-1], MAP_BINS.count), np.int64),
+        "numbers": np.full((*truth.shape, components), np.nan, np.float32),
+        "map_values": np.zeros((components, truth.shape[-1], MAP_BINS.count), np.int64),
+        "truth": truth.copy(),
+        "located": np.ones(len(truth), bool),
     }
 
 
@@ -200,8 +214,3 @@ def _require_finite(numbers: Numbers, strip: Strip) -> None:
             f"{strip.name}: expected a finite score for every patch, the model gave "
             f"{numbers[~np.isfinite(numbers)][0]}; it is not usable, freeze another checkpoint"
         )
-
-
-def _patches(frame: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], layout: Layout) -> Patches:
-    size = layout.patch_size
-    return _core.extract_patches(frame, layout).reshape(-1, size, size)

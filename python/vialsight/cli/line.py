@@ -118,7 +118,7 @@ def bench(
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
-    """Measure the latency of inspection on IMAGES, or on random pixels."""
+    """Measure the latency of inspection on IMAGES, or on frames made for it."""
     loaded = _core.Bundle.load(bundle)
     frames = None
     if images:
@@ -264,6 +264,8 @@ def _print_calibration(manifest: dict[str, Any]) -> None:
     rule = calibration["run_rule"]
     print(f"calibration  {calibration['objective']}, {calibration['created']}")
     print(f"  products           {len(calibration['products'])}")
+    if "not_located" in calibration:
+        print(f"  not located        {calibration['not_located']}, rejected whatever their scores")
     print(f"  run rule           {rule['agree']} of {rule['runs']}\n")
     thresholds = manifest["thresholds"]
     console.print_table(

@@ -1,14 +1,23 @@
 """Refusing data that was used before: by product, by pixels, by looks."""
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
+
 from vialsight import _core
+from vialsight._core import Layout
+from vialsight.aliases import Patches
+from vialsight.data.cutting import FrameCutter, NotLocatedError
 from vialsight.data.dataset import Dataset
 from vialsight.data.fingerprints import LOOKS_ALIKE, Described, Fingerprints, describe, stack
 from vialsight.data.images import load_frame
 from vialsight.data.records import Record, raise_listed
 from vialsight.errors import DataError
+
+Frame = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
 def refuse_seen_images(
@@ -96,14 +105,26 @@ def without_lookalikes(dataset: Dataset) -> tuple[Record, ...]:
     return tuple(replace(r, split="") if r.product in left_out else r for r in dataset.records)
 
 
-def describe_images(part: Dataset) -> Described:
-    """Describe every image of a dataset; raises DataError naming those that cannot be used."""
+def describe_images(part: Dataset, cutter: FrameCutter | None = None) -> Described:
+    """Describe every image of a dataset; raises DataError naming those that cannot be used.
+
+    With the cutter of a bundle it is described where the product lies, as training saw it; where
+    that is not found, as it is: the same image is then described alike again.
+    """
     layout, rows, problems = part.layout, [], []
     for record in part.records:
         try:
-            patches = _core.extract_patches(load_frame(record.image, layout.bit_depth), layout)
-            rows.append(describe(patches.reshape(-1, layout.patch_size, layout.patch_size)))
+            frame = load_frame(record.image, layout.bit_depth)
+            rows.append(describe(_patches(frame, layout, cutter)))
         except (DataError, ValueError) as error:
             problems.append(f"{record.image}: {error}")
     raise_listed("images that cannot be used", problems)
     return stack(iter(rows))
+
+
+def _patches(frame: Frame, layout: Layout, cutter: FrameCutter | None) -> Patches:
+    with suppress(NotLocatedError):
+        if cutter is not None:
+            return cutter.cut(frame).patches
+    size = layout.patch_size
+    return _core.extract_patches(frame, layout).reshape(-1, size, size)
