@@ -68,9 +68,14 @@ class AugmentationConfig(Section):
     """Applied to X before the perturbation; the reconstruction target includes it."""
 
     rotation_rad: float = Field(
-        default=math.pi / 8, ge=0.0, le=math.pi / 2, description="rotation is U(-this, this)"
+        default=math.pi / 8,
+        ge=0.0,
+        le=math.pi / 2,
+        description="rotation is U(-this, this); the paper's. Located products: 0, it undoes that",
     )
-    vertical_flip: Probability = Field(default=0.5, description="probability")
+    vertical_flip: Probability = Field(
+        default=0.5, description="probability; the paper's. Located products: 0"
+    )
 
 
 class OptimizerConfig(Section):

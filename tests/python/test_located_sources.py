@@ -2,9 +2,11 @@
 
 import json
 import shutil
+import sys
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import located_support as moved
 import numpy as np
@@ -14,6 +16,7 @@ from vialsight import _core
 from vialsight.data import (
     DatasetPatches,
     check_shards,
+    chosen_locator,
     dataset_groups,
     find_locator,
     open_shards,
@@ -29,7 +32,7 @@ from vialsight.simulation.product import bfs_layout
 from vialsight.simulation.rendered_patches import RenderedPatches
 from vialsight.simulation.rendering import render_run
 
-TRAIN = 3 * len(moved.FRAMES)
+FITTING = "vialsight.data.locating"
 
 
 def write(folder: Path, **changes: object) -> ShardIndex:
@@ -158,6 +161,44 @@ class TestShards:
         (tmp_path / "index.json").write_text(json.dumps(content))
         with pytest.raises(DataError, match="locate 'rigid', expected a locator's SHA-256"):
             read_index(tmp_path)
+
+
+class TestChosen:
+    def test_none_where_the_layout_does_not_locate(self) -> None:
+        assert chosen_locator(moved.layout(locate="none"), moved.groups()) is None
+
+    def test_given_where_the_layout_does_not_locate(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="expected no locator, the layout says locate none"):
+            chosen_locator(moved.layout(locate="none"), [], given=tmp_path)
+
+    def test_given_before_kept_before_fitted(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given, kept, fitted = (moved.locator(residual_limit=n / 100) for n in (1, 2, 3))
+        write_locator(tmp_path / "given", given)
+        write_locator(tmp_path / "kept" / FOLDER_NAME, kept)
+        groups: list = []
+
+        def fit(layout: object, chosen: list, progress: object) -> SimpleNamespace:
+            groups.extend(chosen)
+            return SimpleNamespace(locator=fitted)
+
+        monkeypatch.setitem(sys.modules, FITTING, SimpleNamespace(fit_locator=fit))
+        known = moved.groups()
+
+        def choose(**options: Path) -> ProductLocator | None:
+            return chosen_locator(moved.layout(), known, **options)
+
+        paths = {"given": tmp_path / "given", "kept": tmp_path / "kept"}
+        assert choose(**paths).sha256 == given.sha256
+        assert choose(kept=paths["kept"]).sha256 == kept.sha256
+        assert choose(kept=tmp_path) is fitted
+        assert [group.product for group in groups] == ["train-0", "train-1", "train-2"]
+
+    @pytest.mark.parametrize("groups", [moved.groups()[3:], moved.groups(label="defective")])
+    def test_nothing_to_fit_to(self, groups: list) -> None:
+        with pytest.raises(DataError, match=r"no nominal images of the train split .* --locator"):
+            chosen_locator(moved.layout(), groups)
 
 
 class TestFind:

@@ -10,7 +10,7 @@ from vialsight.cli import console
 from vialsight.config import DataConfig
 from vialsight.errors import DataError, TrainingError
 from vialsight.models.configuration import load_config
-from vialsight.training.data import training_data
+from vialsight.training.data import TrainingData, training_data
 from vialsight.training.runfolder import RunFolder
 
 GOLDEN_PER_REGION = 8
@@ -39,7 +39,7 @@ def train(
     if data is not None:
         chosen.append(f"data.path={json.dumps(str(data))}")
     resolved = load_config(config, chosen)
-    with training_data(resolved.data) as found:
+    with training_data(resolved.data, run=out) as found:
         from vialsight.training import loop as trainer
 
         trainer.train(resolved, found.training, found.validation, out, data_identity=found.identity)
@@ -55,13 +55,15 @@ def freeze(
 ) -> None:
     """Write the trained generator with golden patches as a bundle, not yet calibrated."""
     identity = _read_identity(run)
-    with training_data(_data_config(run, identity, data)) as found:
+    with training_data(_data_config(run, identity, data), run=run) as found:
+        _require_locator(found, identity)
         if found.data_sha256 != identity["data_sha256"]:
             raise DataError(
                 f"{found.name}: expected the data of the training ({identity['data_sha256']}), "
                 "its content differs; give the folder that was trained on with --data"
             )
-        layout, golden = found.layout, found.golden_patches(count=GOLDEN_PER_REGION)
+        layout, locator = found.layout, found.locator
+        golden = found.golden_patches(count=GOLDEN_PER_REGION)
         nominal = found.nominal_patches(count=LOCATION_PER_REGION)
         with console.progress("fingerprinting") as progress:
             fingerprints = found.fingerprints(progress).to_bytes()
@@ -75,8 +77,18 @@ def freeze(
         golden_patches=golden,
         nominal_patches=nominal,
         fingerprints=fingerprints,
+        locator=locator,
     )
     console.log(f"next: vialsight calibrate {out} --data DATASET --out CALIBRATED.vsb")
+
+
+def _require_locator(found: TrainingData, identity: dict[str, Any]) -> None:
+    known, here = identity.get("locator"), found.identity.get("locator")
+    if known != here:
+        raise DataError(
+            f"{found.name}: expected patches located by the locator of the run ({known}), they are "
+            f"located by {here}; give the data that were trained on with --data"
+        )
 
 
 def _data_config(run: Path, identity: dict[str, Any], data: Path | None) -> DataConfig:

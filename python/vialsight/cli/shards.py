@@ -6,13 +6,16 @@ from typing import Annotated
 import typer
 
 from vialsight.cli import console, prepare
+from vialsight.cli.options import LOCATOR
 from vialsight.data import (
     check_shards,
+    chosen_locator,
     dataset_groups,
     dataset_source,
     needed_bytes,
     plan_shards,
     read_dataset,
+    train_groups,
     write_shards,
 )
 from vialsight.data.shards.index import INDEX_NAME, ShardIndex
@@ -50,6 +53,7 @@ def pack(
     dataset: Annotated[Path, typer.Argument(help="Dataset folder whose patches are packed.")],
     out: Annotated[Path, typer.Option(help="Folder to write, or to go on with.")],
     *,
+    locator: Annotated[Path | None, LOCATOR] = None,
     split: Annotated[
         list[str] | None, typer.Option(help="May be repeated; default: train and validation.")
     ] = None,
@@ -60,7 +64,17 @@ def pack(
     """Pack the patches of a dataset folder into TFRecord shards, for training on very many."""
     data = read_dataset(dataset)
     groups = dataset_groups(data, split or TRAINING_SPLITS)
-    tasks = plan_shards(out, data.layout, groups, records_per_shard=records_per_shard)
+    with console.progress("locating") as progress:
+        found = chosen_locator(
+            data.layout,
+            train_groups(data),
+            given=locator,
+            kept=out,
+            progress=progress,
+        )
+    tasks = plan_shards(
+        out, data.layout, groups, locator=found, records_per_shard=records_per_shard
+    )
     images, gigabytes = sum(task.images for task in tasks), needed_bytes(tasks) / 1e9
     console.log(f"{images} images to {len(tasks)} shards, at most {gigabytes:.3f} GB")
     with console.progress("packing") as progress:
@@ -69,6 +83,7 @@ def pack(
             data.layout,
             groups,
             source=dataset_source(data),
+            locator=found,
             records_per_shard=records_per_shard,
             progress=progress,
         )

@@ -5,14 +5,17 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, BinaryIO, Final
+from typing import Annotated, Any, BinaryIO, Final
 
 import typer
 
 from vialsight.cli import console
+from vialsight.cli.options import LOCATOR
 from vialsight.errors import SimulationError
+from vialsight.progress import Show
 from vialsight.simulation.live import DEFAULT_SLOT_S, LineStatistics, LiveLine, stream_line
 from vialsight.simulation.plan import DEFAULT_RUNS, SET_NAMES, SetPlan, plan_set
 from vialsight.simulation.sharding import write_set_shards
@@ -41,6 +44,7 @@ def simulate(
     shards: Annotated[
         bool, typer.Option("--shards", help="Write TFRecord shards of patches instead of images.")
     ] = False,
+    locator: Annotated[Path | None, LOCATOR] = None,
     live: Annotated[
         bool, typer.Option("--live", help="Write a frame stream to stdout, one strip per slot.")
     ] = False,
@@ -64,8 +68,19 @@ def simulate(
         _refuse({"--slot-ms": slot_ms is not None, "--loop": loop}, "needs --live")
         if out is None:
             raise SimulationError("expected --out DIR, or --live; give one of the two")
+        _refuse({"--locator": locator is not None and not shards}, "needs --shards")
         _check_patch_size(patch_size)
-        _write(write_set_shards if shards else write_set, plan, out, patch_size, workers)
+        write = partial(_write_shards, locator=locator) if shards else write_set
+        _write(write, plan, out, patch_size, workers)
+
+
+def _write_shards(
+    plan: SetPlan, out: Path, *, progress: Show, locator: Path | None, **options: Any
+) -> bool:
+    locating = partial(progress, note="locating")
+    return write_set_shards(
+        plan, out, progress=progress, locator=locator, locating=locating, **options
+    )
 
 
 def _write(

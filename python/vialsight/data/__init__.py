@@ -22,7 +22,7 @@ from vialsight.data.defects import (
     write_defects,
 )
 from vialsight.data.images import load_frame, load_mask
-from vialsight.data.locators import find_locator
+from vialsight.data.locators import chosen_locator, find_locator
 from vialsight.data.packing import dataset_groups, dataset_source, train_groups
 from vialsight.data.patches import DatasetPatches
 from vialsight.data.records import Record
@@ -53,6 +53,7 @@ __all__ = [
     "assign_splits",
     "check_defects",
     "check_shards",
+    "chosen_locator",
     "dataset_groups",
     "dataset_source",
     "find_locator",

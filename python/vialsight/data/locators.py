@@ -1,15 +1,43 @@
 """Where a fitted locator is kept: in a run, beside shards, in a bundle, or by itself."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from vialsight import _core
+from vialsight._core import Layout
+from vialsight.aliases import Progress
 from vialsight.bundle import MANIFEST_NAME
+from vialsight.data.shards.plan import Group
 from vialsight.errors import DataError
 from vialsight.locator import LOCATOR_NAME, ProductLocator, read_locator, write_locator
 
 # In a run's folder and in one of shards.
 FOLDER_NAME: Final = "locator"
+
+
+def chosen_locator(
+    layout: Layout,
+    groups: Sequence[Group],
+    *,
+    given: Path | None = None,
+    kept: Path | None = None,
+    progress: Progress | None = None,
+) -> ProductLocator | None:
+    """Return the locator `given`, else the one `kept` in a folder, else one fitted to `groups`.
+
+    None for a layout that does not locate. Of the groups the nominal ones of the train split count.
+    Raises DataError when `given` makes no sense or none can be fitted.
+    """
+    if layout.locate == "none":
+        if given is not None:
+            raise DataError(
+                f"{given}: expected no locator, the layout says locate none; leave it out, or set "
+                "the layout's locate"
+            )
+        return None
+    found = find_locator(given) if given else kept_locator(kept) if kept else None
+    return found or _fitted(layout, groups, progress)
 
 
 def find_locator(path: Path) -> ProductLocator:
@@ -52,6 +80,22 @@ def keep_locator(folder: Path, locator: ProductLocator | None) -> None:
             f"{folder / FOLDER_NAME} is another locator ({found.sha256}, expected "
             f"{locator.sha256}); choose another folder, or use that one"
         )
+
+
+def _fitted(layout: Layout, groups: Sequence[Group], progress: Progress | None) -> ProductLocator:
+    nominal = [group for group in groups if (group.split, group.label) == ("train", "nominal")]
+    if not nominal:
+        raise DataError(
+            "the layout says that products are located, and there are no nominal images of the "
+            "train split to fit a locator to; give --locator, such as that of the training run"
+        )
+    # SciPy's part in it would slow down every start of the command line.
+    from vialsight.data.locating import (  # type: ignore[import-not-found,unused-ignore]
+        fit_locator,
+    )
+
+    found: ProductLocator = fit_locator(layout, nominal, progress).locator
+    return found
 
 
 def _of_bundle(path: Path) -> ProductLocator:

@@ -8,7 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight.aliases import Progress
-from vialsight.data import Group, needed_bytes, plan_shards, unfinished_shards, write_shards
+from vialsight.data import (
+    Group,
+    chosen_locator,
+    needed_bytes,
+    plan_shards,
+    unfinished_shards,
+    write_shards,
+)
 from vialsight.simulation.plan import SetPlan
 from vialsight.simulation.runs import RunTask, render_pictures, run_tasks
 from vialsight.simulation.setfolder import (
@@ -49,11 +56,21 @@ def set_groups(plan: SetPlan) -> list[Group]:
 
 
 def write_set_shards(
-    plan: SetPlan, out: Path, *, patch_size: int, workers: int, say: Say, progress: Progress
+    plan: SetPlan,
+    out: Path,
+    *,
+    patch_size: int,
+    workers: int,
+    say: Say,
+    progress: Progress,
+    locator: Path | None = None,
+    locating: Progress | None = None,
 ) -> bool:
     """Write the patches of a set as shards, or what an interrupted call left to write.
 
-    As `writing.write_set`, which see; the unit is a shard, and no mask is kept.
+    As `writing.write_set`, which see; the unit is a shard, and no mask is kept. `locator` is where
+    one lies already (see `data.locators`); else it is fitted first, and `locating(done, total)`
+    says how far.
     """
     worker_count(workers)
     folder = SetFolder(plan, out, patch_size=patch_size, content=SHARDS)
@@ -62,13 +79,20 @@ def write_set_shards(
         folder.check()
         if folder.complete:
             return False
-        tasks = unfinished_shards(plan_shards(out, folder.layout, groups))
+        found = chosen_locator(folder.layout, groups, given=locator, kept=out, progress=locating)
+        tasks = unfinished_shards(plan_shards(out, folder.layout, groups, locator=found))
         images = sum(task.images for task in tasks)
         announce(folder, images=images, need=needed_bytes(tasks), say=say)
         folder.begin()
     # `write_shards` holds the folder itself.
     with disk_errors(out), WorkerPool(workers) as pool:
         write_shards(
-            out, folder.layout, groups, source=plan.identity, executor=pool, progress=progress
+            out,
+            folder.layout,
+            groups,
+            source=plan.identity,
+            locator=found,
+            executor=pool,
+            progress=progress,
         )
     return True

@@ -12,13 +12,15 @@ import numpy as np
 from vialsight._core import Layout
 from vialsight.aliases import Patches, Progress
 from vialsight.config import DataConfig, SimulateConfig
-from vialsight.data import Dataset, DatasetPatches, open_shards, read_dataset
+from vialsight.data import Dataset, DatasetPatches, dataset_groups, open_shards, read_dataset
 from vialsight.data.fingerprints import Fingerprints, describe_all, joined
 from vialsight.data.patches import first_of_each_region
 from vialsight.data.records import raise_listed
 from vialsight.data.shards.index import INDEX_NAME
 from vialsight.data.sources import PatchSource, expect
 from vialsight.errors import ConfigError, DataError
+from vialsight.locator import ProductLocator
+from vialsight.training.locating import keep_for_run, run_locator
 
 TRAINING_SPLITS: Final = ("train", "validation")
 
@@ -37,15 +39,18 @@ class TrainingData:
     data_sha256: str
     products: tuple[str, ...]
     folder: Path | None
+    locator: ProductLocator | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
         """What run.json keeps, as JSON."""
         folder = {} if self.folder is None else {"folder": str(self.folder.absolute())}
+        locator = {} if self.locator is None else {"locator": self.locator.sha256}
         return {
             "data_sha256": self.data_sha256,
             "layout": json.loads(self.layout.to_json()),
             "training_products": sorted(self.products),
+            **locator,
             **folder,
         }
 
@@ -84,13 +89,16 @@ class TrainingData:
 
 
 @contextmanager
-def training_data(config: DataConfig) -> Iterator[TrainingData]:
+def training_data(config: DataConfig, *, run: Path | None = None) -> Iterator[TrainingData]:
     """Open what a configuration names; whatever it needs is ended with the `with` block.
 
-    Raises ConfigError when it names nothing, DataError when the data cannot be trained on.
+    Where products are located, the locator is that of the shards or of `run`, the folder of a run;
+    a new run gets it: the shards' or one fitted first to the nominal images of the train split.
+    Raises ConfigError when the configuration names nothing, DataError when the data cannot be
+    trained on, TrainingError when it is interrupted while fitting.
     """
     if config.simulate is not None:
-        with _simulated(config.simulate) as data:
+        with _simulated(config.simulate, run) as data:
             yield data
     elif config.path is None:
         raise ConfigError(
@@ -103,33 +111,40 @@ def training_data(config: DataConfig) -> Iterator[TrainingData]:
             "with --data"
         )
     elif (config.path / INDEX_NAME).exists():
-        yield _sharded(config.path)
+        yield _sharded(config.path, run)
     else:
-        yield _in_folder(config.path, cache_bytes=config.cache_bytes)
+        yield _in_folder(config.path, run, cache_bytes=config.cache_bytes)
 
 
-def _in_folder(folder: Path, *, cache_bytes: int) -> TrainingData:
+def _in_folder(folder: Path, run: Path | None, *, cache_bytes: int) -> TrainingData:
     dataset = read_dataset(folder)
     parts = {split: dataset.select(split=split) for split in TRAINING_SPLITS}
     for split, part in parts.items():
         _refuse_defective(split, [f"{r.product}: {r.image}" for r in part.records if r.defective])
     used = Dataset(folder, dataset.layout, tuple(r for p in parts.values() for r in p.records))
+    locator = run_locator(run, dataset.layout, dataset_groups(dataset, ["train"]))
+    training, validation = (
+        DatasetPatches(parts[split], locator=locator, cache_bytes=cache_bytes)
+        for split in TRAINING_SPLITS
+    )
     return TrainingData(
         name=str(folder),
         layout=dataset.layout,
-        training=DatasetPatches(parts["train"], cache_bytes=cache_bytes),
-        validation=DatasetPatches(parts["validation"], cache_bytes=cache_bytes),
+        training=training,
+        validation=validation,
         data_sha256=used.sha256(),
         products=used.products,
         folder=folder,
+        locator=locator,
     )
 
 
-def _sharded(folder: Path) -> TrainingData:
+def _sharded(folder: Path, run: Path | None) -> TrainingData:
     shards = open_shards(folder)
     for split in TRAINING_SPLITS:
         _refuse_defective(split, shards.products(split, "defective"))
     products = [name for split in TRAINING_SPLITS for name in shards.products(split, "nominal")]
+    keep_for_run(run, shards.locator)
     return TrainingData(
         name=str(folder),
         layout=shards.layout,
@@ -138,22 +153,25 @@ def _sharded(folder: Path) -> TrainingData:
         data_sha256=shards.index.sha256,
         products=tuple(products),
         folder=folder,
+        locator=shards.locator,
     )
 
 
 @contextmanager
-def _simulated(config: SimulateConfig) -> Iterator[TrainingData]:
+def _simulated(config: SimulateConfig, run: Path | None) -> Iterator[TrainingData]:
     # SciPy's part in it would slow down every start of the command line.
     from vialsight.simulation.plan import plan_set
     from vialsight.simulation.product import bfs_layout
     from vialsight.simulation.rendered_patches import RenderedPatches
+    from vialsight.simulation.sharding import set_groups
     from vialsight.simulation.workers import WorkerPool
 
     plan = plan_set("train", strips=config.strips, runs=config.runs, seed=config.seed)
     layout = bfs_layout(config.patch_size)
+    locator = run_locator(run, layout, set_groups(plan))
     with WorkerPool(config.workers) as pool:
         training, validation = (
-            RenderedPatches(plan, split=split, layout=layout, pool=pool)
+            RenderedPatches(plan, split=split, layout=layout, pool=pool, locator=locator)
             for split in TRAINING_SPLITS
         )
         yield TrainingData(
@@ -164,6 +182,7 @@ def _simulated(config: SimulateConfig) -> Iterator[TrainingData]:
             data_sha256=plan.identity,
             products=tuple(strip.product for strip in plan.strips),
             folder=None,
+            locator=locator,
         )
 
 

@@ -26,6 +26,7 @@ from vialsight.bundle import (
 )
 from vialsight.errors import TrainingError
 from vialsight.frozen_graph import import_graph
+from vialsight.locator import ProductLocator
 from vialsight.models.method import Network, method_of
 from vialsight.models.similarity import ssim
 from vialsight.scores import Component
@@ -92,12 +93,14 @@ def freeze(
     golden_patches: Patches,
     nominal_patches: Patches,
     fingerprints: bytes,
+    locator: ProductLocator | None = None,
 ) -> None:
     """Write the network of a run as an uncalibrated bundle `out`.
 
     `golden_patches` is float32 (R,K,P,P) in [0,1]: K >= 8 patches per region, re-scored by every
     loader; `nominal_patches` is (n,P,P), patch i of region i modulo R, of which components that are
-    per location learn mean and spread; `fingerprints` are those of the training images. Raises
+    per location learn mean and spread; `fingerprints` are those of the training images; `locator`
+    is the one their products were located with. Raises
     TrainingError when the run holds no checkpoint or was trained for other patches, BundleError
     when the bundle cannot be written.
     """
@@ -128,6 +131,7 @@ def freeze(
             training_products=identity["training_products"],
         ),
         fingerprints=fingerprints,
+        locator=locator,
     )
 
 

@@ -31,8 +31,8 @@ _FREE_KEYS: Final = (
     "training.sample_every",
     "training.validation_patches",
 )
-# Where the data lay is no part of what they are.
-_FREE_IDENTITY: Final = ("folder",)
+# Where the data lay is no part of what they are; the locator is compared by itself.
+_FREE_IDENTITY: Final = ("folder", "locator")
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,10 @@ def check_resumable(
     differences = _config_differences(folder.config(), config)
     if found.get("patch_size") != record["patch_size"]:
         differences.append(f"patch size {found.get('patch_size')}, now {record['patch_size']}")
-    if _comparable(found.get("data_identity", {})) != _comparable(record["data_identity"]):
+    before, now = (r.get("data_identity", {}) for r in (found, record))
+    if before.get("locator") != now.get("locator"):
+        differences.append(f"locator {before.get('locator')}, now {now.get('locator')}")
+    if _comparable(before) != _comparable(now):
         differences.append("the data themselves")
     if differences:
         raise TrainingError(
