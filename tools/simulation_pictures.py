@@ -72,7 +72,7 @@ def strip_picture(plan: StripPlan) -> Image.Image:
     frame = render_run(plan, 1, [INSPECTED_FRAMES[1]]).frames[0]
     page = Image.fromarray(frame).convert("RGB")
     draw = ImageDraw.Draw(page)
-    layout = bfs_layout()
+    layout = bfs_layout(locate="none")
     colours = ((214, 69, 65), (52, 119, 219), (39, 156, 94), (222, 165, 32))
     for vial in range(layout.vials):
         for region, name in enumerate(layout.regions):
@@ -88,7 +88,7 @@ def region_sheet(plans: Sequence[StripPlan]) -> Image.Image:
     columns = []
     for index, plan in enumerate(plans):
         frame = render_run(plan, index + 1, [ALL_FRAMES[(5 * index) % 16]]).frames[0]
-        patches = _core.extract_patches(frame, bfs_layout())
+        patches = _core.extract_patches(frame, bfs_layout(locate="none"))
         columns.append(patches[index % patches.shape[0]])
     rows = [
         [Image.fromarray(np.uint8(np.rint(column[region] * 255))) for column in columns]

@@ -229,14 +229,13 @@ class AtOnce:
 
 
 def located_strip(plan) -> tuple[_core.Layout, ProductLocator]:
-    layout = json.loads(bfs_layout(32).to_json()) | {"locate": "rigid"}
     frame = render_run(plan.strips[0], 1, [5]).frames[0]
     template = _core.reduced_frame(frame, 4)
     weights = np.ones_like(template)
     # The gripper's jaws stand still.
     weights[:35] = 0.0
     locator = moved.of_template(template, weights, width=1408, scale=4, residual_limit=0.1)
-    return _core.Layout.from_json(json.dumps(layout)), locator
+    return bfs_layout(32, locate="rigid"), locator
 
 
 def interrupt(folder: Path) -> None:

@@ -25,6 +25,7 @@ from vialsight.training.data import TrainingData, training_data
 P = 32
 FRAME_PATCHES = 20
 RUN_PATCHES = 18 * FRAME_PATCHES
+AS_THEY_LIE = bfs_layout(P, locate="none")
 
 
 def short_plan() -> SetPlan:
@@ -53,7 +54,7 @@ class AtOnce:
 @pytest.fixture(scope="module")
 def short_patches() -> np.ndarray:
     """Patches (2 strips x 2 runs x 20) of the train split of the short plan, rendered directly."""
-    plan, layout = short_plan(), bfs_layout(P)
+    plan, layout = short_plan(), AS_THEY_LIE
     frames = [
         render_run(strip, run, [8]).frames[0]
         for strip in plan.strips
@@ -77,19 +78,21 @@ class TestPatches:
     def test_equal_those_of_rendering_first(self, workers: int, short_patches: np.ndarray) -> None:
         order = np.random.default_rng(workers).permutation(80)
         with WorkerPool(workers) as pool:
-            patches = RenderedPatches(short_plan(), split="train", layout=bfs_layout(P), pool=pool)
+            patches = RenderedPatches(short_plan(), split="train", layout=AS_THEY_LIE, pool=pool)
             patches.expect([2, 0, 3, 1])
             assert (len(patches), patches.patch_size, patches.block_patches) == (80, P, 20)
             np.testing.assert_array_equal(patches.read(order), short_patches[order])
 
     def test_copied_boxes_are_kept_as_bytes(self) -> None:
         pool = AtOnce()
-        patches = RenderedPatches(short_plan(), split="validation", layout=bfs_layout(), pool=pool)
+        patches = RenderedPatches(
+            short_plan(), split="validation", layout=bfs_layout(locate="none"), pool=pool
+        )
         read = patches.read(np.arange(20))
         assert render_block(pool.tasks[0]).dtype == np.uint8
         (strip,) = (s for s in short_plan().strips if s.split == "validation")
         frame = render_run(strip, 1, [8]).frames[0]
-        expected = extract_patches(frame, bfs_layout()).reshape(-1, 256, 256)
+        expected = extract_patches(frame, bfs_layout(locate="none")).reshape(-1, 256, 256)
         np.testing.assert_array_equal(read, expected)
 
     def test_rank_images_follow_the_frames(self, simulated: TrainingData) -> None:
@@ -104,13 +107,13 @@ class TestPatches:
 
     @pytest.mark.parametrize("index", [-1, 80])
     def test_index_outside(self, index: int) -> None:
-        patches = RenderedPatches(short_plan(), split="train", layout=bfs_layout(P), pool=AtOnce())
+        patches = RenderedPatches(short_plan(), split="train", layout=AS_THEY_LIE, pool=AtOnce())
         with pytest.raises(IndexError, match=r"\[0, 80\)"):
             patches.read(np.array([index]))
 
     def test_split_without_strips(self) -> None:
         with pytest.raises(DataError, match="'train' has no strips in the split 'test'"):
-            RenderedPatches(short_plan(), split="test", layout=bfs_layout(P), pool=AtOnce())
+            RenderedPatches(short_plan(), split="test", layout=AS_THEY_LIE, pool=AtOnce())
 
     def test_killed_worker(self) -> None:
         from concurrent.futures.process import BrokenProcessPool
@@ -121,14 +124,14 @@ class TestPatches:
                 future.set_exception(BrokenProcessPool())
                 return future
 
-        patches = RenderedPatches(short_plan(), split="train", layout=bfs_layout(P), pool=Broken())
+        patches = RenderedPatches(short_plan(), split="train", layout=AS_THEY_LIE, pool=Broken())
         with pytest.raises(SimulationError, match="rendering process was killed"):
             patches.read(np.array([0]))
 
 
 class TestMemory:
     def patches(self, pool: AtOnce) -> RenderedPatches:
-        return RenderedPatches(short_plan(), split="train", layout=bfs_layout(P), pool=pool)
+        return RenderedPatches(short_plan(), split="train", layout=AS_THEY_LIE, pool=pool)
 
     def test_expected_blocks_are_rendered_in_order_and_once(self) -> None:
         pool = AtOnce()

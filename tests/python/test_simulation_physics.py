@@ -34,7 +34,7 @@ STRIP = plan_set("train", strips=3, seed=11).strips[0]
 
 
 def test_layout_boxes_are_copied_and_hold_the_vials():
-    layout = bfs_layout()
+    layout = bfs_layout(locate="none")
     assert (layout.vials, len(layout.regions), layout.frames) == (5, 4, 3)
     for vial in range(layout.vials):
         for region in range(4):

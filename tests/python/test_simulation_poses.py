@@ -96,7 +96,7 @@ def _shift_between(first: Float, second: Float) -> Float:
 
 def test_two_runs_of_a_strip_look_alike_where_their_poses_say() -> None:
     """The mould's marks at the outer vials' bottoms, cut at the pose, do not move."""
-    strip, layout = small_kit().strips[0], bfs_layout()
+    strip, layout = small_kit().strips[0], bfs_layout(locate="none")
     runs = max(
         ((a, b) for a in range(1, 5) for b in range(a + 1, 5)),
         key=lambda pair: abs(np.subtract(*(frame_poses(strip, run)[0, 2] for run in pair))),

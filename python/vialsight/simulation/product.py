@@ -7,7 +7,7 @@ functions of y; a plate, the flag, sits on top, thin webs join neighbours.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -154,10 +154,13 @@ def disc_around(u: float, y: float, radius: float) -> Disc | None:
     )
 
 
-def bfs_layout(patch_size: int = BOX) -> Layout:
+def bfs_layout(
+    patch_size: int = BOX, *, locate: Literal["none", "translation", "rigid"] = "none"
+) -> Layout:
     """Return the layout of the simulated strip: 5 vials of 4 regions, boxes of 256×256 pixels.
 
-    Another `patch_size` resamples the boxes; 256 copies them. Raises ValueError as `Layout` does.
+    Another `patch_size`, or locating, resamples the boxes; else they are copied. Raises ValueError
+    as `Layout` does.
     """
     boxes = []
     for vial in range(VIALS):
@@ -173,6 +176,7 @@ def bfs_layout(patch_size: int = BOX) -> Layout:
         regions=list(REGIONS),
         boxes=boxes,
         patch_size=patch_size,
+        locate=locate,
     )
 
 
