@@ -174,11 +174,11 @@ class TestTrainingData:
         from vialsight.config import DataConfig, SimulateConfig
         from vialsight.training.data import training_data
 
-        simulate = SimulateConfig(strips=20, runs=1, patch_size=32, workers=1)
+        simulate = SimulateConfig(strips=4, runs=1, patch_size=32, workers=1)
         with training_data(DataConfig(simulate=simulate)) as data:
             fingerprints = data.fingerprints()
         assert not fingerprints.training_known
-        assert fingerprints.training_images == 20 * 18
+        assert fingerprints.training_images == 4 * 18
 
 
 class TestRefusal:

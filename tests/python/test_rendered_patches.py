@@ -13,6 +13,7 @@ from training_support import losses_of
 
 from vialsight import extract_patches
 from vialsight.config import DataConfig
+from vialsight.data import FrameCutter
 from vialsight.errors import ConfigError, DataError, SimulationError, TrainingError
 from vialsight.models.configuration import load_config
 from vialsight.simulation.plan import SetPlan, plan_set
@@ -99,7 +100,8 @@ class TestPatches:
         (strip,) = (s for s in plan_set("train", strips=2, runs=1).strips if s.split == "train")
         frames = render_run(strip, 1, range(1, 17)).frames
         images = [*frames, *rank_images(frames)]
-        expected = [extract_patches(image, simulated.layout) for image in images]
+        cutter = FrameCutter(simulated.layout, simulated.locator)
+        expected = [cutter.cut(image).patches for image in images]
         np.testing.assert_array_equal(
             simulated.training.read(np.arange(RUN_PATCHES)),
             np.concatenate(expected).reshape(-1, P, P),
