@@ -275,6 +275,8 @@ BAD_OPTIONS = {
     "--out x --workers -1": "workers must be 0 (one per core) or more; got -1",
     "--out x --patch-size 40": "--patch-size must be a multiple of 16; got 40",
     "--out x --patch-size 0": "--patch-size must be a multiple of 16; got 0",
+    "--out x --locator y": "--locator needs --shards",
+    "--live --locator y": "--locator belongs to a folder; leave it out with --live",
     "--out x --slot-ms 500": "--slot-ms needs --live",
     "--out x --loop": "--loop needs --live",
     "--live --out x": "--out belongs to a folder; leave it out with --live",

@@ -61,7 +61,11 @@ def simulate(
     plan = plan_set(name, strips=strips, runs=runs, seed=seed)
     with _stoppable():
         if live:
-            folder_options = {"--out": out is not None, "--shards": shards}
+            folder_options = {
+                "--out": out is not None,
+                "--shards": shards,
+                "--locator": locator is not None,
+            }
             _refuse(folder_options, "belongs to a folder; leave it out with --live")
             _show(plan, _slot_s(slot_ms), workers, loop)
             return
