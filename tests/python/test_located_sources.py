@@ -19,11 +19,12 @@ from vialsight.data import (
     chosen_locator,
     dataset_groups,
     find_locator,
+    locators,
     open_shards,
     read_index,
     write_shards,
 )
-from vialsight.data.locators import FOLDER_NAME
+from vialsight.data.locators import FOLDER_NAME, keep_locator
 from vialsight.data.shards.index import ShardIndex, content_sha256
 from vialsight.errors import DataError
 from vialsight.locator import ProductLocator, write_locator
@@ -161,6 +162,29 @@ class TestShards:
         (tmp_path / "index.json").write_text(json.dumps(content))
         with pytest.raises(DataError, match="locate 'rigid', expected a locator's SHA-256"):
             read_index(tmp_path)
+
+
+class TestKeep:
+    def after_another_worker(self, monkeypatch: pytest.MonkeyPatch, other: ProductLocator) -> None:
+        def write_later(folder: Path, locator: ProductLocator) -> None:
+            write_locator(folder, other)
+            write_locator(folder, locator)
+
+        monkeypatch.setattr(locators, "write_locator", write_later)
+
+    def test_after_a_worker_that_was_quicker(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.after_another_worker(monkeypatch, moved.locator())
+        keep_locator(tmp_path, moved.locator())
+        assert find_locator(tmp_path).sha256 == moved.locator().sha256
+
+    def test_after_a_worker_with_another(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.after_another_worker(monkeypatch, moved.locator(residual_limit=0.03))
+        with pytest.raises(DataError, match="locator is another locator"):
+            keep_locator(tmp_path, moved.locator())
 
 
 class TestChosen:

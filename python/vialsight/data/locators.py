@@ -72,14 +72,24 @@ def keep_locator(folder: Path, locator: ProductLocator | None) -> None:
     """
     if locator is None:
         return
-    found = kept_locator(folder)
-    if found is None:
-        write_locator(folder / FOLDER_NAME, locator)
-    elif found.sha256 != locator.sha256:
+    found = kept_locator(folder) or _written(folder, locator)
+    if found.sha256 != locator.sha256:
         raise DataError(
             f"{folder / FOLDER_NAME} is another locator ({found.sha256}, expected "
             f"{locator.sha256}); choose another folder, or use that one"
         )
+
+
+def _written(folder: Path, locator: ProductLocator) -> ProductLocator:
+    try:
+        write_locator(folder / FOLDER_NAME, locator)
+    except (DataError, OSError):
+        # Another worker of the same run was quicker.
+        quicker = kept_locator(folder)
+        if quicker is None:
+            raise
+        return quicker
+    return locator
 
 
 def _fitted(layout: Layout, groups: Sequence[Group], progress: Progress | None) -> ProductLocator:
