@@ -203,6 +203,7 @@ InspectorOptions options_of(int threads, std::string_view level, bool require_th
 
 py::dict times_of(const StripVerdict& verdict) {
   py::dict times;
+  times["locate_s"] = verdict.times.locate_s;
   times["extract_s"] = verdict.times.extract_s;
   times["infer_s"] = verdict.times.infer_s;
   times["score_s"] = verdict.times.score_s;
@@ -247,6 +248,7 @@ void register_verdict(py::module_& module) {
                                for (const Verdict vial : verdict.vials) accepted.append(vial == Verdict::kAccept);
                                return accepted;
                              })
+      .def_readonly("locations", &StripVerdict::locations)
       .def_property_readonly("times", &times_of)
       .def_readonly("slack_s", &StripVerdict::slack_s)
       .def("__repr__", [](const StripVerdict& verdict) {
@@ -267,7 +269,8 @@ void register_statistics(py::module_& module) {
                                return counts;
                              })
       .def_readonly("overruns", &Statistics::overruns)
-      .def_readonly("batch_cost_s", &Statistics::batch_cost_s);
+      .def_readonly("batch_cost_s", &Statistics::batch_cost_s)
+      .def_readonly("frames_not_located", &Statistics::frames_not_located);
 }
 
 void register_health(py::module_& module) {

@@ -365,6 +365,7 @@ class StripVerdict:
     """Result of one strip; `scores` are φ (F, V, R), NaN where no score was made in time.
 
     `component_scores` (F, V, R, K) are the numbers that φ is made of, see `Bundle.components`.
+    `locations` (F,) say where the product lies in each frame; empty where nothing is located.
     """
 
     @property
@@ -384,6 +385,8 @@ class StripVerdict:
     @property
     def vials(self) -> list[bool]: ...
     @property
+    def locations(self) -> list[Location]: ...
+    @property
     def times(self) -> dict[str, float]: ...
     @property
     def slack_s(self) -> float: ...
@@ -401,6 +404,8 @@ class Statistics:
     def overruns(self) -> int: ...
     @property
     def batch_cost_s(self) -> float: ...
+    @property
+    def frames_not_located(self) -> int: ...
 
 class Health:
     """What an Inspector says of itself; `last_fault` says why a frame could last not be scored."""

@@ -21,7 +21,7 @@ TEST(CApi, NamesAreThoseOfCxx) {
 
 TEST(CApi, NumbersThatNobodyKnowsHaveAName) {
   // 256 and 257 would be 0 and 1 in a byte.
-  for (const std::int32_t number : {-1, 9, 200, 256, 257, std::numeric_limits<std::int32_t>::max()}) {
+  for (const std::int32_t number : {-1, 10, 200, 256, 257, std::numeric_limits<std::int32_t>::max()}) {
     EXPECT_STREQ(vialsight_status_name(number), "unknown");
     EXPECT_STREQ(vialsight_verdict_name(number), "unknown");
     EXPECT_STREQ(vialsight_reason_name(number), "unknown");

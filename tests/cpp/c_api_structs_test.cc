@@ -145,6 +145,18 @@ TEST_F(CApiStructsTest, AnOutputOfAnotherVersionKeepsWithinItsSize) {
   }
 }
 
+// Of a caller that was compiled before verdicts said how long locating took.
+TEST_F(CApiStructsTest, AVerdictOfAnEarlierVersionIsFilledAsFarAsItGoes) {
+  create();
+  verdict.struct_size = offsetof(vialsight_verdict, locate_s);
+  verdict.locate_s = 77.0;
+  const vialsight_frame both[] = {fresh(), fresh()};
+  ASSERT_EQ(vialsight_inspect(inspector, 1, both, 2, VIALSIGHT_NO_DEADLINE, &verdict), VIALSIGHT_OK);
+  EXPECT_EQ(verdict.verdict, VIALSIGHT_ACCEPT);
+  EXPECT_GT(verdict.total_s, 0.0);
+  EXPECT_EQ(verdict.locate_s, 77.0) << "not the caller's struct";
+}
+
 TEST_F(CApiStructsTest, UnalignedStructsAreRead) {
   create();
   std::array<unsigned char, sizeof(vialsight_verdict) + 1> memory = {};

@@ -145,11 +145,12 @@ TEST(Verdict, ZeroedMemoryRejects) { EXPECT_EQ(Verdict{}, Verdict::kReject); }
 
 TEST(NameOf, EveryReasonHasItsOwnName) {
   std::set<std::string> names;
-  for (int reason = 0; reason <= static_cast<int>(Reason::kNotReady); ++reason) {
+  for (int reason = 0; reason < kReasonCount; ++reason) {
     names.insert(name_of(static_cast<Reason>(reason)));
   }
   const std::set<std::string> expected = {"none",          "defect",        "deadline_missed", "frame_missing",
-                                          "frame_invalid", "score_invalid", "backend_fault",   "not_ready"};
+                                          "frame_invalid", "score_invalid", "backend_fault",   "not_ready",
+                                          "frame_stale",   "not_located"};
   EXPECT_EQ(names, expected);
 }
 

@@ -229,7 +229,7 @@ TEST_F(InspectorTest, CountsEveryVerdict) {
   const Statistics statistics = inspector.statistics();
   EXPECT_EQ(statistics.strips, 5U);
   EXPECT_EQ(statistics.accepted, 2U);
-  EXPECT_THAT(statistics.rejected, ElementsAre(0, 1, 0, 1, 0, 0, 0, 1, 0));
+  EXPECT_THAT(statistics.rejected, ElementsAre(0, 1, 0, 1, 0, 0, 0, 1, 0, 0));
   EXPECT_EQ(statistics.overruns, 0U);
   EXPECT_DOUBLE_EQ(statistics.batch_cost_s, 0.010);
 }

@@ -13,7 +13,8 @@
  * Threads: as in C++, one control thread per inspector; statistics, health, signals and counters from any thread.
  * Deadlines and stamps are nanoseconds of CLOCK_MONOTONIC; VIALSIGHT_NO_DEADLINE waits for ever.
  * Counts are checked: an array of another length than the layout asks for is refused and stays as it was. Texts are
- * UTF-8, ended by a zero, and refused where `capacity` bytes do not hold them. Structs: see c_api_types.h. */
+ * UTF-8, ended by a zero, and refused where `capacity` bytes do not hold them. Codes and structs:
+ * see c_api_codes.h and c_api_types.h. */
 #ifndef VIALSIGHT_C_API_H_
 #define VIALSIGHT_C_API_H_
 
@@ -42,6 +43,7 @@ VIALSIGHT_C_API const char* vialsight_status_name(int32_t status);
 VIALSIGHT_C_API const char* vialsight_verdict_name(int32_t verdict);
 VIALSIGHT_C_API const char* vialsight_reason_name(int32_t reason);
 VIALSIGHT_C_API const char* vialsight_level_name(int32_t level);
+VIALSIGHT_C_API const char* vialsight_unlocated_name(int32_t reason); /* "none", "outside_reach" */
 
 /* Bundle: loaded once, for any number of inspectors; may be destroyed before them. */
 VIALSIGHT_C_API vialsight_status vialsight_bundle_load(const char* folder, vialsight_bundle** bundle);
@@ -86,6 +88,9 @@ VIALSIGHT_C_API vialsight_status vialsight_scores(const vialsight_inspector* ins
 VIALSIGHT_C_API vialsight_status vialsight_thresholds(const vialsight_inspector* inspector, double* thresholds,
                                                       uint64_t count);
 VIALSIGHT_C_API vialsight_status vialsight_vials(const vialsight_inspector* inspector, int32_t* vials, uint64_t count);
+/* VIALSIGHT_FAILED_PRECONDITION: the bundle does not locate; VIALSIGHT_INVALID_ARGUMENT: there is no such frame. */
+VIALSIGHT_C_API vialsight_status vialsight_get_location(const vialsight_inspector* inspector, int32_t frame,
+                                                        vialsight_location* location);
 /* VIALSIGHT_NOT_FOUND: this patch was not scored. */
 VIALSIGHT_C_API vialsight_status vialsight_images(const vialsight_inspector* inspector, int32_t frame, int32_t vial,
                                                   int32_t region, float* input, float* reconstruction, uint64_t count);

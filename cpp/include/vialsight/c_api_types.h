@@ -1,9 +1,6 @@
-/* Codes and structs of the C API (c_api.h). C99; every width is fixed.
+/* Structs of the C API (c_api.h). C99; every width is fixed.
  *
- * Codes: the numbers below never change their meaning, and no number is used twice. A later version may add some: treat
- * an unknown status as an error, an unknown reason as a reject. 0 is ok only for a status; a zeroed verdict rejects.
- *
- * Structs begin with struct_size, which the caller sets to sizeof of the struct it was compiled with; it is a multiple
+ * They begin with struct_size, which the caller sets to sizeof of the struct it was compiled with; it is a multiple
  * of 8. Later versions add fields at the end only. Read by the library: fields that a smaller struct lacks take their
  * defaults; a larger struct is taken when all that this library does not know is zero, else VIALSIGHT_UNSUPPORTED.
  * Written by the library: what fits is filled, what it does not know is zeroed, struct_size stays. */
@@ -12,34 +9,7 @@
 
 #include <stdint.h>
 
-typedef int32_t vialsight_status;
-enum {
-  VIALSIGHT_OK = 0,
-  VIALSIGHT_INVALID_ARGUMENT = 1,
-  VIALSIGHT_NOT_FOUND = 2,
-  VIALSIGHT_DATA_CORRUPT = 3,
-  VIALSIGHT_UNSUPPORTED = 4,
-  VIALSIGHT_FAILED_PRECONDITION = 5,
-  VIALSIGHT_RESOURCE_EXHAUSTED = 6,
-  VIALSIGHT_BACKEND_FAULT = 7,
-  VIALSIGHT_PERMISSION_DENIED = 8
-};
-enum { VIALSIGHT_REJECT = 0, VIALSIGHT_ACCEPT = 1 }; /* verdict */
-enum {                                               /* reason */
-       VIALSIGHT_REASON_NONE = 0,
-       VIALSIGHT_REASON_DEFECT = 1,
-       VIALSIGHT_REASON_DEADLINE_MISSED = 2,
-       VIALSIGHT_REASON_FRAME_MISSING = 3,
-       VIALSIGHT_REASON_FRAME_INVALID = 4,
-       VIALSIGHT_REASON_SCORE_INVALID = 5,
-       VIALSIGHT_REASON_BACKEND_FAULT = 6,
-       VIALSIGHT_REASON_NOT_READY = 7,
-       VIALSIGHT_REASON_FRAME_STALE = 8
-};
-#define VIALSIGHT_REASON_CAPACITY 32 /* room for reasons to come */
-enum { VIALSIGHT_LEVEL_PATCH = 0, VIALSIGHT_LEVEL_STRIP = 1, VIALSIGHT_LEVEL_RUN = 2 };
-enum { VIALSIGHT_GRAY8 = 0, VIALSIGHT_GRAY16 = 1 };
-enum { VIALSIGHT_IN_PROCESS = 0, VIALSIGHT_WORKER = 1 }; /* isolation */
+#include "vialsight/c_api_codes.h"
 
 #define VIALSIGHT_NO_DEADLINE INT64_MAX
 
@@ -103,8 +73,23 @@ typedef struct vialsight_verdict {
   double score_s;
   double total_s;
   double after_last_frame_s;
-  double slack_s; /* infinite without a deadline */
+  double slack_s;  /* infinite without a deadline */
+  double locate_s; /* 0 where the bundle does not locate */
 } vialsight_verdict;
+
+/* Where the product lies in a frame, see locator.h and pose.h. */
+typedef struct vialsight_location {
+  uint64_t struct_size;
+  int32_t found;
+  int32_t reason; /* VIALSIGHT_LOCATED where found is 1, else why not */
+  double dx;      /* pixels; dx, dy and turn are where the search ended, found or not */
+  double dy;
+  double turn; /* radians about the frame's centre */
+  double residual;
+  double contrast;
+  int32_t steps;
+  int32_t reserved;
+} vialsight_location;
 
 typedef struct vialsight_statistics {
   uint64_t struct_size;
@@ -113,6 +98,7 @@ typedef struct vialsight_statistics {
   uint64_t rejected[VIALSIGHT_REASON_CAPACITY]; /* by reason */
   uint64_t overruns;
   double batch_cost_s;
+  uint64_t frames_not_located;
 } vialsight_statistics;
 
 typedef struct vialsight_health {

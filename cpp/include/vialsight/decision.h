@@ -17,7 +17,8 @@ namespace vialsight {
 enum class Verdict : std::uint8_t { kReject = 0, kAccept = 1 };
 
 // Why a strip was rejected; kNone only with kAccept. When several apply, the first of this order that does:
-// kNotReady, kFrameInvalid, kFrameStale, kFrameMissing, kBackendFault, kDeadlineMissed, kScoreInvalid, kDefect.
+// kNotReady, kFrameInvalid, kFrameStale, kFrameMissing, kNotLocated, kBackendFault, kDeadlineMissed, kScoreInvalid,
+// kDefect.
 enum class Reason : std::uint8_t {
   kNone = 0,
   kDefect,          // at least one finite φ above its threshold, and every patch inspected
@@ -28,8 +29,9 @@ enum class Reason : std::uint8_t {
   kBackendFault,    // the backend failed
   kNotReady,        // no open slot, no thresholds for the chosen level, or the worker is being started again
   kFrameStale,      // a frame of another moment: seen before, or stamped with another strip, index or time
+  kNotLocated,      // the product was not found in a frame, or lies differently in the frames of one strip
 };
-inline constexpr int kReasonCount = 9;
+inline constexpr int kReasonCount = 10;
 
 [[nodiscard]] VIALSIGHT_API const char* name_of(Verdict verdict) noexcept;  // "accept", "reject"
 [[nodiscard]] VIALSIGHT_API const char* name_of(Reason reason) noexcept;    // "none", "defect", "deadline_missed", ...

@@ -6,11 +6,13 @@
 #include <vector>
 
 #include "vialsight/decision.h"
+#include "vialsight/locator.h"
 
 namespace vialsight {
 
 // Wall-clock time of one strip, in seconds. Stages overlap with the exposure of later frames.
 struct StageTimes {
+  double locate_s = 0.0;  // 0 where the bundle does not locate
   double extract_s = 0.0;
   double infer_s = 0.0;
   double score_s = 0.0;
@@ -26,6 +28,9 @@ struct StripVerdict {
   std::vector<float> component_scores;  // [F][V][R][K] of Score::components; NaN as in scores
   std::vector<double> thresholds;       // [R]
   std::vector<Verdict> vials;           // [V]
+  // Where the product lies in each frame [F], so far as it was looked for; empty where the bundle does not locate.
+  // kNotLocated with all of them found: they lie too far from one another.
+  std::vector<Location> locations;
   StageTimes times;
   double slack_s = 0.0;  // deadline minus the time of the verdict; infinite without a deadline
 };
@@ -35,7 +40,8 @@ struct Statistics {
   std::uint64_t accepted = 0;
   std::uint64_t rejected[kReasonCount] = {};  // by Reason
   std::uint64_t overruns = 0;                 // batches that ended too late to count, after deadline - margin
-  double batch_cost_s = 0.0;                  // running estimate of one frame's extraction, inference and scoring
+  double batch_cost_s = 0.0;                  // running estimate of all that is done with one frame
+  std::uint64_t frames_not_located = 0;       // frames in which the product was looked for and not found
 };
 
 struct Health {

@@ -209,6 +209,29 @@ vialsight_status vialsight_vials(const vialsight_inspector* inspector, int32_t* 
   });
 }
 
+vialsight_status vialsight_get_location(const vialsight_inspector* inspector, int32_t frame,
+                                        vialsight_location* location) {
+  const auto prepare = [&]() -> Status {
+    if (Status status = vialsight::start_zeroed(location, "location"); !status.ok()) return status;
+    vialsight::write_struct(vialsight::location_of({}), location);
+    return {};
+  };
+  return with_output(__func__, inspector, prepare, [&](const InspectorObject& object) -> Status {
+    if (object.inspector.bundle().locator() == nullptr) {
+      return {Code::kFailedPrecondition, "this bundle does not locate products"};
+    }
+    if (!object.has_closed) return nothing_closed();
+    const std::vector<vialsight::Location>& locations = object.last.locations;
+    const auto index = static_cast<std::size_t>(frame);  // a negative one is a huge one
+    if (index >= locations.size()) {
+      return {Code::kInvalidArgument,
+              "frame: expected an index below " + std::to_string(locations.size()) + ", got " + std::to_string(frame)};
+    }
+    vialsight::write_struct(vialsight::location_of(locations[index]), location);
+    return {};
+  });
+}
+
 vialsight_status vialsight_images(const vialsight_inspector* inspector, int32_t frame, int32_t vial, int32_t region,
                                   float* input, float* reconstruction, uint64_t count) {
   return with_object(__func__, inspector, [&](const InspectorObject& object) -> Status {
@@ -257,6 +280,7 @@ vialsight_status vialsight_get_statistics(const vialsight_inspector* inspector, 
     std::copy(std::begin(came.rejected), std::end(came.rejected), result.rejected);
     result.overruns = came.overruns;
     result.batch_cost_s = came.batch_cost_s;
+    result.frames_not_located = came.frames_not_located;
     vialsight::write_struct(result, statistics);
     return {};
   });

@@ -221,6 +221,20 @@ vialsight_verdict verdict_of(const StripVerdict& verdict) noexcept {
   result.total_s = verdict.times.total_s;
   result.after_last_frame_s = verdict.times.after_last_frame_s;
   result.slack_s = verdict.slack_s;
+  result.locate_s = verdict.times.locate_s;
+  return result;
+}
+
+vialsight_location location_of(const Location& location) noexcept {
+  vialsight_location result = {};
+  result.found = location.found ? 1 : 0;
+  result.reason = static_cast<std::int32_t>(location.reason);
+  result.dx = location.pose.dx;
+  result.dy = location.pose.dy;
+  result.turn = location.pose.turn;
+  result.residual = location.residual;
+  result.contrast = location.contrast;
+  result.steps = location.steps;
   return result;
 }
 

@@ -169,6 +169,7 @@ void write_struct(const T& value, T* target) noexcept {
 // Whatever fails afterwards, an earlier accept does not stay in the caller's memory.
 [[nodiscard]] Status start_rejected(std::uint64_t strip_id, vialsight_verdict* verdict);
 [[nodiscard]] vialsight_verdict verdict_of(const StripVerdict& verdict) noexcept;
+[[nodiscard]] vialsight_location location_of(const Location& location) noexcept;
 
 // Hands frame and stamp to `target` (an Inspector or a Handshake). What cannot be read is handed over as a frame
 // without pixels, so that the strip is a reject.

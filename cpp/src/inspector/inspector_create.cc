@@ -9,6 +9,7 @@
 
 #include "base/scheduling.h"
 #include "inspector/inspector_buffers.h"
+#include "inspector/locating.h"
 
 namespace vialsight {
 namespace {
@@ -145,11 +146,10 @@ Result<BatchCost> warm_up(const Bundle& bundle, FramePipeline& pipeline, TimeSou
   buffers.draw_pattern(0);
   Clock::duration cost{};
   for (int run = 0; run < 2; ++run) {
-    StageTimes times;
-    Status error;
+    FrameReport report;
     const Clock::time_point started = time.now();
-    if (pipeline.process(buffers.view(0), buffers.patches(0), times, &error) != FrameOutcome::kScored) {
-      return Status(Code::kBackendFault, "warm-up: " + error.message());
+    if (pipeline.rehearse(buffers.view(0), buffers.patches(0), report) != FrameOutcome::kScored) {
+      return Status(Code::kBackendFault, "warm-up: " + report.error.message());
     }
     cost = time.now() - started;
   }
@@ -177,6 +177,7 @@ Status check_golden_patches(const Bundle& bundle, FramePipeline& pipeline, Batch
 }
 
 Result<BatchCost> prove(const Bundle& bundle, FramePipeline& pipeline, TimeSource& time) {
+  if (Status status = check_golden_locations(bundle, pipeline); !status.ok()) return status;
   Result<BatchCost> cost = warm_up(bundle, pipeline, time);
   if (!cost.ok()) return cost;
   if (Status status = check_golden_patches(bundle, pipeline, cost.value()); !status.ok()) return status;

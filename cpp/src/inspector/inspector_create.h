@@ -22,7 +22,8 @@ namespace vialsight {
 // component that decides differs by more than the bundle allows; φ is made of them alone.
 [[nodiscard]] Status check_golden_patches(const Bundle& bundle, FramePipeline& pipeline, BatchCost& cost);
 
-// Both: what a backend must pass before it inspects, when it is made and each time it was started again.
+// Both, and the golden frames located again (locating.h): what a backend must pass before it inspects, when it is made
+// and each time it was started again.
 [[nodiscard]] Result<BatchCost> prove(const Bundle& bundle, FramePipeline& pipeline, TimeSource& time);
 
 }  // namespace vialsight

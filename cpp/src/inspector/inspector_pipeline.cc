@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "inspector/locating.h"
+
 namespace vialsight {
 namespace {
 
@@ -31,19 +33,23 @@ Result<std::unique_ptr<FramePipeline>> FramePipeline::create(const Bundle& bundl
   if (!extractor.ok()) return extractor.status();
   Result<Score> score = bundle.make_score();
   if (!score.ok()) return score.status();
-  return std::unique_ptr<FramePipeline>(new FramePipeline(
-      bundle, std::move(extractor).value(), std::move(score).value(), std::move(backend), std::move(time)));
+  Result<std::optional<Locator>> locator = make_locator(bundle);
+  if (!locator.ok()) return locator.status();
+  Parts parts{std::move(extractor).value(), std::move(score).value(), std::move(locator).value(), std::move(backend),
+              std::move(time)};
+  return std::unique_ptr<FramePipeline>(new FramePipeline(bundle, std::move(parts)));
 }
 
-FramePipeline::FramePipeline(const Bundle& bundle, PatchExtractor extractor, Score score,
-                             std::unique_ptr<Backend> backend, std::shared_ptr<TimeSource> time)
-    : pixels_(bundle.layout().pixels_per_patch()),
+FramePipeline::FramePipeline(const Bundle& bundle, Parts parts)
+    : bundle_(bundle),
+      pixels_(bundle.layout().pixels_per_patch()),
       regions_(bundle.layout().region_count()),
       specs_(bundle.outputs()),
-      extractor_(std::move(extractor)),
-      backend_(std::move(backend)),
-      time_(std::move(time)),
-      score_(std::move(score)),
+      extractor_(std::move(parts.extractor)),
+      backend_(std::move(parts.backend)),
+      time_(std::move(parts.time)),
+      score_(std::move(parts.score)),
+      locator_(std::move(parts.locator)),
       extraction_scratch_(extractor_.scratch_size()),
       targets_(specs_.size()),
       outputs_(specs_.size()) {
@@ -56,12 +62,45 @@ FramePipeline::FramePipeline(const Bundle& bundle, PatchExtractor extractor, Sco
   resized_map_.resize(patch.pixels());
 }
 
-Status FramePipeline::extract(const FrameView& frame, std::span<float> patches, StageTimes& times) {
+FrameOutcome FramePipeline::locate(const FrameView& frame, FrameReport& report) {
+  if (!locator_) return FrameOutcome::kScored;
   const Clock::time_point started = time_->now();
-  Status status = extractor_.extract(frame, patches, extraction_scratch_);
+  const Result<Location> located = locator_->locate(frame);
+  report.times.locate_s += seconds(time_->now() - started);
+  report.error = located.status();
+  if (!located.ok()) return FrameOutcome::kInvalid;
+  report.location = located.value();
+  if (report.location.found) return FrameOutcome::kScored;
+  report.error = not_located(report.location, *bundle_.locator());
+  return FrameOutcome::kNotLocated;
+}
+
+FrameOutcome FramePipeline::locate_golden(const FrameView& frame, FrameReport& report) {
+  if (!locator_) return FrameOutcome::kScored;
+  const Clock::time_point started = time_->now();
+  const Result<Location> located = locate_rehearsed(bundle_, frame, *locator_);
+  report.times.locate_s += seconds(time_->now() - started);
+  report.error = located.status();
+  if (!located.ok()) return FrameOutcome::kInvalid;
+  report.location = located.value();
+  return FrameOutcome::kScored;
+}
+
+Status FramePipeline::extract(const FrameView& frame, std::span<float> patches, FrameReport& report) {
+  const Clock::time_point started = time_->now();
+  Status status = locator_ ? extractor_.extract(frame, report.location.pose, patches, extraction_scratch_)
+                           : extractor_.extract(frame, patches, extraction_scratch_);
   if (status.ok()) status = check_not_flat(patches, pixels_);
-  times.extract_s += seconds(time_->now() - started);
+  report.times.extract_s += seconds(time_->now() - started);
   return status;
+}
+
+FrameOutcome FramePipeline::extract_and_score(const FrameView& frame, const PatchBuffers& buffers,
+                                              FrameReport& report) {
+  report.error = extract(frame, buffers.inputs, report);
+  if (!report.error.ok()) return FrameOutcome::kInvalid;
+  report.error = score_locked(buffers.inputs, {}, buffers.results, report.times);
+  return report.error.ok() ? FrameOutcome::kScored : FrameOutcome::kFault;
 }
 
 Status FramePipeline::infer(std::span<const float> patches, const PatchResults& results) {
@@ -110,19 +149,36 @@ Status FramePipeline::score(std::span<const float> patches, std::span<const std:
   }
 }
 
-FrameOutcome FramePipeline::process(const FrameView& frame, const PatchBuffers& buffers, StageTimes& times,
-                                    Status* error) noexcept {
+FrameOutcome FramePipeline::process(const FrameView& frame, const PatchBuffers& buffers, FrameReport& report) noexcept {
   try {
     const std::lock_guard lock(mutex_);
-    Status status = extract(frame, buffers.inputs, times);
-    const FrameOutcome failure = status.ok() ? FrameOutcome::kFault : FrameOutcome::kInvalid;
-    if (status.ok()) status = score_locked(buffers.inputs, {}, buffers.results, times);
-    if (status.ok()) return FrameOutcome::kScored;
-    if (error != nullptr) *error = std::move(status);
-    return failure;
+    const FrameOutcome located = locate(frame, report);
+    return located == FrameOutcome::kScored ? extract_and_score(frame, buffers, report) : located;
   } catch (const std::exception&) {
-    if (error != nullptr) *error = fault();
+    report.error = fault();
     return FrameOutcome::kFault;
+  }
+}
+
+FrameOutcome FramePipeline::rehearse(const FrameView& frame, const PatchBuffers& buffers,
+                                     FrameReport& report) noexcept {
+  try {
+    const std::lock_guard lock(mutex_);
+    const FrameOutcome located = locate_golden(frame, report);
+    return located == FrameOutcome::kScored ? extract_and_score(frame, buffers, report) : located;
+  } catch (const std::exception&) {
+    report.error = fault();
+    return FrameOutcome::kFault;
+  }
+}
+
+Result<Location> FramePipeline::locate_reduced(std::span<const float> reduced) noexcept {
+  try {
+    const std::lock_guard lock(mutex_);
+    if (locator_) return locator_->locate_reduced(reduced);
+    return Status(Code::kFailedPrecondition, "this bundle does not locate");
+  } catch (const std::exception&) {
+    return fault();
   }
 }
 

@@ -1,4 +1,5 @@
-// FramePipeline: one frame to the scores of its patches. Extraction, network and scoring in the calling thread.
+// FramePipeline: one frame to the scores of its patches. Locating (where the bundle does), extraction, network and
+// scoring in the calling thread.
 #pragma once
 
 #include <cstddef>
@@ -13,6 +14,7 @@
 #include "base/time_source.h"
 #include "scoring/bilinear_resize.h"
 #include "vialsight/inspector.h"
+#include "vialsight/locator.h"
 #include "vialsight/patches.h"
 #include "vialsight/status.h"
 
@@ -24,7 +26,14 @@ struct PatchBuffers {
   PatchResults results;
 };
 
-enum class FrameOutcome : std::uint8_t { kScored, kInvalid, kFault };
+enum class FrameOutcome : std::uint8_t { kScored, kInvalid, kNotLocated, kFault };
+
+// What is found out of one frame besides its scores.
+struct FrameReport {
+  StageTimes times;
+  Location location;  // kNotSearched where the bundle does not locate
+  Status error;       // why it was not scored
+};
 
 // Thread-safe: callers take turns, since the backend runs one batch at a time. Does not allocate, except for the text
 // of an error.
@@ -34,10 +43,14 @@ class FramePipeline {
                                                                      std::unique_ptr<Backend> backend,
                                                                      std::shared_ptr<TimeSource> time);
 
-  // Fills `buffers` (V·R patches) from `frame` and adds to `times`. kInvalid: pixels above the bit depth, or a patch of
-  // one gray value. `error`, if given, receives the reason of a failure.
-  FrameOutcome process(const FrameView& frame, const PatchBuffers& buffers, StageTimes& times,
-                       Status* error = nullptr) noexcept;
+  // Fills `buffers` (V·R patches) and a fresh `report` from `frame`. kInvalid: pixels above the bit depth, or a patch
+  // of one gray value.
+  FrameOutcome process(const FrameView& frame, const PatchBuffers& buffers, FrameReport& report) noexcept;
+  // The same work on a frame that shows no product: it is reduced as ever, the product is looked for in the first
+  // golden frame, and the patches are cut as it lies there. Allocates.
+  FrameOutcome rehearse(const FrameView& frame, const PatchBuffers& buffers, FrameReport& report) noexcept;
+  // Locates a frame made by reduce_frame. kFailedPrecondition: the bundle does not locate.
+  Result<Location> locate_reduced(std::span<const float> reduced) noexcept;
   // Scores as many patches as `results` has room for, at least one; all of `results` is given. Patch i is of region
   // regions[i], or i modulo R where `regions` is empty.
   Status score(std::span<const float> patches, std::span<const std::size_t> regions, const PatchResults& results,
@@ -46,16 +59,27 @@ class FramePipeline {
   Status map(const PatchData& data, std::size_t region, std::span<float> result) noexcept;
 
  private:
-  FramePipeline(const Bundle& bundle, PatchExtractor extractor, Score score, std::unique_ptr<Backend> backend,
-                std::shared_ptr<TimeSource> time);
+  // What create() has made of the bundle.
+  struct Parts {
+    PatchExtractor extractor;
+    Score score;
+    std::optional<Locator> locator;
+    std::unique_ptr<Backend> backend;
+    std::shared_ptr<TimeSource> time;
+  };
+  FramePipeline(const Bundle& bundle, Parts parts);
 
-  Status extract(const FrameView& frame, std::span<float> patches, StageTimes& times);
+  FrameOutcome locate(const FrameView& frame, FrameReport& report);
+  FrameOutcome locate_golden(const FrameView& frame, FrameReport& report);
+  FrameOutcome extract_and_score(const FrameView& frame, const PatchBuffers& buffers, FrameReport& report);
+  Status extract(const FrameView& frame, std::span<float> patches, FrameReport& report);
   Status infer(std::span<const float> patches, const PatchResults& results);
   Status score_all(std::span<const float> patches, std::span<const std::size_t> regions, const PatchResults& results);
   Status score_locked(std::span<const float> patches, std::span<const std::size_t> regions, const PatchResults& results,
                       StageTimes& times);
   Status map_locked(const PatchData& data, std::size_t region, std::span<float> result);
 
+  Bundle bundle_;
   std::size_t pixels_;   // of a patch
   std::size_t regions_;  // R
   std::vector<OutputSpec> specs_;
@@ -64,6 +88,7 @@ class FramePipeline {
   std::shared_ptr<TimeSource> time_;
   std::mutex mutex_;  // guards all that follows, and the backend
   Score score_;
+  std::optional<Locator> locator_;
   std::vector<float> extraction_scratch_;
   std::vector<float*> targets_;                  // where the backend shall write each output
   std::vector<std::span<const float>> outputs_;  // of the patch at hand

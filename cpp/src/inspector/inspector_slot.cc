@@ -19,6 +19,7 @@ StripVerdict Inspector::Impl::blank_verdict(std::uint64_t strip_id) const {
                                   std::numeric_limits<float>::quiet_NaN());
   verdict.thresholds.assign(thresholds.begin(), thresholds.end());
   verdict.vials.assign(layout.vial_count(), Verdict::kReject);
+  if (bundle_.locator() != nullptr) verdict.locations.resize(static_cast<std::size_t>(layout.frames));
   return verdict;
 }
 

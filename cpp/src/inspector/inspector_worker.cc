@@ -30,7 +30,7 @@ Inspector::Impl::Impl(Parts parts)
       restartable_(parts.restartable),
       sets_{make_buffers(bundle_, restartable_, 0), make_buffers(bundle_, restartable_, 1)},
       recent_(kStripsRemembered * static_cast<std::size_t>(bundle_.layout().frames)),
-      slot_(static_cast<std::size_t>(bundle_.layout().frames)),
+      slot_(static_cast<std::size_t>(bundle_.layout().frames), bundle_.locator()),
       cost_(parts.cost) {
   worker_ = std::thread([this] { work(); });
 }
@@ -59,17 +59,18 @@ std::optional<StripSlot::Job> Inspector::Impl::take_job() noexcept {
 void Inspector::Impl::run_job(const StripSlot::Job& job, std::unique_lock<std::mutex>& lock) {
   StripBuffers& buffers = sets_[set_];
   lock.unlock();
-  StageTimes times;
-  Status error;
+  FrameReport report;
   const Clock::time_point started = time_->now();
-  const FrameOutcome outcome = pipeline_->process(buffers.view(job.frame), buffers.patches(job.frame), times, &error);
+  const FrameOutcome outcome = pipeline_->process(buffers.view(job.frame), buffers.patches(job.frame), report);
   const Clock::time_point ended = time_->now();
   lock.lock();
   busy_.reset();
   if (outcome == FrameOutcome::kScored) cost_.measured(ended - started);
   if (job.is_late(ended)) ++statistics_.overruns;
-  slot_.finish(job, {outcome, times, ended, buffers.scores(job.frame), buffers.components(job.frame)});
-  if (outcome != FrameOutcome::kScored) note_fault(error);
+  if (outcome == FrameOutcome::kNotLocated) ++statistics_.frames_not_located;
+  slot_.finish(
+      job, {outcome, report.times, report.location, ended, buffers.scores(job.frame), buffers.components(job.frame)});
+  if (outcome != FrameOutcome::kScored) note_fault(report.error);
   if (outcome == FrameOutcome::kFault && restartable_ != nullptr) (void)supervise(lock);
 }
 

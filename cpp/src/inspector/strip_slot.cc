@@ -1,6 +1,7 @@
 #include "inspector/strip_slot.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -24,9 +25,12 @@ double slack_at(Clock::time_point now, Clock::time_point deadline) noexcept {
   return seconds(deadline.time_since_epoch()) - seconds(now.time_since_epoch());
 }
 
-FrameState state_of(FrameOutcome outcome, bool late) noexcept {
+// `locates`: what was scored without being located was cut anywhere, and does not count.
+FrameState state_of(const StripSlot::Finished& result, bool locates, bool late) noexcept {
+  const FrameOutcome outcome = result.outcome;
   if (outcome == FrameOutcome::kInvalid) return FrameState::kInvalid;
   if (outcome == FrameOutcome::kFault) return FrameState::kFault;
+  if (outcome == FrameOutcome::kNotLocated || (locates && !result.location.found)) return FrameState::kNotLocated;
   return late ? FrameState::kLate : FrameState::kScored;
 }
 
@@ -42,7 +46,8 @@ bool is_inspected(Reason reason) noexcept {
 
 }  // namespace
 
-StripSlot::StripSlot(std::size_t frames) : states_(frames, FrameState::kMissing), queue_(frames) {}
+StripSlot::StripSlot(std::size_t frames, const LocatorModel* locator)
+    : locator_(locator), states_(frames, FrameState::kMissing), queue_(frames) {}
 
 void StripSlot::open(StripVerdict blank, const Opening& opening) noexcept {
   verdict_ = std::move(blank);
@@ -73,10 +78,12 @@ std::optional<StripSlot::Job> StripSlot::take(bool fits) noexcept {
 
 void StripSlot::finish(const Job& job, const Finished& result) noexcept {
   if (!open_ || generation_ != job.generation) return;  // nobody waits for it
+  verdict_.times.locate_s += result.times.locate_s;
   verdict_.times.extract_s += result.times.extract_s;
   verdict_.times.infer_s += result.times.infer_s;
   verdict_.times.score_s += result.times.score_s;
-  states_[job.frame] = state_of(result.outcome, job.is_late(result.ended));
+  if (job.frame < verdict_.locations.size()) verdict_.locations[job.frame] = result.location;
+  states_[job.frame] = state_of(result, locator_ != nullptr, job.is_late(result.ended));
   if (states_[job.frame] != FrameState::kScored) return;
   copy_frame(result.scores, job.frame, verdict_.scores);
   copy_frame(result.components, job.frame, verdict_.component_scores);
@@ -101,12 +108,26 @@ bool StripSlot::is_late(Clock::time_point now) const noexcept {
   return now > opening_.deadline || now < opening_.now;  // a clock that runs backwards proves nothing
 }
 
+// Pair by pair: a frame that nobody got to look at disagrees with none.
+bool StripSlot::found_poses_agree() const noexcept {
+  if (locator_ == nullptr) return true;
+  const std::span<const Location> frames = verdict_.locations;
+  for (std::size_t i = 1; i < frames.size(); ++i) {
+    for (std::size_t k = 0; k < i; ++k) {
+      const std::array<Location, 2> pair = {frames[k], frames[i]};
+      if (pair[0].found && pair[1].found && !poses_agree(pair, *locator_)) return false;
+    }
+  }
+  return true;
+}
+
 // In the order of decision.h.
 Reason StripSlot::reason_at(Clock::time_point now, Verdict decided) const noexcept {
   if (!opening_.ready) return Reason::kNotReady;
   if (refused_ || any_frame(FrameState::kInvalid)) return Reason::kFrameInvalid;
   if (stale_) return Reason::kFrameStale;
   if (any_frame(FrameState::kMissing)) return Reason::kFrameMissing;
+  if (any_frame(FrameState::kNotLocated) || !found_poses_agree()) return Reason::kNotLocated;
   if (lost_ || any_frame(FrameState::kFault)) return Reason::kBackendFault;
   if (is_late(now)) return Reason::kDeadlineMissed;
   if (!all_finite(verdict_.scores)) return Reason::kScoreInvalid;

@@ -2,7 +2,7 @@
 //
 // A frame:  kMissing ─submit─ kSubmitted ─take─ kRunning ─finish─ kScored
 //                    │                    └ kLate           ├ kLate, kInvalid
-//                    └ kFault                               └ kFault
+//                    └ kFault                               └ kNotLocated, kFault
 //
 // submit gives kFault at once, and lose_backend gives it to every kSubmitted frame, when there is no backend for the
 // strip: it was opened while there was none, or lost it. A slot never becomes better: flags are set by what goes wrong
@@ -12,9 +12,9 @@
 // A score counts when its batch ended by the limit, which is also the last moment to wait for one; a verdict counts
 // when it is made between open and the deadline.
 //
-// Invariant: close accepts only when every frame is kScored, no flag is set, the time is within open and deadline, and
-// every score is finite and at or under its threshold. The generation, which counts the strips, tells the result of
-// this strip's frame from that of an earlier strip's, which is dropped.
+// Invariant: close accepts only when every frame is kScored, no flag is set, the time is within open and deadline,
+// every score is finite and at or under its threshold, and the product lies in all frames alike. The generation, which
+// counts the strips, tells the result of this strip's frame from that of an earlier strip's, which is dropped.
 //
 // No thread, no lock, no clock: the owner guards it and says what time it is. Only the constructor allocates.
 #pragma once
@@ -29,18 +29,20 @@
 #include "vialsight/clock.h"
 #include "vialsight/decision.h"
 #include "vialsight/layout.h"
+#include "vialsight/locator.h"
 #include "vialsight/strip_verdict.h"
 
 namespace vialsight {
 
 enum class FrameState : std::uint8_t {
-  kMissing,    // not submitted
-  kSubmitted,  // waiting for the worker
-  kRunning,    // the worker is at it
-  kScored,     // in time
-  kLate,       // not started, or not ended, in time
-  kInvalid,    // its pixels do not fit the layout
-  kFault,      // the backend failed
+  kMissing,     // not submitted
+  kSubmitted,   // waiting for the worker
+  kRunning,     // the worker is at it
+  kScored,      // in time
+  kLate,        // not started, or not ended, in time
+  kInvalid,     // its pixels do not fit the layout
+  kNotLocated,  // the product was not found in it
+  kFault,       // the backend failed
 };
 
 class StripSlot {
@@ -63,15 +65,17 @@ class StripSlot {
   struct Finished {
     FrameOutcome outcome;
     StageTimes times;
+    Location location;
     Clock::time_point ended;
     std::span<const float> scores;      // φ [V][R]
     std::span<const float> components;  // [V][R][K]
   };
 
-  explicit StripSlot(std::size_t frames);
+  // `locator` says how far the poses of a strip's frames may differ, and outlives this; null: nothing is located.
+  explicit StripSlot(std::size_t frames, const LocatorModel* locator = nullptr);
 
   // `blank` is the verdict to fill: its scores [F][V][R] and those of components all NaN, its thresholds [R], its vials
-  // [V].
+  // [V], its locations [F] where the product is located.
   void open(StripVerdict blank, const Opening& opening) noexcept;
   [[nodiscard]] StripVerdict close(Clock::time_point now, const Layout& layout) noexcept;
 
@@ -99,9 +103,11 @@ class StripSlot {
   [[nodiscard]] bool is_inspectable() const noexcept { return open_ && opening_.ready && !lost_; }
   [[nodiscard]] bool any_frame(FrameState state) const noexcept;
   [[nodiscard]] bool is_late(Clock::time_point now) const noexcept;
+  [[nodiscard]] bool found_poses_agree() const noexcept;
   [[nodiscard]] Reason reason_at(Clock::time_point now, Verdict decided) const noexcept;
   void note_times(Clock::time_point now) noexcept;
 
+  const LocatorModel* locator_;
   bool open_ = false;
   bool lost_ = false;     // the backend died while it was open
   bool refused_ = false;  // see refuse

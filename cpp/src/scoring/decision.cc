@@ -44,6 +44,8 @@ const char* name_of(Reason reason) noexcept {
       return "not_ready";
     case Reason::kFrameStale:
       return "frame_stale";
+    case Reason::kNotLocated:
+      return "not_located";
   }
   return "unknown";
 }

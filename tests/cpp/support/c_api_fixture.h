@@ -52,8 +52,8 @@ T sized() {
 
 class CApiTest : public ::testing::Test {
  protected:
-  CApiTest() {
-    BundleWriter().write(folder_.path() / "small.vsb");
+  explicit CApiTest(BundleWriter writer = BundleWriter()) {
+    writer.write(folder_.path() / "small.vsb");
     EXPECT_EQ(vialsight_bundle_load((folder_.path() / "small.vsb").c_str(), &bundle), VIALSIGHT_OK);
     EXPECT_EQ(vialsight_options_init(&options), VIALSIGHT_OK);
     options.backend_module = FAKE_BACKEND;

@@ -50,8 +50,9 @@ class InspectorTest : public ::testing::Test {
   Result<Inspector> try_create() {
     Result<Bundle> bundle = load_bundle();
     if (!bundle.ok()) return bundle.status();
+    const int edge = bundle.value().layout().patch_size;
     return InspectorAccess::create(bundle.value(), options,
-                                   std::make_unique<FakeBackend>(script, 12, bundle.value().outputs()), clock);
+                                   std::make_unique<FakeBackend>(script, edge, bundle.value().outputs()), clock);
   }
   Result<Bundle> load_bundle() {
     const auto path = folder_.path() / "small.vsb";
