@@ -5,11 +5,14 @@ import functools
 
 import numpy as np
 import pytest
-from locator_support import fitted, located, locator, rendered
+from locator_support import located, rendered
 
 from vialsight import _core
+from vialsight.data import Group
+from vialsight.data.locating import fit_locator
 from vialsight.simulation import rendering
 from vialsight.simulation.plan import INSPECTED_FRAMES, plan_set
+from vialsight.simulation.product import bfs_layout
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +22,7 @@ OUTER_VIAL_PX = 544.0
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """A locator, its largest residual on nominal frames, and the template's own pose."""
+    """A locator fitted to nominal strips, and the template's own pose."""
 
     locator: _core.Locator
     pose: np.ndarray
@@ -28,12 +31,21 @@ class Fit:
 @pytest.fixture(scope="module")
 def fit() -> Fit:
     frames, truth = rendered(plan_set("train", strips=40, seed=11).strips, [8])
-    template, weights = fitted(frames)
-    free = locator(template, weights)
-    largest = max(free.locate(frame).residual for frame in frames)
-    pose = np.median(located(free, frames) - truth, axis=0)
-    # Twice the largest of nominal frames: what defects add must not hide a strip.
-    return Fit(locator(template, weights, residual_limit=2.0 * largest), pose)
+    groups = [_group(number, frame) for number, frame in enumerate(frames)]
+    locator = fit_locator(bfs_layout(locate="rigid"), groups).locator
+    core = locator.core()
+    return Fit(core, np.median(located(core, frames) - truth, axis=0))
+
+
+def _group(number: int, frame: np.ndarray) -> Group:
+    return Group(
+        product=f"strip-{number}",
+        run=1,
+        label="nominal",
+        split="train",
+        frames=(8,),
+        load=lambda: [frame],
+    )
 
 
 @pytest.fixture(scope="module")

@@ -100,7 +100,7 @@ def _fitted(layout: Layout, groups: Sequence[Group], progress: Progress | None) 
             "train split to fit a locator to; give --locator, such as that of the training run"
         )
     # SciPy's part in it would slow down every start of the command line.
-    from vialsight.data.locating import (  # type: ignore[import-not-found,unused-ignore]
+    from vialsight.data.locating import (
         fit_locator,
     )
 
