@@ -103,6 +103,8 @@ def _print(result: dict[str, Any]) -> None:
     stages = result["latency_ms"].items()
     console.print_table([{"stage": name, **values} for name, values in stages])
     print("verdicts: " + ", ".join(f"{name} {n}" for name, n in result["verdicts"].items()))
+    if result["frames_not_located"]:
+        print(f"frames in which the product was not found: {result['frames_not_located']}")
     print(f"latest verdict, behind its deadline: {result['latest_verdict_ms']:.2f} ms")
     print(f"memory growth: {result['memory_growth_bytes'] / 2**20:.2f} MiB")
     if result["cyclictest"] is not None:

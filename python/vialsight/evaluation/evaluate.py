@@ -25,6 +25,7 @@ from vialsight.data import (
     check_defects,
     read_defects,
 )
+from vialsight.data.cutting import FrameCutter
 from vialsight.data.fingerprints import Fingerprints
 from vialsight.data.independence import (
     describe_images,
@@ -35,11 +36,12 @@ from vialsight.data.independence import (
 from vialsight.data.records import refuse_overlap
 from vialsight.errors import BundleError
 from vialsight.evaluation.deciding_score import DecidingScore
-from vialsight.evaluation.evidence import STAGES, Evidence
+from vialsight.evaluation.evidence import Evidence
 from vialsight.evaluation.findings import rejected_runs
 from vialsight.evaluation.strip_inspections import Inspections
 from vialsight.files import atomic
 from vialsight.line.machine import machine
+from vialsight.locator import ProductLocator
 from vialsight.statistics.manual import ManualResult
 
 
@@ -77,7 +79,8 @@ def evaluate(
     part = _independent_part(bundle, dataset, manifest)
     defects = _defects_of(part, dataset)
     _check_manual(manual, part)
-    described = describe_images(part)
+    cutter = FrameCutter(bundle.layout, ProductLocator.of_bundle(bundle))
+    described = describe_images(part, cutter)
     fingerprints = Fingerprints.from_bytes(bundle.fingerprints)
     notes = refuse_seen_images(part, described, fingerprints, accept_lookalikes=accept_lookalikes)
     work = Inspections(bundle, part, out, defects, threads)
@@ -99,8 +102,8 @@ def evaluate(
             reasons=tuple(map(str, seen["reasons"])),
             scores=seen["scores"],
             component_scores=seen["component_scores"],
-            truth=work.truth,
-            times={stage: seen["times"][:, i] for i, stage in enumerate(STAGES)},
+            truth=seen["truth"],
+            times={stage: seen["times"][:, i] for i, stage in enumerate(work.stages)},
             pixels=work.pixels_of(seen),
             defects=defects,
             manual=() if manual is None else manual.results,
@@ -113,6 +116,7 @@ def evaluate(
                 *_rule_notes(rule, manifest),
                 *_threshold_notes(manifest["calibration"]),
             ),
+            poses=work.poses_of(seen),
         )
         _check_verdicts(evidence)
         yield evidence

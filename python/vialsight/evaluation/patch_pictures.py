@@ -10,9 +10,12 @@ import numpy.typing as npt
 
 from vialsight import _core
 from vialsight._core import Layout
+from vialsight.aliases import Pose
 from vialsight.data import DEFECTIVE, Record, Strip, load_mask
-from vialsight.evaluation.evidence import TRUTH_NAMES, Picture
+from vialsight.data.posed_masks import mask_in_patch
+from vialsight.evaluation.evidence import NOT_LOCATED, TRUTH_NAMES, Picture
 from vialsight.files import atomic
+from vialsight.line.inspection import poses_of
 from vialsight.line.pictures import encoded, fixed_heatmap, picture_of
 
 MISS: Final = "miss"
@@ -39,7 +42,12 @@ class PictureTaker:
         self._layout = inspector.bundle.layout
 
     def take(self, strip: Strip, verdict: _core.StripVerdict, truth: npt.NDArray[np.int8]) -> None:
-        """Take the pictures this strip deserves; truth int8 (F,V,R)."""
+        """Take the pictures this strip deserves; truth int8 (F,V,R).
+
+        None of a product that was not located: its patches show no place of it.
+        """
+        if verdict.reason == NOT_LOCATED:
+            return
         seen = _Seen(strip, verdict, truth)
         if verdict.accepted == strip.defective:
             self._write(MISS if strip.defective else FALSE_REJECT, seen, seen.telling_place())
@@ -70,7 +78,8 @@ class PictureTaker:
         score_map = self._inspector.map(frame, vial, region)
         if images is None or score_map is None:
             return
-        mask = patch_mask(seen.strip.records[frame], self._layout, vial, region)
+        pose = poses_of(seen.verdict)[frame]
+        mask = patch_mask(seen.strip.records[frame], self._layout, vial, region, pose=pose)
         heat = fixed_heatmap(self._inspector.bundle, region, score_map)
         file = f"{len(self.pictures) + 1:05}.webp"
         content = encoded(picture_of(*images, heat, mask), "WEBP")
@@ -114,11 +123,17 @@ class _Seen:
 
 
 def patch_mask(
-    record: Record, layout: Layout, vial: int, region: int
+    record: Record, layout: Layout, vial: int, region: int, *, pose: Pose | None = None
 ) -> npt.NDArray[np.bool_] | None:
-    """Return the defect's mask in a patch, bool (P,P); None where it has none."""
+    """Return the defect's mask in a patch, bool (P,P); None where it has none.
+
+    The patch was cut at `pose`, or without one where the layout has its box.
+    """
     if record.mask is None:
         return None
+    if pose is not None:
+        seen = mask_in_patch(_frame_mask(record.mask), layout, vial, region, pose=pose)
+        return seen if seen.any() else None
     x, y, width, height = layout.box(vial, region)
     box = _frame_mask(record.mask)[y : y + height, x : x + width]
     # A cell of the patch is defective when any of its pixels is: thin scratches stay whole.

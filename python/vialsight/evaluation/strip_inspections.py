@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from vialsight import _core
-from vialsight.aliases import Progress
+from vialsight.aliases import Pose, Progress
 from vialsight.data import (
     DEFECTIVE,
     UNKNOWN,
@@ -21,16 +22,25 @@ from vialsight.data import (
     load_strip,
     strip_truth,
 )
+from vialsight.data.posed_masks import pose_of
 from vialsight.errors import BundleError, DataError
-from vialsight.evaluation.evidence import PICTURES_FOLDER, STAGES, Picture
+from vialsight.evaluation.evidence import (
+    LOCATE_STAGE,
+    NOT_LOCATED,
+    PICTURES_FOLDER,
+    STAGES,
+    Picture,
+)
 from vialsight.evaluation.patch_pictures import PictureTaker, patch_mask
+from vialsight.evaluation.pose_evidence import Poses, poses_seen
 from vialsight.files import atomic
 from vialsight.files.unfinished import Arrays, Unfinished
+from vialsight.line.inspection import poses_of
 from vialsight.statistics.pixels import PixelCounts
 
 _CHECKPOINT_NAME: Final = "checkpoint.npz"
 # To be raised when the arrays get another shape or meaning: unfinished work is then begun anew.
-_ARRAYS_VERSION: Final = 2
+_ARRAYS_VERSION: Final = 3
 
 
 class Inspections:
@@ -53,7 +63,10 @@ class Inspections:
         threads: int,
     ) -> None:
         self.part, self.strips = part, _in_time_order(part)
+        # Where the layout has its boxes; that of located products is known when they are found.
         self.truth = np.stack([strip_truth(strip, part.layout) for strip in self.strips])
+        self.locates = bundle.locator is not None
+        self.stages = (LOCATE_STAGE, *STAGES) if self.locates else STAGES
         names = dict.fromkeys(strip.product for strip in self.strips)
         self._number = {name: number for number, name in enumerate(names)}
         # The images have been decoded by now, and masks are above.
@@ -87,6 +100,10 @@ class Inspections:
         names = {name.removeprefix("pixels_"): a for name, a in seen.items() if "pixels_" in name}
         return PixelCounts.from_arrays(names) if names else None
 
+    def poses_of(self, seen: Arrays) -> Poses | None:
+        """Return where the products lay; None where they are not located."""
+        return poses_seen(self.strips, seen["poses"], self.part.folder) if self.locates else None
+
     def pictures_of(self, seen: Arrays) -> tuple[Picture, ...]:
         """Return the pictures taken so far."""
         return tuple(Picture(**values) for values in json.loads(str(seen["pictures"])))
@@ -105,7 +122,9 @@ class Inspections:
             "component_scores": np.full((*shape, self._components), np.nan, np.float32),
             "accepted": np.zeros(strips, bool),
             "reasons": np.full(strips, "", "U32"),
-            "times": np.zeros((strips, len(STAGES))),
+            "times": np.zeros((strips, len(self.stages))),
+            "truth": self.truth.copy(),
+            "poses": np.zeros((strips, shape[1] if self.locates else 0, 5)),
             "pictures": np.array("[]"),
         }
         if self._masks:
@@ -148,7 +167,7 @@ class _Inspecting:
         self._before = _Before(number=number, rows=rows, pictures=len(self._taker.pictures))
         strip, seen = self._work.strips[number], self._seen
         verdict = self._inspector.inspect(load_strip(strip, self._work.part.layout))
-        if not np.isfinite(verdict.scores).all():
+        if verdict.reason != NOT_LOCATED and not np.isfinite(verdict.scores).all():
             raise BundleError(
                 f"{strip.name}: expected a score for every patch, but inspection ended with "
                 f"{verdict.reason!r} ({self._inspector.health.last_fault}); leave the strip out, "
@@ -157,10 +176,13 @@ class _Inspecting:
         seen["scores"][number] = verdict.scores
         seen["component_scores"][number] = verdict.component_scores
         seen["accepted"][number], seen["reasons"][number] = verdict.accepted, verdict.reason
-        seen["times"][number] = [verdict.times[stage] for stage in STAGES]
-        self._taker.take(strip, verdict, self._work.truth[number])
+        seen["times"][number] = [verdict.times[stage] for stage in self._work.stages]
+        if self._work.locates:
+            seen["poses"][number] = [_lying(location) for location in verdict.locations]
+        seen["truth"][number] = self._truth_as_cut(number, verdict)
+        self._taker.take(strip, verdict, seen["truth"][number])
         if self._pixels is not None:
-            self._count_pixels(number, self._pixels)
+            self._count_pixels(number, poses_of(verdict), self._pixels)
 
     def undo(self, number: int) -> None:
         """Put counts and pictures back; the rows of the strip are written anew."""
@@ -174,8 +196,20 @@ class _Inspecting:
     def _counts(self) -> Arrays:
         return {} if self._pixels is None else dict(self._pixels.arrays())
 
-    def _count_pixels(self, number: int, pixels: PixelCounts) -> None:
-        strip, truth = self._work.strips[number], self._work.truth[number]
+    def _truth_as_cut(self, number: int, verdict: _core.StripVerdict) -> npt.NDArray[np.int8]:
+        """Return the truth (F,V,R) of a strip's patches where they were cut.
+
+        Unknown where the product was not located: its patches show no place of it.
+        """
+        if verdict.reason == NOT_LOCATED:
+            return np.full_like(self._work.truth[number], UNKNOWN)
+        if not verdict.locations:
+            return np.asarray(self._work.truth[number])
+        poses = [pose_of(location) for location in verdict.locations]
+        return strip_truth(self._work.strips[number], self._work.part.layout, poses)
+
+    def _count_pixels(self, number: int, poses: Sequence[Pose | None], pixels: PixelCounts) -> None:
+        strip, truth = self._work.strips[number], self._seen["truth"][number]
         for frame, vial, region in np.argwhere(truth != UNKNOWN).tolist():
             record = strip.records[frame]
             if truth[frame, vial, region] == DEFECTIVE and record.mask is None:
@@ -183,8 +217,12 @@ class _Inspecting:
             values = self._inspector.map(frame, vial, region)
             if values is None:
                 raise BundleError(f"{strip.name}: the core kept no map of frame {frame + 1}")
-            mask = patch_mask(record, self._work.part.layout, vial, region)
+            mask = patch_mask(record, self._work.part.layout, vial, region, pose=poses[frame])
             pixels.add(self._places[number], region, values, mask)
+
+
+def _lying(location: _core.Location) -> tuple[float, ...]:
+    return *pose_of(location), location.residual, location.found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight import _core
+from vialsight.aliases import Pose
 from vialsight.data import Dataset, load_frame
+from vialsight.data.posed_masks import pose_of
 from vialsight.errors import DataError
 from vialsight.files import atomic
 from vialsight.line.pictures import Float32Image, encoded, fixed_heatmap, picture_of
@@ -124,8 +126,16 @@ def inspect_product(
         vials=tuple(verdict.vials),
         times=verdict.times,
         slack_s=verdict.slack_s if np.isfinite(verdict.slack_s) else None,
+        locations=tuple(verdict.locations),
         error=_frame_error(verdict, product),
     )
+
+
+def poses_of(verdict: _core.StripVerdict) -> list[Pose | None]:
+    """Return the poses of F frames; None of one not found, and where nothing is located."""
+    if not verdict.locations:
+        return [None] * len(verdict.scores)
+    return [pose_of(where) if where.found else None for where in verdict.locations]
 
 
 def rejected_patches(inspector: _core.Inspector, inspected: Inspected) -> Iterator[RejectedPatch]:

@@ -39,8 +39,8 @@ def run_slots(
 
     Frames are made (`made_strip`), no two of them equal; the deadline is `budget_s` after a slot
     opens, and the next slot opens at that moment. Returns percentiles per stage in milliseconds,
-    verdicts by reason, the largest lateness of a verdict behind its deadline, and the growth of
-    memory.
+    verdicts by reason, in how many frames the product was not found, the largest lateness of a
+    verdict behind its deadline, and the growth of memory.
     """
     strips = _distinct_strips(inspector.bundle, seed)
     rows: list[dict[str, float]] = []
@@ -48,6 +48,7 @@ def run_slots(
     for _ in range(WARM_UP_STRIPS):  # memory that is touched once
         _slot(inspector, next(strips), 0, budget_s, interval_s)
     memory, started = _resident_bytes(), time.monotonic()
+    not_located = inspector.statistics.frames_not_located
     for number in itertools.count(1):
         opened = time.monotonic()
         if opened - started >= seconds:
@@ -70,6 +71,7 @@ def run_slots(
         },
         "latest_verdict_ms": 1e3 * max(row["late"] for row in rows),
         "verdicts": dict(sorted(reasons.items())),
+        "frames_not_located": inspector.statistics.frames_not_located - not_located,
         "memory_growth_bytes": _resident_bytes() - memory,
     }
 
