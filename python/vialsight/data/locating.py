@@ -61,8 +61,8 @@ def fit_locator(layout: Layout, groups: Sequence[Group], progress: Progress | No
     """Fit the locator that `layout.locate` asks for to groups of nominal frames.
 
     At most 300 frames are kept, of groups spread evenly. Equal arguments give equal bits. Zero
-    is the median pose of the 40 frames of which the template is made. Raises DataError when products cannot be located, naming frames that are
-    unlike the others.
+    is the median pose of the 40 frames of which the template is made. Raises DataError when
+    products cannot be located, naming frames that are unlike the others.
     """
     setup = Setup(layout)
     frames = _load(setup, groups, progress)
