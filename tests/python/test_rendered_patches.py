@@ -180,8 +180,10 @@ class TestMemory:
 class TestTrainingData:
     def test_identity_is_the_plans(self, simulated: TrainingData) -> None:
         plan = plan_set("train", strips=2, runs=1)
+        assert simulated.locator is not None
         assert simulated.identity == {
             "data_sha256": plan.identity,
+            "locator": simulated.locator.sha256,
             "layout": json.loads(bfs_layout(P).to_json()),
             "training_products": [strip.product for strip in plan.strips],
         }

@@ -1,5 +1,6 @@
 """`vialsight simulate SET --out DIR --shards`."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,26 @@ import pytest
 from simulation_support import SMALL_KIT, simulate
 
 import vialsight
-from vialsight.data import load_frame, read_dataset
+from vialsight.data import dataset_groups, load_frame, read_dataset
+from vialsight.data.locating import fit_locator
+from vialsight.locator import ProductLocator, write_locator
 from vialsight.simulation.product import bfs_layout
+
+
+def located_by(kit: Path, folder: Path) -> ProductLocator:
+    """Write a locator of the nominal strip of a kit: one strip is enough to find others by."""
+    dataset = read_dataset(kit)
+    nominal = [g for g in dataset_groups(dataset, ["test"]) if g.label == "nominal"]
+    locator = fit_locator(bfs_layout(32), nominal).locator
+    # Of one strip the residuals say little of others'.
+    locator = dataclasses.replace(locator, residual_limit=0.1)
+    write_locator(folder / "locator", locator)
+    return locator
+
+
+def located_patches(frame: np.ndarray, locator: ProductLocator) -> np.ndarray:
+    where = locator.core().locate(frame)
+    return vialsight.extract_patches(frame, bfs_layout(32), (where.dx, where.dy, where.turn))
 
 
 @pytest.mark.tensorflow
@@ -16,17 +35,17 @@ from vialsight.simulation.product import bfs_layout
 def test_shards_hold_the_patches_of_the_rendered_images(tmp_path: Path, kit_folder: Path) -> None:
     import tensorflow as tf
 
-    out = tmp_path / "shards"
+    out, locator = tmp_path / "shards", located_by(kit_folder, tmp_path)
     arguments = (*SMALL_KIT, "--out", out, "--shards", "--patch-size", 32)
+    assert "give --locator" in simulate(*arguments, code=2)
+    arguments = (*arguments, "--locator", tmp_path / "locator")
     said = simulate(*arguments)
     assert said.startswith("kit: 9 of 9 images to write, about ")
     assert (out / "defects.csv").read_bytes() == (kit_folder / "defects.csv").read_bytes()
     expected = {
         (record.product, record.frame, vial, region): patch
         for record in read_dataset(kit_folder).records
-        for vial, row in enumerate(
-            vialsight.extract_patches(load_frame(record.image, 8), bfs_layout(32))
-        )
+        for vial, row in enumerate(located_patches(load_frame(record.image, 8), locator))
         for region, patch in enumerate(row)
     }
     features = {

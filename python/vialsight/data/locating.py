@@ -23,7 +23,9 @@ _FRAMES_OF_GROUP: Final = 5
 _TEMPLATE_FRAMES: Final = 40
 _GOLDEN_FRAMES: Final = 4
 _RESIDUAL_MARGIN: Final = 2.0
+# Of the typical residual, and at least, of what is from black to white: few products vary little.
 _OUTLYING: Final = 4.0
+_LEAST_OUTLYING: Final = 0.02
 # Of what was seen between frames of a run, and at least: a shake nobody has seen yet.
 _APART_MARGIN: Final = 2.0
 _LEAST_APART: Final = (1.0, 1e-3)
@@ -149,7 +151,7 @@ def _located(core: _core.Locator, frames: _Frames) -> tuple[Row, ...]:
     problems = [
         f"product {product!r} run {run} frame {frame}: " + _unlike(location, typical)
         for (product, run, frame), location in zip(frames.names, where, strict=True)
-        if not location.found or location.residual > _OUTLYING * max(typical, 1e-3)
+        if not location.found or location.residual > max(_OUTLYING * typical, _LEAST_OUTLYING)
     ]
     raise_listed(
         f"frames that are unlike the others; take them out of the dataset, {NO_LOCATING}", problems

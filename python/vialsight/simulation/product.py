@@ -155,7 +155,7 @@ def disc_around(u: float, y: float, radius: float) -> Disc | None:
 
 
 def bfs_layout(
-    patch_size: int = BOX, *, locate: Literal["none", "translation", "rigid"] = "none"
+    patch_size: int = BOX, *, locate: Literal["none", "translation", "rigid"] = "rigid"
 ) -> Layout:
     """Return the layout of the simulated strip: 5 vials of 4 regions, boxes of 256×256 pixels.
 
