@@ -8,8 +8,9 @@ Both data are dataset folders of the bundle's layout; the test split of the seco
 and scored by the core as the bundle is; no trained network may lose to it. Two trivial detectors
 know the mean image of each region of the nominal training frames: "difference" scores a patch by
 its pixel farthest from that image, "intensity" by how far its mean grey value is from the region's.
-A patch is defective when its box holds a pixel of the mask. Intervals are 95 %, by bootstrap over
-products, because the patches of one product are not independent.
+A patch is defective when its box holds a pixel of the mask. Where the bundle locates products, all
+look at patches cut by its locator; both data then say so in their layout. Intervals are 95 %, by
+bootstrap over products, because the patches of one product are not independent.
 """
 
 import argparse
@@ -23,16 +24,17 @@ import numpy as np
 
 import vialsight
 from vialsight.data import DEFECTIVE, UNKNOWN, Dataset, DatasetPatches, read_dataset
+from vialsight.locator import ProductLocator
 from vialsight.statistics.ranking import auroc, ranking_replicates
 
 RESAMPLES = 200
 DETECTORS = ("bundle", "pca", "difference", "intensity")
 
 
-def mean_images(data: Dataset) -> np.ndarray:
+def mean_images(data: Dataset, locator: ProductLocator | None) -> np.ndarray:
     """Mean patch of every region over the nominal training frames, float64 (R,P,P)."""
     part = data.select(split="train", label="nominal")
-    patches = DatasetPatches(part, cache_bytes=0)
+    patches = DatasetPatches(part, locator=locator, cache_bytes=0)
     per_frame = part.layout.patches_per_frame
     regions = patches.regions[:per_frame]
     totals = np.zeros((len(part.layout.regions), patches.patch_size, patches.patch_size))
@@ -95,9 +97,10 @@ def compare(bundle: Path, training: Path, test: Path) -> list[dict[str, object]]
     inspector = vialsight.Inspector(bundle, require_thresholds=False)
     part = read_dataset(test).select(split="test")
     part.require_layout(inspector.bundle.layout)
-    patches = DatasetPatches(part, cache_bytes=0)
+    locator = ProductLocator.of_bundle(inspector.bundle)
+    patches = DatasetPatches(part, locator=locator, cache_bytes=0)
     inspectors = {"bundle": inspector, "pca": linear_baseline(training)}
-    scores = score(inspectors, patches, mean_images(read_dataset(training)))
+    scores = score(inspectors, patches, mean_images(read_dataset(training), locator))
     truth, regions = patches.truth, patches.regions
     products = np.repeat([r.product for r in part.records], part.layout.patches_per_frame)
     rows = []
