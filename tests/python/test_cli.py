@@ -22,6 +22,7 @@ from vialsight.simulation.plan import plan_set
 
 VERBS = (
     "simulate",
+    "locate",
     "prepare",
     "shards",
     "train",

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import vialsight
-from vialsight.cli import assess, console, line, model, prepare, shards, simulate, soak
+from vialsight.cli import assess, console, line, locate, model, prepare, shards, simulate, soak
 from vialsight.errors import CheckFailed, VialSightError
 
 EXIT_CHECK_FAILED = 1
@@ -21,9 +21,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(simulate.simulate)
+app.command()(locate.locate)
 app.add_typer(prepare.app, name="prepare")
 app.add_typer(shards.app, name="shards")
-app.command()(simulate.simulate)
 app.command()(model.train)
 app.command()(model.freeze)
 app.command()(assess.calibrate)

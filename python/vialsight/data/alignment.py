@@ -132,6 +132,12 @@ def spread_of(frames: Float32Array) -> Floats:
     return np.asarray(1.4826 * np.median(deviation, axis=0), np.float64)
 
 
+def spread_moved_back(setup: Setup, reduced: Float32Array, poses: Floats) -> Floats:
+    """Return `spread_of` frames (n,h,w) moved back by their poses (n,3): (h,w)."""
+    pairs = zip(reduced, poses, strict=True)
+    return spread_of(np.stack([_moved_back(setup, frame, pose) for frame, pose in pairs]))
+
+
 def _rounds(setup: Setup, reduced: Float32Array, start: Aligned) -> Aligned | DataError:
     aligned, poses = start, np.zeros((len(reduced), 3))
     arm = 0.5 * max(setup.layout.frame_width, setup.layout.frame_height)

@@ -26,7 +26,8 @@ from vialsight.line.pictures import Float32Image, RgbImage, encoded, painted_hot
 _REJECTED: Final = (255, 176, 0)
 _OTHERS: Final = (0, 114, 178)
 _SHADE: Final = (0, 0, 0)
-_NOT_FOUND: Final = {
+# Why a product was not found, by the reason of a `_core.Location`.
+NOT_FOUND: Final = {
     "not_finite": "the frame cannot be computed with",
     "contrast": "too little contrast",
     "degenerate": "nothing to hold on to",
@@ -165,7 +166,7 @@ def _words(inspected: Inspected, frame: int) -> str | None:
         return None
     where = inspected.locations[frame]
     if not where.found:
-        return f"product not located: {_NOT_FOUND.get(where.reason, where.reason)}"
+        return f"product not located: {NOT_FOUND.get(where.reason, where.reason)}"
     if not all(other.found for other in inspected.locations):
         return None
     place = f"{where.dx:.1f}, {where.dy:.1f} px, {1e3 * where.turn:.1f} mrad"

@@ -40,11 +40,12 @@ def write_page(evidence: Evidence, findings: Findings, out: Path) -> None:
 
     Raises DataError when a picture of the evidence cannot be read.
     """
-    page = _environment().get_template(_TEMPLATE).render(_context(evidence, findings))
+    page = environment().get_template(_TEMPLATE).render(_context(evidence, findings))
     atomic.write_text(out / PAGE_NAME, page)
 
 
-def _environment() -> Any:
+def environment() -> Any:
+    """Return the Jinja environment of pages: their templates and how numbers are written."""
     import jinja2
 
     environment = jinja2.Environment(
