@@ -1,5 +1,6 @@
 // check_frame and PatchExtractor: any view of a buffer that is as large as the view says is read within the buffer, and
 // gives pixels in [0, 1].
+#include <bit>
 #include <cstddef>
 #include <memory>
 #include <vector>
@@ -78,6 +79,26 @@ void extract(const vialsight::PatchExtractor& extractor, const Layout& layout, c
   for (const float pixel : patches) require(pixel >= -kRounding && pixel <= 1.0F + kRounding, "pixels are in [0, 1]");
 }
 
+// A pose of a few pixels, or one that is none.
+vialsight::Pose take_pose(Input& input) {
+  if (input.take<std::uint8_t>() % 8 == 0) {
+    return {std::bit_cast<double>(input.take<std::uint64_t>()), std::bit_cast<double>(input.take<std::uint64_t>()),
+            std::bit_cast<double>(input.take<std::uint64_t>())};
+  }
+  return {0.125 * input.take_in(-600, 600), 0.125 * input.take_in(-600, 600), 0.001 * input.take_in(-110, 110)};
+}
+
+void extract_located(const vialsight::PatchExtractor& extractor, const Layout& layout, const FrameView& frame,
+                     const vialsight::Pose& pose) {
+  std::vector<float> patches(layout.patches_per_frame() * layout.pixels_per_patch());
+  std::vector<float> scratch(extractor.scratch_size());
+  const bool fits = vialsight::check_frame(frame, layout).ok() && vialsight::check_pose(pose, layout).ok();
+  const vialsight::Status status = extractor.extract(frame, pose, patches, scratch);
+  require(fits || !status.ok(), "no view or pose is extracted that does not fit");
+  if (!status.ok()) return;
+  for (const float pixel : patches) require(pixel >= 0.0F && pixel <= 1.0F, "pixels are in [0, 1]");
+}
+
 }  // namespace
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -88,5 +109,6 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (!extractor.ok()) return 0;
   const View view = take_view(input, layout);
   extract(extractor.value(), layout, view.frame);
+  extract_located(extractor.value(), layout, view.frame, take_pose(input));
   return 0;
 }
