@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from locator_images import HEIGHT, WIDTH, drawn, group
 
+from vialsight import _core
 from vialsight._core import Layout
+from vialsight.data import alignment
 from vialsight.data.locating import fit_locator
 from vialsight.errors import DataError
 
@@ -147,3 +149,24 @@ def test_progress_counts_groups(truth):
     calls: list[tuple[int, int]] = []
     fit_locator(layout(), groups(truth[:5]), lambda done, total: calls.append((done, total)))
     assert calls[-1] == (5, 5)
+
+
+def test_one_frame_as_the_template_leads_to_the_same_alignment() -> None:
+    """The start that is left where the median of all frames shows no product."""
+    truth = poses(12, turn=0.006)
+    frames = [frame for group in groups(truth) for frame in group.load()]
+    setup = alignment.Setup(layout())
+    reduced = np.stack([_core.reduced_frame(f, setup.scale, bit_depth=8) for f in frames])
+    spread = alignment.spread_of(reduced)
+    alone = alignment._from_one_frame(setup, reduced, spread)
+    assert isinstance(alone, alignment.Aligned)
+    usual = alignment.align(setup, reduced)
+    assert alone.spread.mean() < 1.1 * usual.spread.mean() < 0.5 * spread.mean()
+
+
+def test_one_frame_of_products_that_lie_anyhow_leads_nowhere() -> None:
+    noise = np.random.default_rng(0).random((8, HEIGHT, WIDTH)).astype(np.float32)
+    setup = alignment.Setup(layout())
+    reduced = noise[:, : setup.shape[0], : setup.shape[1]]
+    alone = alignment._from_one_frame(setup, reduced, alignment.spread_of(reduced))
+    assert "cannot be located" in str(alone)

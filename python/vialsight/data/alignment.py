@@ -25,6 +25,8 @@ _REACH_PX: Final = 32.0
 # Farther, a product has left the frame with its boxes.
 _REACH_SHARE: Final = 1 / 8
 _REACH_TURN: Final = float(np.deg2rad(1.5))
+# A single frame may lie at one end of the reach, the others at its other end; cores allow 3°.
+_WIDE: Final = 1.9
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -112,14 +114,18 @@ def align(setup: Setup, reduced: Float32Array) -> Aligned:
     """Align frames (n,h,w) from two starts, and take what blurs the boxes least.
 
     What stands still holds the poses at zero when it weighs more than the product: the second
-    start looks only at what moves. Of products that do not move, the first is right. Raises
-    DataError when the frames show no product that can be located.
+    start looks only at what moves. Of products that do not move, the first is right. Where neither
+    leads anywhere, one frame serves as the template: edges that wander farther than they are wide
+    vanish from the median of all. Raises DataError when the frames show no product that can be
+    located.
     """
     spread = spread_of(reduced)
     template = np.median(reduced, axis=0)
     first = Aligned(template=template, weights=_weights(spread), spread=spread)
     moving = replace(first, weights=first.weights * _moves(template, spread))
     found = [_rounds(setup, reduced, start) for start in (first, moving) if start.weights.any()]
+    if not any(isinstance(aligned, Aligned) for aligned in found):
+        found.append(_from_one_frame(setup, reduced, spread))
     usable = [aligned for aligned in found if isinstance(aligned, Aligned)]
     if not usable:
         raise next(error for error in found if isinstance(error, DataError))
@@ -154,6 +160,22 @@ def _rounds(setup: Setup, reduced: Float32Array, start: Aligned) -> Aligned | Da
     except DataError as error:
         return error
     return aligned
+
+
+def _from_one_frame(setup: Setup, reduced: Float32Array, spread: Floats) -> Aligned | DataError:
+    """Align frames (n,h,w) with the one that is most like their median, then in rounds."""
+    unlike = np.abs(reduced - np.median(reduced, axis=0)).mean(axis=(1, 2))
+    alone = reduced[int(np.argmin(unlike))]
+    seen = Aligned(template=alone, weights=np.ones_like(alone), spread=spread)
+    reach = {"reach_px": _WIDE * setup.reach_px, "reach_turn": _WIDE * setup.reach_turn}
+    try:
+        core = _core.Locator(kind=setup.model, residual_limit=1.0, **(seen.fields(setup) | reach))
+        found, poses = _poses(core, reduced)
+    except (DataError, ValueError) as error:
+        return DataError(str(error))
+    poses -= np.median(poses[found], axis=0)
+    start = _aligned(setup, reduced[found], poses[found], spread)
+    return _rounds(setup, reduced, replace(start, spread=spread))
 
 
 def _poses(core: _core.Locator, reduced: Float32Array) -> tuple[Mask, Floats]:
