@@ -165,6 +165,28 @@ def test_split_limits_what_is_located(tmp_path: Path) -> None:
     assert [row["image"] for row in rows(tmp_path / "out")] == [f"{IMAGES}.png"]
 
 
+class TestAnswer:
+    def test_layout_that_does_not_locate_is_told_to(self, tmp_path: Path) -> None:
+        folder = write_folder(tmp_path / "data", moving(), locate="none")
+        done = locate(folder, "--out", tmp_path / "out")
+        assert 'put "locate": "rigid" into layout.json' in done.stdout
+
+    def test_products_that_are_not_found(self, out: Path, tmp_path: Path) -> None:
+        black = np.zeros((HEIGHT, WIDTH), np.uint8)
+        folder = write_folder(tmp_path / "data", [*moving()[:3], black, black])
+        done = locate(folder, "--out", tmp_path / "out", "--bundle", out)
+        assert "worth it? Not with this locator: it found the product in 3 of 5" in done.stdout
+        assert 'set "locate": "none"' in done.stdout
+
+    def test_nothing_found_at_all(self, out: Path, tmp_path: Path) -> None:
+        black = np.zeros((HEIGHT, WIDTH), np.uint8)
+        folder = write_folder(tmp_path / "data", [black])
+        done = locate(folder, "--out", tmp_path / "out", "--bundle", out)
+        assert done.exit_code == 0, done.output
+        page = (tmp_path / "out" / "locate.html").read_text("utf-8")
+        assert "the product was found nowhere" in page
+
+
 class TestGivenLocator:
     def test_is_used(self, data: Path, out: Path, tmp_path: Path) -> None:
         done = locate(data, "--out", tmp_path / "again", "--bundle", out)

@@ -99,26 +99,34 @@ def write_locate_page(study: Study, folder: Path) -> None:
 def sentence(study: Study) -> str:
     """Say in one sentence for a newcomer whether locating is worth it."""
     gain = 100 * (study.gain or 0.0)
+    none = f'{"leave" if study.layout_says == "none" else "set"} "locate": "none" in layout.json.'
     if study.verdict == "worth":
         return (
             f"Yes: the product moves from image to image, and moved back its images differ "
-            f'{gain:.0f} % less; put "locate": "{study.locator.model}" into layout.json.'
+            f"{gain:.0f} % less; {_put(study)}"
         )
     if study.verdict == "still":
         return (
             "No: the product lies still, or what differs between images is not its place "
-            f'(moved back they differ {gain:.0f} % less); leave "locate": "none" in layout.json.'
+            f"(moved back they differ {gain:.0f} % less); {none}"
         )
     return (
         f"Not with this locator: it found the product in {len(study.found)} of "
         f"{len(study.images)} images; products lie or look too differently. Fix them better, or "
-        'leave "locate": "none" in layout.json.'
+        f"{none}"
     )
 
 
+def _put(study: Study) -> str:
+    model = f'"locate": "{study.locator.model}"'
+    if study.layout_says == study.locator.model:
+        return f"layout.json says {model}, and should."
+    return f"put {model} into layout.json."
+
+
 def _context(study: Study) -> dict[str, Any]:
-    moved = sorted(study.found, key=lambda image: -_way(study, image))[:_WORST]
-    unlike = sorted(study.found, key=lambda image: -image.where.residual)[:_WORST]
+    moved = _worst(sorted(study.found, key=lambda image: -_way(study, image)))
+    unlike = _worst(sorted(study.found, key=lambda image: -image.where.residual))
     return {
         "study": study,
         "sentence": sentence(study),
@@ -132,7 +140,7 @@ def _context(study: Study) -> dict[str, Any]:
         "figures": locating_figures.figures(study.images, study.locator),
         "moved": [_tile(study, image) for image in moved],
         "unlike": [_tile(study, image) for image in unlike],
-        "lost": [_tile(study, image) for image in study.lost[:_WORST]],
+        "lost": [_tile(study, image) for image in _worst(study.lost)],
         "listed": [(_name(study, i), _why(i), i.record.label) for i in study.lost[:_MOST_LISTED]],
         "reach_turn": f"{np.rad2deg(study.locator.reach_turn):.1f}",
     }
@@ -164,6 +172,14 @@ def _spread_words(study: Study) -> tuple[str, str, str]:
         return NONE, NONE, NONE
     before, after = (f"{100 * value:.2f} %" for value in study.spreads)
     return before, after, f"{100 * study.gain:.0f} %"
+
+
+def _worst(images: Sequence[LocatedImage]) -> list[LocatedImage]:
+    """Return the first images, one of each product: those of one product look alike."""
+    first: dict[str, LocatedImage] = {}
+    for image in images:
+        first.setdefault(image.record.product, image)
+    return list(first.values())[:_WORST]
 
 
 def _way(study: Study, image: LocatedImage) -> float:
