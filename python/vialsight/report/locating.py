@@ -202,7 +202,7 @@ def _words(image: LocatedImage) -> str:
     place = (
         f"{where.dx:+.1f} px to the right, {where.dy:+.1f} px down, {np.rad2deg(where.turn):+.2f}°"
     )
-    return f"{place}; residual {100 * where.residual:.2f} %".replace("-", "−")
+    return f"{place}; residual {100 * where.residual:.2f}\N{NO-BREAK SPACE}%".replace("-", "−")
 
 
 def _why(image: LocatedImage) -> str:
