@@ -16,7 +16,7 @@ namespace vialsight {
 namespace {
 
 constexpr std::int64_t kUsualPixels = 1 << 17;  // of an averaged frame, see locator_scale()
-constexpr int kMostSteps = 20;                  // on the finest level
+constexpr int kMostSteps = 40;                  // on the finest level: products that vary much take 30
 constexpr int kMostCoarseSteps = 8;             // on each other: what is left, the next level mends
 constexpr double kConvergedPx = 0.01;           // of a step, on the finest level
 constexpr double kCoarselyConverged = 0.05;     // in pixels of a coarse level
