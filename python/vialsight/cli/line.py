@@ -1,5 +1,6 @@
 """Verbs around a finished bundle: inspect, verify, bench, show."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -100,6 +101,9 @@ def verify(bundle: BundlePath, threads: Threads = 0) -> None:
         f"ok  golden patches           {loaded.golden_scores.size} scored, largest difference "
         f"{difference:.3g} (allowed {loaded.golden_tolerance:g})"
     )
+    if loaded.locator is not None:
+        count = len(loaded.locator["golden_poses"])
+        print(f"ok  golden frames            {count} located where they were at freezing")
     print(f"--  calibrated               {'yes' if calibrated else 'no: vialsight calibrate'}")
 
 
@@ -156,6 +160,7 @@ def show(bundle: BundlePath, as_json: Json = False) -> None:
         f"{layout.frame_height}, {layout.bit_depth} bit; {layout.vials} vials x "
         f"{len(layout.regions)} regions; patches of {layout.patch_size}"
     )
+    _print_locator(manifest)
     _print_network(manifest)
     print_explained_score(manifest["score"], layout.regions)
     print("provenance")
@@ -166,6 +171,20 @@ def show(bundle: BundlePath, as_json: Json = False) -> None:
     known = "" if images.training_known else ", not on record"
     print(f"  {'training_images':<18} {images.training_images}{known}")
     _print_calibration(manifest)
+
+
+def _print_locator(manifest: dict[str, Any]) -> None:
+    locate = manifest["locate"]
+    if locate is None:
+        print("locate       none: boxes are cut where they are drawn")
+        return
+    reach, limits = locate["reach"], locate["limits"]
+    print(
+        f"locate       {locate['model']}, up to {reach['shift_px']:g} pixels and "
+        f"{math.degrees(reach['turn_rad']):.2g}°; residual up to {limits['residual']:.3g}; frames "
+        f"of a strip up to {limits['apart_px']:.2g} pixels and "
+        f"{math.degrees(limits['apart_turn_rad']):.2g}° apart"
+    )
 
 
 def _print_network(manifest: dict[str, Any]) -> None:
