@@ -154,7 +154,7 @@ def reference_scores(inputs: np.ndarray, reconstructions: np.ndarray) -> np.ndar
     return np.array([score(x, y) for x, y in zip(inputs, reconstructions, strict=True)])
 
 
-def write_tiny_bundle(out: Path, dataset: Dataset) -> Path:
+def write_tiny_bundle(out: Path, dataset: Dataset, locator: Any = None) -> Path:
     """Freeze an untrained network with TensorFlow and write its bundle; all scores are offered."""
     import keras
 
@@ -162,7 +162,7 @@ def write_tiny_bundle(out: Path, dataset: Dataset) -> Path:
 
     keras.utils.set_random_seed(3)
     generator = build_generator(NetworkOptions(patch_size=PATCH, preset="drae-16"))
-    return write_network(out, dataset, deployed_part(generator))
+    return write_network(out, dataset, deployed_part(generator), locator=locator)
 
 
 def write_network(
@@ -230,6 +230,16 @@ def copied_bundle(tiny_calibrated_bundle: Path, tmp_path: Path) -> Callable[[], 
         return Path(shutil.copytree(tiny_calibrated_bundle, tmp_path / "copy.vsb"))
 
     return copy
+
+
+def kit_locator(kit: Dataset, layout: vialsight.Layout) -> Any:
+    """Fit a locator to the nominal strips of a small kit: one is enough to find others by."""
+    from vialsight.data import dataset_groups
+    from vialsight.data.locating import fit_locator
+
+    nominal = [group for group in dataset_groups(kit, ["test"]) if group.label == "nominal"]
+    # Of one strip the residuals say little of others'.
+    return dataclasses.replace(fit_locator(layout, nominal).locator, residual_limit=0.1)
 
 
 @pytest.fixture(scope="session")

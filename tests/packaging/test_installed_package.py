@@ -315,7 +315,7 @@ def line_bundle(kit_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """
     import dataclasses
 
-    from conftest import write_tiny_bundle
+    from conftest import kit_locator, write_tiny_bundle
     from vialsight.bundle import LEVELS, HeatmapScales, read_manifest, with_calibration
     from vialsight.calibration.fitting import calibrate
     from vialsight.data import load_strip, read_dataset
@@ -328,9 +328,12 @@ def line_bundle(kit_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         else dataclasses.replace(record, split="calibration")
         for record in kit.records
     ]
-    data = dataclasses.replace(kit, layout=bfs_layout(patch_size=32), records=tuple(records))
+    layout = bfs_layout(patch_size=32)
+    data = dataclasses.replace(kit, layout=layout, records=tuple(records))
     folder = tmp_path_factory.mktemp("line")
-    bundle = vialsight.Bundle.load(write_tiny_bundle(folder / "untrained.vsb", data))
+    bundle = vialsight.Bundle.load(
+        write_tiny_bundle(folder / "untrained.vsb", data, kit_locator(kit, layout))
+    )
     calibrate(bundle, data, folder / "calibrated.vsb")
     calibrated = vialsight.Bundle.load(folder / "calibrated.vsb")
     nominal = load_strip(data.select(label="nominal", split="calibration").strips()[0], data.layout)

@@ -1,6 +1,5 @@
 """`vialsight simulate SET --out DIR --shards`."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,19 +7,14 @@ import pytest
 from simulation_support import SMALL_KIT, simulate
 
 import vialsight
-from vialsight.data import dataset_groups, load_frame, read_dataset
-from vialsight.data.locating import fit_locator
+from conftest import kit_locator
+from vialsight.data import load_frame, read_dataset
 from vialsight.locator import ProductLocator, write_locator
 from vialsight.simulation.product import bfs_layout
 
 
 def located_by(kit: Path, folder: Path) -> ProductLocator:
-    """Write a locator of the nominal strip of a kit: one strip is enough to find others by."""
-    dataset = read_dataset(kit)
-    nominal = [g for g in dataset_groups(dataset, ["test"]) if g.label == "nominal"]
-    locator = fit_locator(bfs_layout(32), nominal).locator
-    # Of one strip the residuals say little of others'.
-    locator = dataclasses.replace(locator, residual_limit=0.1)
+    locator: ProductLocator = kit_locator(read_dataset(kit), bfs_layout(32))
     write_locator(folder / "locator", locator)
     return locator
 
