@@ -5,7 +5,6 @@ changes is written as a new one.
 """
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,6 +20,7 @@ from vialsight import _core
 from vialsight._core import Layout
 from vialsight.errors import BundleError
 from vialsight.files import atomic
+from vialsight.files.npz import npy_bytes
 from vialsight.locator import ProductLocator, array_file
 
 FORMAT_VERSION: Final = 2
@@ -232,27 +232,27 @@ def _golden_scores(bundle: _core.Bundle, score: Definition) -> Float32Array:
 
 def _golden_arrays(golden: GoldenPatches, scores: Float32Array) -> _Files:
     outputs = {
-        f"golden_output_{name}": (f"golden/output_{name}.npy", _npy_bytes(array))
+        f"golden_output_{name}": (f"golden/output_{name}.npy", npy_bytes(array))
         for name, array in golden.outputs.items()
     }
     return {
-        "golden_inputs": ("golden/inputs.npy", _npy_bytes(golden.inputs)),
+        "golden_inputs": ("golden/inputs.npy", npy_bytes(golden.inputs)),
         **outputs,
-        "golden_scores": ("golden/scores.npy", _npy_bytes(scores)),
-        "golden_components": ("golden/components.npy", _npy_bytes(golden.components)),
+        "golden_scores": ("golden/scores.npy", npy_bytes(scores)),
+        "golden_components": ("golden/components.npy", npy_bytes(golden.components)),
     }
 
 
 def _location_arrays(locations: Mapping[str, Float32Array]) -> _Files:
     return {
-        f"location_{name}": (f"location/{name}.npy", _npy_bytes(array))
+        f"location_{name}": (f"location/{name}.npy", npy_bytes(array))
         for name, array in locations.items()
     }
 
 
 def _locator_arrays(locator: ProductLocator | None) -> _Files:
     arrays = {} if locator is None else locator.arrays()
-    return {role: (array_file(role), _npy_bytes(array)) for role, array in arrays.items()}
+    return {role: (array_file(role), npy_bytes(array)) for role, array in arrays.items()}
 
 
 def _files(model: bytes, fingerprints: bytes, arrays: _Files) -> _Files:
@@ -287,13 +287,6 @@ def _manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
 
 def _digest(content: bytes) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
-
-
-def _npy_bytes(array: Float32Array) -> bytes:
-    file = io.BytesIO()
-    little_endian = np.ascontiguousarray(array, dtype="<f4")
-    np.lib.format.write_array(file, little_endian, version=(1, 0), allow_pickle=False)
-    return file.getvalue()
 
 
 def _bundle_name(out: Path) -> str:

@@ -5,7 +5,6 @@ Finding itself is the C++ core's: `_core.Locator`.
 """
 
 import hashlib
-import io
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +19,7 @@ from vialsight import _core
 from vialsight._core import Layout
 from vialsight.errors import DataError
 from vialsight.files import atomic
+from vialsight.files.npz import npy_bytes
 
 LOCATOR_NAME: Final = "locator.json"
 FORMAT_VERSION: Final = 1
@@ -159,7 +159,7 @@ def write_locator(folder: Path, locator: ProductLocator) -> None:
     with atomic.new_folder(folder) as new:
         (new / LOCATOR_NAME).write_text(text, encoding="utf-8")
         for name, array in _by_field(locator).items():
-            (new / f"{name}.npy").write_bytes(_npy_bytes(array))
+            (new / f"{name}.npy").write_bytes(npy_bytes(array))
 
 
 def read_locator(folder: Path) -> ProductLocator:
@@ -234,13 +234,6 @@ def _read_array(path: Path) -> Float32Array:
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: not a readable array: {error}; fit the locator again") from error
     return array
-
-
-def _npy_bytes(array: Float32Array) -> bytes:
-    file = io.BytesIO()
-    little_endian = np.ascontiguousarray(array, dtype="<f4")
-    np.lib.format.write_array(file, little_endian, version=(1, 0), allow_pickle=False)
-    return file.getvalue()
 
 
 def _named(names: tuple[str, ...], values: tuple[Any, ...]) -> str:

@@ -132,6 +132,11 @@ def align(setup: Setup, reduced: Float32Array) -> Aligned:
     return min(usable, key=lambda aligned: float(aligned.spread[setup.boxes].mean()))
 
 
+def evenly(count: int, most: int) -> npt.NDArray[np.int64]:
+    """Return `most` places in [0, count), or all, spread evenly from the first to the last."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
+
+
 def spread_of(frames: Float32Array) -> Floats:
     """Return how far pixels deviate between frames (n,h,w): 1.4826 · MAD, (h,w)."""
     deviation = np.abs(frames - np.median(frames, axis=0))

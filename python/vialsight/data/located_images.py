@@ -10,7 +10,7 @@ import numpy as np
 from vialsight import _core
 from vialsight._core import Layout
 from vialsight.aliases import Progress
-from vialsight.data.alignment import Setup, spread_moved_back, spread_of
+from vialsight.data.alignment import Setup, evenly, spread_moved_back, spread_of
 from vialsight.data.dataset import Dataset
 from vialsight.data.images import load_frame
 from vialsight.data.posed_masks import pose_of
@@ -65,8 +65,7 @@ def spreads(
     usable = nominal if len(nominal) > 1 else found
     if len(usable) < 2:
         return None
-    places = np.unique(np.linspace(0, len(usable) - 1, _SAMPLE).astype(int))
-    chosen = [usable[place] for place in places]
+    chosen = [usable[place] for place in evenly(len(usable), _SAMPLE)]
     setup = Setup(locating(layout, locator.model))
     if setup.scale != locator.scale:
         raise DataError(f"the locator averages {locator.scale}x, expected {setup.scale}x; refit it")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from vialsight import _core
 from vialsight._core import Layout
 from vialsight.aliases import Progress
-from vialsight.data.alignment import NO_LOCATING, Setup, align, spread_of
+from vialsight.data.alignment import NO_LOCATING, Setup, align, evenly, spread_of
 from vialsight.data.records import raise_listed
 from vialsight.data.shards.plan import Group
 from vialsight.errors import DataError
@@ -71,7 +71,7 @@ def fit_locator(layout: Layout, groups: Sequence[Group], progress: Progress | No
     sample = frames.sample(_TEMPLATE_FRAMES)
     aligned = align(setup, sample)
     rows = _located(aligned.core(setup), frames)
-    golden = np.linspace(0, len(rows) - 1, min(_GOLDEN_FRAMES, len(rows))).astype(int)
+    golden = evenly(len(rows), _GOLDEN_FRAMES)
     apart_px, apart_turn = _apart(setup, rows)
     locator = ProductLocator(
         **aligned.fields(setup),
@@ -100,8 +100,7 @@ class _Frames:
 
     def sample(self, count: int) -> Float32Array:
         """Return `count` of them, or all, spread evenly."""
-        places = np.unique(np.linspace(0, len(self.names) - 1, count).astype(int))
-        return np.asarray(self.reduced[places])
+        return np.asarray(self.reduced[evenly(len(self.names), count)])
 
 
 def _load(setup: Setup, groups: Sequence[Group], progress: Progress | None) -> _Frames:
@@ -141,8 +140,7 @@ def _reduced(setup: Setup, picture: npt.NDArray[Any], group: Group) -> Float32Ar
 
 
 def _spread_evenly(items: Sequence[Any], most: int) -> list[Any]:
-    places = np.unique(np.linspace(0, len(items) - 1, max(1, min(most, len(items)))).astype(int))
-    return [items[place] for place in places] if len(items) else []
+    return [items[place] for place in evenly(len(items), max(1, most))] if len(items) else []
 
 
 def _located(core: _core.Locator, frames: _Frames) -> tuple[Row, ...]:

@@ -100,9 +100,7 @@ def _fitted(layout: Layout, groups: Sequence[Group], progress: Progress | None) 
             "train split to fit a locator to; give --locator, such as that of the training run"
         )
     # SciPy's part in it would slow down every start of the command line.
-    from vialsight.data.locating import (
-        fit_locator,
-    )
+    from vialsight.data.locating import fit_locator
 
     found: ProductLocator = fit_locator(layout, nominal, progress).locator
     return found

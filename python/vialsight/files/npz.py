@@ -21,3 +21,11 @@ def npz_arrays(content: bytes) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of an `.npz` file; raises ValueError, OSError or EOFError if it is none."""
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
+
+
+def npy_bytes(array: npt.NDArray[np.float32]) -> bytes:
+    """Return an array as the bytes of a .npy file, the same for equal arrays, float32."""
+    file = io.BytesIO()
+    little_endian = np.ascontiguousarray(array, dtype="<f4")
+    np.lib.format.write_array(file, little_endian, version=(1, 0), allow_pickle=False)
+    return file.getvalue()
