@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "vialsight/status.h"
@@ -21,5 +22,13 @@ using FileBytes = std::map<std::string, std::vector<std::byte>>;
 // that is not finite.
 [[nodiscard]] Result<std::vector<float>> parse_array(const std::vector<std::byte>& bytes, const std::string& name,
                                                      const Shape& shape);
+
+// Assigns the value of `result` to `target`, or returns what is wrong.
+template <typename T>
+Status take(Result<T> result, T& target) {
+  if (!result.ok()) return result.status();
+  target = std::move(result).value();
+  return {};
+}
 
 }  // namespace vialsight

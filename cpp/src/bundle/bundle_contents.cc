@@ -84,14 +84,6 @@ std::vector<std::string> names_of(const Manifest& manifest) {
   return names;
 }
 
-// Assigns the value of `result` to `target`, or returns what is wrong.
-template <typename T>
-Status take(Result<T> result, T& target) {
-  if (!result.ok()) return result.status();
-  target = std::move(result).value();
-  return {};
-}
-
 Result<std::vector<float>> read_array(const FileBytes& bytes, const BundleContents& contents, const std::string& role,
                                       const Shape& shape) {
   return parse_array(bytes.at(role), contents.manifest.files.at(role).name, shape);

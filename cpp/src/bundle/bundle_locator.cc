@@ -45,14 +45,6 @@ Result<std::size_t> count_golden(const std::vector<std::byte>& bytes, const std:
   return corrupt(name + ": expected shape (n, 3), n from 2 to 64, got " + shape_text(shape));
 }
 
-// Assigns what was read to `target`, and returns what was wrong.
-template <typename T>
-Status take(Result<T> result, T& target) {
-  if (!result.ok()) return result.status();
-  target = std::move(result).value();
-  return {};
-}
-
 }  // namespace
 
 std::optional<LocatorModel> read_locate(const json* value, const std::string& path, const Layout& layout,
