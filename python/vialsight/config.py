@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from vialsight.errors import ConfigError
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+
+FrameNumber = Annotated[int, Field(ge=1, le=16)]
 
 
 class Section(BaseModel):
@@ -30,11 +32,23 @@ class SimulateConfig(Section):
 
     strips: int | None = Field(default=None, ge=2, description="null: the paper's 782")
     runs: int = Field(default=10, ge=1, description="acquisitions of each strip")
+    frames: tuple[FrameNumber, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="of a run, such as [1, 8, 16]; null: all 16 and the rank images",
+    )
     seed: int = Field(default=0, ge=0, lt=2**31, description="of the strips")
     patch_size: int = Field(
         default=256, ge=16, multiple_of=16, description="256 copies the boxes; others resample them"
     )
     workers: int = Field(default=0, ge=0, description="rendering processes; 0: one per core")
+
+    @field_validator("frames")
+    @classmethod
+    def _each_once(cls, frames: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if frames is not None and len(set(frames)) < len(frames):
+            raise ValueError("give each frame once")
+        return frames
 
 
 class DataConfig(Section):

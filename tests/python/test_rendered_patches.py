@@ -188,6 +188,19 @@ class TestTrainingData:
             "training_products": [strip.product for strip in plan.strips],
         }
 
+    def test_only_chosen_frames_are_rendered(self) -> None:
+        overrides = [
+            "data.simulate.strips=2",
+            "data.simulate.runs=1",
+            "data.simulate.frames=[8, 1]",
+        ]
+        config = load_config(None, [*overrides, f"data.simulate.patch_size={P}"])
+        with training_data(config.data) as data:
+            assert len(data.training) == len(data.validation) == 2 * 20
+            assert data.training.block_patches == 2 * 20
+        expected = plan_set("train", strips=2, runs=1, frames=(1, 8))
+        assert data.identity["data_sha256"] == expected.identity
+
     def test_golden_patches_are_of_validation_strips(self, simulated: TrainingData) -> None:
         golden = simulated.golden_patches(count=8)
         first = simulated.validation.read(np.arange(32)).reshape(8, 4, P, P)
@@ -207,6 +220,11 @@ class TestTrainingData:
             ("data.simulate.runs=0", "data.simulate.runs: input should be greater"),
             ("data.simulate.patch_size=40", "data.simulate.patch_size: input should be a multiple"),
             ("data.simulate.workers=-1", "data.simulate.workers: input should be greater"),
+            ("data.simulate.frames=[0]", "data.simulate.frames.0: input should be greater"),
+            ("data.simulate.frames=[17]", "data.simulate.frames.0: input should be less"),
+            ("data.simulate.frames=[8, 8]", "data.simulate.frames: give each frame once"),
+            ("data.simulate.frames=[]", "data.simulate.frames: tuple should have at least 1 item"),
+            ("data.simulate.frames=8", "data.simulate.frames: input should be a valid tuple"),
             ("data.simulate.strip=3", "did you mean 'data.simulate.strips'"),
             ("data.simulate=yes", "data.simulate must be a section"),
             ("data.window_blocks=0", "data.window_blocks: input should be greater"),

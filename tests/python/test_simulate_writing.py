@@ -113,6 +113,19 @@ def test_one_worker_and_another_patch_size_give_the_same_images(
     assert read_dataset(tmp_path / "kit").layout == bfs_layout(32)
 
 
+def test_chosen_frames_are_those_of_the_whole_run(tmp_path: Path) -> None:
+    simulate("train", "--strips", 2, "--runs", 1, "--frames", "16,8", "--out", tmp_path / "set")
+    records = read_dataset(tmp_path / "set").records
+    assert [record.frame for record in records] == [8, 16] * 2
+    (strip, _) = plan_set("train", strips=2, runs=1).strips
+    whole = render_run(strip, 1, range(1, 17)).frames
+    for record in records[:2]:
+        with Image.open(record.image) as image:
+            np.testing.assert_array_equal(np.asarray(image), whole[record.frame - 1])
+    poses = (tmp_path / "set" / "poses.csv").read_text().splitlines()
+    assert len(poses) == 1 + 4
+
+
 def test_sets_share_no_product_and_no_image() -> None:
     plans = [
         plan_set(name, strips=2, runs=2, seed=seed)
@@ -211,6 +224,22 @@ class TestRefused:
             patch_size=128,
         )
 
+    def test_other_frames(self, kit_folder: Path, tmp_path: Path) -> None:
+        end = "; give --out a new folder, or the options it was begun with"
+        chosen = plan_set("kit", strips=3, runs=1, frames=(8, 1))
+        with pytest.raises(SimulationError) as raised:
+            write_quietly(chosen, kit_folder)
+        assert str(raised.value) == (
+            f'{kit_folder} holds another set (frames: there "the set\'s own", asked for [1, 8])'
+            + end
+        )
+        (tmp_path / "simulation.json").write_text(json.dumps(describe(chosen, 256, "images")))
+        self.expect(
+            tmp_path,
+            f'{tmp_path} holds another set (frames: there [1, 8], asked for "the set\'s own")'
+            + end,
+        )
+
     def test_another_renderer(self, tmp_path: Path) -> None:
         found = {**describe(small_kit(), 256, "images"), "plan_sha256": "0" * 64}
         (tmp_path / "simulation.json").write_text(json.dumps(found))
@@ -272,6 +301,12 @@ BAD_OPTIONS = {
     "--out x --strips 1": "the set 'kit' needs at least 2 strips; got 1",
     "--out x --runs 0": "runs must be at least 1; got 0",
     "--out x --seed -1": "seed must not be negative; got -1",
+    "--out x --frames 1,x": "--frames must be numbers separated by commas, such as 1,8,16; "
+    "got '1,x'",
+    "--out x --frames 1,,8": "--frames must be numbers separated by commas, such as 1,8,16; "
+    "got '1,,8'",
+    "--out x --frames 8,8": "frames must be different numbers from 1 to 16, at least one; got 8, 8",
+    "--live --frames 1,8": "--frames belongs to a folder; leave it out with --live",
     "--out x --workers -1": "workers must be 0 (one per core) or more; got -1",
     "--out x --patch-size 40": "--patch-size must be a multiple of 16; got 40",
     "--out x --patch-size 0": "--patch-size must be a multiple of 16; got 0",

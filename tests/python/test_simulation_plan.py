@@ -87,6 +87,32 @@ def test_identity_follows_everything_that_decides_the_pixels():
     assert plan_set("kit", strips=4).identity == plan_set("kit", strips=4).identity
 
 
+def test_chosen_frames_are_recorded_without_rank_images():
+    plan = plan_set("train", strips=2, runs=3, frames=(16, 1, 8))
+    assert plan.frames == (1, 8, 16)
+    assert (plan.rank_images, plan.images_per_run, plan.images) == (False, 3, 18)
+    assert plan.strips == plan_set("train", strips=2, runs=3).strips
+
+
+def test_identity_follows_chosen_frames():
+    chosen = [None, (1, 8, 16), (1, 8), range(1, 17)]
+    assert len({plan_set("train", strips=2, frames=frames).identity for frames in chosen}) == 4
+    # A kit records these by itself; naming them makes no other set.
+    assert plan_set("kit", frames=(16, 8, 1)) == plan_set("kit")
+
+
+def test_identities_of_whole_sets_stay():
+    """Sets on disk, shards and runs are known by them."""
+    assert (
+        plan_set("train").identity
+        == "5fa098aa0df86819ba5cc9d167cc565511a8f6873e74b8494a268a9ef258b68e"
+    )
+    assert (
+        plan_set("kit").identity
+        == "c89febf0d7e3e97aa4ca9a9b7536f8ad33e5ef9e3976cd24f24410c26ea2f07b"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -94,6 +120,10 @@ def test_identity_follows_everything_that_decides_the_pixels():
         ({"name": "kit", "strips": 1}, "the set 'kit' needs at least 2 strips; got 1"),
         ({"name": "kit", "strips": -3}, "at least 2 strips; got -3"),
         ({"name": "kit", "runs": 0}, "runs must be at least 1; got 0"),
+        ({"name": "kit", "frames": (1, 17)}, "different numbers from 1 to 16.*; got 1, 17"),
+        ({"name": "kit", "frames": (0,)}, "different numbers from 1 to 16.*; got 0"),
+        ({"name": "kit", "frames": (8, 8)}, "different numbers from 1 to 16.*; got 8, 8"),
+        ({"name": "kit", "frames": ()}, "at least one; got none"),
         ({"name": "kit", "seed": -1}, "seed must not be negative; got -1"),
     ],
 )

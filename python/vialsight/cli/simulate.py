@@ -28,6 +28,7 @@ _REPORT_EVERY_S: Final = 10.0
 
 _OUT = typer.Option(help="Dataset folder to write, or to go on with.")
 _STRIPS = typer.Option(help="Physical strips; default: the set's full size.")
+_FRAMES = typer.Option(help="Frames of a run to record, such as 1,8,16; no rank images then.")
 _PATCH = typer.Option(help="P, a multiple of 16; images stay the same, shards hold such patches.")
 _SLOT = typer.Option(help=f"With --live: time per strip; default {DEFAULT_SLOT_S * 1e3:g}.")
 
@@ -38,6 +39,7 @@ def simulate(
     *,
     strips: Annotated[int | None, _STRIPS] = None,
     runs: Annotated[int, typer.Option(help="Acquisitions of each strip.")] = DEFAULT_RUNS,
+    frames: Annotated[str | None, _FRAMES] = None,
     seed: Annotated[int, typer.Option(help="Of every random number.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes that render; 0: one per core.")] = 0,
     patch_size: Annotated[int, _PATCH] = 256,
@@ -58,12 +60,14 @@ def simulate(
     Interrupted, the same command goes on where it stopped. With --live, what cannot be rendered in
     time comes late, never twice or not at all; stderr says how late.
     """
-    plan = plan_set(name, strips=strips, runs=runs, seed=seed)
+    chosen = None if frames is None else _frame_numbers(frames)
+    plan = plan_set(name, strips=strips, runs=runs, seed=seed, frames=chosen)
     with _stoppable():
         if live:
             folder_options = {
                 "--out": out is not None,
                 "--shards": shards,
+                "--frames": frames is not None,
                 "--locator": locator is not None,
             }
             _refuse(folder_options, "belongs to a folder; leave it out with --live")
@@ -163,6 +167,15 @@ def _refuse(given: dict[str, bool], reason: str) -> None:
     for option, present in given.items():
         if present:
             raise SimulationError(f"{option} {reason}")
+
+
+def _frame_numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise SimulationError(
+            f"--frames must be numbers separated by commas, such as 1,8,16; got {text!r}"
+        ) from None
 
 
 def _slot_s(slot_ms: float | None) -> float:

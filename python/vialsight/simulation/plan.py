@@ -8,6 +8,7 @@ workers render it, or in which order.
 import hashlib
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -109,6 +110,11 @@ class SetPlan:
         """Images of the whole set, masks not counted."""
         return len(self.strips) * self.runs * self.images_per_run
 
+    @property
+    def default_recording(self) -> bool:
+        """Whether it records what its set records unless other frames are asked for."""
+        return (self.frames, self.rank_images) == _recording(_recipe(self.name), None)
+
     @cached_property
     def identity(self) -> str:
         """SHA-256 over everything that decides the pixels."""
@@ -153,13 +159,20 @@ _VALIDATION_EVERY: Final = 10  # 90 % training, 10 % validation
 
 
 def plan_set(
-    name: str, *, strips: int | None = None, runs: int = DEFAULT_RUNS, seed: int = 0
+    name: str,
+    *,
+    strips: int | None = None,
+    runs: int = DEFAULT_RUNS,
+    seed: int = 0,
+    frames: Sequence[int] | None = None,
 ) -> SetPlan:
     """Plan a named set: `train`, `calibration` or `kit`.
 
     `strips` is the number of physical strips, nominal and defective together in the set's own
-    proportion; None is the set's full size. Raises DataError for an unknown name and for sizes
-    that leave a class of the set empty.
+    proportion; None is the set's full size. `frames` are the frames of a run that are recorded,
+    from 1 to 16, in any order, and no rank image then; None is what the set records by itself.
+    Raises DataError for an unknown name, for sizes that leave a class of the set empty, and for
+    frames that come twice or do not exist.
     """
     recipe = _recipe(name)
     nominal, defective = _counts(name, recipe, strips)
@@ -173,12 +186,13 @@ def plan_set(
         )
         for index in range(nominal + defective)
     ]
+    recorded, rank_images = _recording(recipe, frames)
     return SetPlan(
         name=name,
         seed=seed,
         runs=runs,
-        frames=ALL_FRAMES if recipe.every_frame else INSPECTED_FRAMES,
-        rank_images=recipe.every_frame,
+        frames=recorded,
+        rank_images=rank_images,
         strips=tuple(planned),
     )
 
@@ -187,6 +201,19 @@ def _recipe(name: str) -> _Recipe:
     if name not in _RECIPES:
         raise DataError(f"expected one of the sets {', '.join(SET_NAMES)}; got {name!r}")
     return _RECIPES[name]
+
+
+def _recording(recipe: _Recipe, frames: Sequence[int] | None) -> tuple[tuple[int, ...], bool]:
+    """Return the frames of a run that are recorded, in order, and whether rank images are."""
+    if frames is None:
+        return ALL_FRAMES if recipe.every_frame else INSPECTED_FRAMES, recipe.every_frame
+    wrong = [number for number in frames if number not in ALL_FRAMES]
+    if wrong or not frames or len(set(frames)) < len(frames):
+        raise DataError(
+            f"frames must be different numbers from 1 to {FRAMES_PER_RUN}, at least one; "
+            f"got {', '.join(map(str, frames)) or 'none'}"
+        )
+    return tuple(sorted(frames)), False
 
 
 def _counts(name: str, recipe: _Recipe, strips: int | None) -> tuple[int, int]:

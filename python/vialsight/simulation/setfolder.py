@@ -27,13 +27,15 @@ Say = Callable[[str], None]
 
 
 def describe(plan: SetPlan, patch_size: int, content: str) -> dict[str, Any]:
-    """Return what `simulation.json` says of a set."""
+    """Return what `simulation.json` says of a set; its frames where they are not the set's own."""
+    frames = {} if plan.default_recording else {"frames": list(plan.frames)}
     return {
         "format_version": FORMAT_VERSION,
         "set": plan.name,
         "seed": plan.seed,
         "strips": len(plan.strips),
         "runs": plan.runs,
+        **frames,
         "content": content,
         "patch_size": patch_size,
         "renderer_version": RENDERER_VERSION,
@@ -84,18 +86,11 @@ class SetFolder:
     def _check_description(self, path: Path) -> None:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            differences = [
-                f"{key}: there {found.get(key)!r}, asked for {wanted!r}"
-                for key, wanted in self._description.items()
-                if key != "vialsight" and found.get(key) != wanted
-            ]
+            differences = _differences(found, self._description)
         except (ValueError, AttributeError) as error:
             raise SimulationError(
                 f"{path} is damaged ({error}); give --out a new folder"
             ) from error
-        # The digest says something only where everything else is equal.
-        if differences[:-1]:
-            differences.pop()
         if differences:
             raise SimulationError(
                 f"{self.out} holds another set ({'; '.join(differences)}); "
@@ -152,6 +147,20 @@ def disk_errors(out: Path) -> Iterator[None]:
             f"cannot write into {out}: {error.strerror or error}; {remedy} and run the same "
             "command again, it goes on where it stopped"
         ) from error
+
+
+def _differences(found: Any, wanted: dict[str, Any]) -> list[str]:
+    """Say in what two descriptions differ; ValueError for one that is no object."""
+    if not isinstance(found, dict):
+        raise ValueError(f"it holds a {type(found).__name__}, no object")
+    # Only where they are not the set's own does a description tell the frames.
+    own = {"frames": "the set's own"}
+    found, wanted = own | found, own | wanted
+    differing = [key for key in wanted if key != "vialsight" and found.get(key) != wanted[key]]
+    # The digest says something only where everything else is equal.
+    if len(differing) > 1 and "plan_sha256" in differing:
+        differing.remove("plan_sha256")
+    return [f"{key}: there {found.get(key)!r}, asked for {wanted[key]!r}" for key in differing]
 
 
 def _is_leftover(entry: Path) -> bool:

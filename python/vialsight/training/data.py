@@ -166,7 +166,13 @@ def _simulated(config: SimulateConfig, run: Path | None) -> Iterator[TrainingDat
     from vialsight.simulation.sharding import set_groups
     from vialsight.simulation.workers import WorkerPool
 
-    plan = plan_set("train", strips=config.strips, runs=config.runs, seed=config.seed)
+    plan = plan_set(
+        "train",
+        strips=config.strips,
+        runs=config.runs,
+        seed=config.seed,
+        frames=config.frames,
+    )
     layout = bfs_layout(config.patch_size)
     locator = run_locator(run, layout, set_groups(plan))
     with WorkerPool(config.workers) as pool:
