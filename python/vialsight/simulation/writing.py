@@ -7,6 +7,7 @@ from typing import Final
 
 from vialsight.aliases import Progress
 from vialsight.data import Record, write_dataset
+from vialsight.simulation.panel import PANEL_NAME, write_panel
 from vialsight.simulation.plan import SetPlan
 from vialsight.simulation.poses import POSES_NAME, write_poses
 from vialsight.simulation.runs import EncodedRun, RunTask, encode_run, run_tasks, write_run
@@ -39,7 +40,8 @@ def write_set(
 
     The same plan gives the same bytes, whatever the number of workers and interruptions. `say` is
     told the number of images and their size before anything is written, `progress` images done
-    and in all. Returns False when the folder was complete already.
+    and in all. Returns False when the folder was complete already; a complete one that lacks only
+    the panel's `manual.csv` gets it.
     Raises SimulationError when `out` holds something else, another call is writing into it, the
     images do not fit the free space, the disk fails, or a worker is lost.
     """
@@ -47,12 +49,14 @@ def write_set(
     folder = SetFolder(plan, out, patch_size=patch_size, content=IMAGES)
     with claimed(out):
         folder.check()
-        if folder.complete:
-            return False
         with disk_errors(out):
+            if folder.complete:
+                # One written before there was a panel gets it; nothing else of it is touched.
+                return _write_panel(folder)
             folder.remove_leftovers()
             _write_pending(folder, workers, say, progress)
             write_poses(out / POSES_NAME, plan)
+            _write_panel(folder)
             write_dataset(out, folder.layout, _records(plan, out))
     return True
 
@@ -89,6 +93,15 @@ def _write_pending(folder: SetFolder, workers: int, say: Say, progress: Progress
         )
         for left, _ in zip(range(len(rest) - 1, -1, -1), written, strict=True):
             progress(total - left * per_run, total)
+
+
+def _write_panel(folder: SetFolder) -> bool:
+    """Write the panel's results of a set that holds defects; whether they were missing."""
+    path = folder.out / PANEL_NAME
+    if path.exists() or not any(strip.defects for strip in folder.plan.strips):
+        return False
+    write_panel(path, folder.plan)
+    return True
 
 
 def _render_and_write(task: RunTask, out: Path) -> None:
