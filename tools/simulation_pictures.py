@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_dilation
 
+from unknown_flaws import KINDS as UNKNOWN_KINDS
 from vialsight import _core
 from vialsight.simulation.plan import (
     ALL_FRAMES,
@@ -35,6 +36,7 @@ from vialsight.simulation.product import (
 from vialsight.simulation.rendering import RenderedRun, rank_images, render_run
 
 SEVERITIES = (0.15, 0.5, 0.9)
+UNKNOWN_SEVERITIES = (0.3, 0.6, 1.0)
 SEED = 7
 CROP = 176
 OUTLINE = (226, 74, 51)
@@ -97,14 +99,29 @@ def region_sheet(plans: Sequence[StripPlan]) -> Image.Image:
     return sheet(rows, REGIONS, ["" for _ in plans], left=130)
 
 
-def defect_row(kind: str, base: StripPlan) -> list[Image.Image]:
+def defect_row(kind: str, base: StripPlan, severities: Sequence[float]) -> list[Image.Image]:
     """One kind of defect at each severity: as seen, and with its mask outlined."""
     pictures = []
-    for severity in SEVERITIES:
-        defect = Defect(kind=kind, severity=severity, vial=2)
+    for severity in severities:
+        defect = Defect(kind=kind, severity=severity, vial=2, make=UNKNOWN_KINDS.get(kind))
         run = render_run(replace(base, defects=(defect,)), 1, [INSPECTED_FRAMES[1]])
         pictures += _crops(run)
     return pictures
+
+
+def defect_sheets(
+    name: str, kinds: Sequence[str], severities: Sequence[float]
+) -> dict[str, Image.Image]:
+    """All kinds on two sheets, a row each."""
+    bases = dict(zip(kinds, plan_set("kit", strips=40, seed=SEED).strips, strict=False))
+    half = (len(kinds) + 1) // 2
+    columns = [text for s in severities for text in (f"severity {s:g}", "mask")]
+    sheets = {}
+    for part, group in enumerate((kinds[:half], kinds[half:]), start=1):
+        rows = [defect_row(kind, bases[kind], severities) for kind in group]
+        names = [kind.replace("_", "\n") for kind in group]
+        sheets[f"{name}-{part}"] = sheet(rows, names, columns, left=130)
+    return sheets
 
 
 def _crops(run: RenderedRun) -> list[Image.Image]:
@@ -152,13 +169,8 @@ def main() -> None:
     plans = plan_set("train", strips=6, seed=SEED).strips
     pictures = {"strip": strip_picture(plans[0]), "regions": region_sheet(plans)}
     pictures["run"] = run_sheet(plans[1])
-    bases = dict(zip(DEFECT_KINDS, plan_set("kit", strips=40, seed=SEED).strips, strict=False))
-    half = (len(DEFECT_KINDS) + 1) // 2
-    columns = [text for s in SEVERITIES for text in (f"severity {s}", "mask")]
-    for part, kinds in enumerate((DEFECT_KINDS[:half], DEFECT_KINDS[half:]), start=1):
-        rows = [defect_row(kind, bases[kind]) for kind in kinds]
-        names = [kind.replace("_", "\n") for kind in kinds]
-        pictures[f"defects-{part}"] = sheet(rows, names, columns, left=130)
+    pictures |= defect_sheets("defects", DEFECT_KINDS, SEVERITIES)
+    pictures |= defect_sheets("unknown", tuple(UNKNOWN_KINDS), UNKNOWN_SEVERITIES)
     for name, picture in pictures.items():
         path = folder / f"{name}.jpg"
         picture.save(path, quality=86, optimize=True)

@@ -11,15 +11,17 @@ from typing import Final
 import numpy as np
 
 from vialsight.simulation.plan import Defect, StripPlan
-from vialsight.simulation.product import FLAG, FRAME_HEIGHT, PITCH, Float, disc_around, vial_columns
-
-
-def _rows() -> Float:
-    return np.zeros(FRAME_HEIGHT, np.float32)
-
-
-def _map() -> Float:
-    return np.zeros((FRAME_HEIGHT, PITCH), np.float32)
+from vialsight.simulation.product import FLAG, FRAME_HEIGHT, PITCH, Float, vial_columns
+from vialsight.simulation.shapes import (
+    along,
+    bell,
+    blob,
+    fibre,
+    no_rows,
+    nowhere,
+    row_numbers,
+    scale,
+)
 
 
 def _ones() -> Float:
@@ -39,11 +41,13 @@ class Foam:
 class Flaw:
     """What one defect changes; the defaults change nothing."""
 
-    left: Float = field(default_factory=_rows)  # of the outer half-widths, pixels
-    right: Float = field(default_factory=_rows)
+    left: Float = field(default_factory=no_rows)  # of the outer half-widths, pixels
+    right: Float = field(default_factory=no_rows)
     depth_scale: Float = field(default_factory=lambda: np.ones(FRAME_HEIGHT, np.float32))
-    relief: Float = field(default_factory=_map)  # thickness of plastic, pixels
-    absorption: Float = field(default_factory=_map)  # optical depth
+    relief: Float = field(default_factory=nowhere)  # thickness of plastic, pixels
+    attached: Float = field(default_factory=nowhere)  # plastic in the air, too, pixels
+    absorption: Float = field(default_factory=nowhere)  # optical depth
+    haze: Float = field(default_factory=nowhere)  # optical depth of scattering
     cut: Float | float = 0.0  # lost from the flag's outline, pixels
     emboss_gain: Float = field(default_factory=_ones)
     emboss_smear: tuple[float, float] | None = None  # blur along y and x, pixels
@@ -62,88 +66,43 @@ def flaws_of(plan: StripPlan, vial: int) -> tuple[Flaw, ...]:
 
 def make_flaw(defect: Defect, random: np.random.Generator) -> Flaw:
     """Return the changes of one defect; the same generator state gives the same flaw."""
-    return _MAKERS[defect.kind](defect.severity, random)
-
-
-def _scale(severity: float, low: float, high: float) -> float:
-    return float(low * (high / low) ** severity)
-
-
-def _blob(random: np.random.Generator, u: float, y: float, radius: float, soft: float) -> Float:
-    """Draw an irregular spot, 1 inside: a circle whose radius wavers with the angle."""
-    across = vial_columns()[None, :] - u
-    down = np.arange(FRAME_HEIGHT, dtype=np.float32)[:, None] - y
-    angle = np.arctan2(down, across)
-    edge = np.ones_like(angle)
-    for order in range(2, 7):
-        wave = random.normal(0.0, 0.28 / order)
-        edge += wave * np.cos(order * angle + random.uniform(0, 2 * np.pi))
-    squeeze = random.uniform(0.7, 1.0)
-    distance = np.hypot(across, down / squeeze)
-    return np.asarray(((radius * edge - distance) / soft + 0.5).clip(0.0, 1.0), np.float32)
-
-
-def _fibre(random: np.random.Generator, u: float, y: float, length: float, width: float) -> Float:
-    """Draw a bent thread, 1 inside."""
-    steps = max(int(length), 2)
-    heading = random.uniform(0, np.pi) + np.cumsum(random.normal(0.0, 0.09, steps))
-    path = np.stack([u + np.cumsum(np.cos(heading)), y + np.cumsum(np.sin(heading))])
-    return _along(path - (path.mean(axis=1) - [u, y])[:, None], np.full(steps, width))
-
-
-def _along(path: np.ndarray, width: np.ndarray) -> Float:
-    """Draw the union of soft discs of diameter `width` along a path (2, n) of u and y."""
-    result = _map()
-    for u, y, thick in zip(*path, width, strict=True):
-        around = disc_around(u, y, thick / 2 + 1.0)
-        if around is None:
-            continue
-        disc = (thick / 2 - np.hypot(around.across, around.down) + 0.5).clip(0.0, 1.0)
-        np.maximum(result[around.place], disc, out=result[around.place])
-    return result
-
-
-def _bell(values: Float, center: float, width: float) -> Float:
-    return np.asarray(np.exp(-0.5 * ((values - center) / width) ** 2), np.float32)
-
-
-def _row_numbers() -> Float:
-    return np.arange(FRAME_HEIGHT, dtype=np.float32)
+    make = defect.make or _MAKERS[defect.kind]
+    return make(defect.severity, random)
 
 
 def _particle(severity: float, random: np.random.Generator, low: float, high: float) -> Flaw:
     u, y = float(random.uniform(-72, 72)), float(random.uniform(low, high))
-    depth = _scale(severity, 0.2, 1.8)
+    depth = scale(severity, 0.2, 1.8)
     if random.random() < 0.3:
-        shape = _fibre(random, u, y, _scale(severity, 11.0, 100.0), _scale(severity, 1.2, 4.5))
+        shape = fibre(random, u, y, scale(severity, 11.0, 100.0), scale(severity, 1.2, 4.5))
     else:
-        shape = _blob(random, u, y, _scale(severity, 1.9, 15.0), 1.6)
+        shape = blob(random, u, y, scale(severity, 1.9, 15.0), 1.6)
     # Something lies on the wall: it also bends light at its edge.
-    return Flaw(absorption=depth * shape, relief=shape * _scale(severity, 0.2, 1.6))
+    return Flaw(absorption=depth * shape, relief=shape * scale(severity, 0.2, 1.6))
 
 
 def _spot(severity: float, random: np.random.Generator, low: float, high: float) -> Flaw:
     u, y = float(random.uniform(-84, 84)), float(random.uniform(low, high))
-    shape = _blob(random, u, y, _scale(severity, 1.6, 14.0), 1.0)
+    shape = blob(random, u, y, scale(severity, 1.6, 14.0), 1.0)
     for _ in range(random.integers(0, 3)):
         near = random.normal(0.0, 14.0, 2)
-        satellite = _blob(random, u + near[0], y + near[1], _scale(severity, 0.9, 4.0), 1.0)
+        satellite = blob(random, u + near[0], y + near[1], scale(severity, 0.9, 4.0), 1.0)
         shape = np.maximum(shape, satellite)
-    return Flaw(absorption=_scale(severity, 0.3, 2.4) * shape)
+    return Flaw(absorption=scale(severity, 0.3, 2.4) * shape)
 
 
 def _burn(severity: float, random: np.random.Generator, low: float, high: float) -> Flaw:
     """Degraded plastic: a brown cloud with a darker heart and blisters."""
     u, y = float(random.uniform(-62, 62)), float(random.uniform(low, high))
-    radius = _scale(severity, 7.0, 40.0)
-    cloud = _blob(random, u, y, radius, radius * 0.9)
-    heart = _blob(random, u, y, radius * 0.45, radius * 0.35)
-    relief = _map()
-    for _ in range(int(_scale(severity, 2, 14))):
+    radius = scale(severity, 7.0, 40.0)
+    cloud = blob(random, u, y, radius, radius * 0.9)
+    heart = blob(random, u, y, radius * 0.45, radius * 0.35)
+    relief = nowhere()
+    for _ in range(int(scale(severity, 2, 14))):
         at = random.normal(0.0, radius * 0.55, 2)
-        blister = _blob(random, u + at[0], y + at[1], random.uniform(1.5, 1.5 + radius / 7), 2.5)
+        blister = blob(random, u + at[0], y + at[1], random.uniform(1.5, 1.5 + radius / 7), 2.5)
         relief += blister * random.uniform(0.5, 2.0) * (0.4 + severity)
-    strength = _scale(severity, 0.1, 1.3)
+    strength = scale(severity, 0.1, 1.3)
     return Flaw(absorption=strength * (0.55 * cloud + heart), relief=relief)
 
 
@@ -151,26 +110,26 @@ def _scratch(
     severity: float, random: np.random.Generator, reach: float, rows: tuple[float, float]
 ) -> Flaw:
     """Make a groove of wavering depth with a burr on one side."""
-    length = int(_scale(severity, 20.0, 200.0))
+    length = int(scale(severity, 20.0, 200.0))
     start = random.uniform(-reach, reach), random.uniform(*rows)
     heading = random.uniform(0, np.pi) + np.cumsum(random.normal(0.0, 0.012, length))
     path = np.stack([start[0] + np.cumsum(np.cos(heading)), start[1] + np.cumsum(np.sin(heading))])
-    width = _scale(severity, 1.3, 4.6) * (0.7 + 0.3 * np.sin(np.arange(length) / 9.0))
-    groove = _along(path, width)
-    burr = _along(path + np.array([[1.8], [0.9]]), width * 0.6)
-    depth = _scale(severity, 0.55, 5.0)
+    width = scale(severity, 1.3, 4.6) * (0.7 + 0.3 * np.sin(np.arange(length) / 9.0))
+    groove = along(path, width)
+    burr = along(path + np.array([[1.8], [0.9]]), width * 0.6)
+    depth = scale(severity, 0.55, 5.0)
     return Flaw(relief=depth * (0.5 * burr - groove), absorption=0.12 * severity * groove)
 
 
 def _deformation_lower_body(severity: float, random: np.random.Generator) -> Flaw:
     """Push the wall in on one side; the surface buckles around it."""
     y, height = float(random.uniform(890, 1000)), float(random.uniform(26, 64))
-    push = -_scale(severity, 1.6, 30.0) * _bell(_row_numbers(), y, height)
+    push = -scale(severity, 1.6, 30.0) * bell(row_numbers(), y, height)
     side = random.random() < 0.5
     u = (-1 if side else 1) * random.uniform(45.0, 95.0)
-    dent = _bell(_row_numbers(), y, height * 0.7)[:, None] * _bell(vial_columns(), u, 30.0)[None, :]
-    folds = np.sin(_row_numbers() / random.uniform(7, 13))[:, None] * dent
-    relief = dent * _scale(severity, 0.7, 9.0) + folds * _scale(severity, 0.15, 2.2)
+    dent = bell(row_numbers(), y, height * 0.7)[:, None] * bell(vial_columns(), u, 30.0)[None, :]
+    folds = np.sin(row_numbers() / random.uniform(7, 13))[:, None] * dent
+    relief = dent * scale(severity, 0.7, 9.0) + folds * scale(severity, 0.15, 2.2)
     nothing = np.zeros_like(push)
     return Flaw(
         left=push if side else nothing,
@@ -182,11 +141,11 @@ def _deformation_lower_body(severity: float, random: np.random.Generator) -> Fla
 def _deformation_neck(severity: float, random: np.random.Generator) -> Flaw:
     """Lean the neck to one side; the plan has a bubble caught inside it."""
     y, height = float(random.uniform(392, 430)), float(random.uniform(16, 30))
-    push = _scale(severity, 1.2, 13.0) * _bell(_row_numbers(), y, height)
+    push = scale(severity, 1.2, 13.0) * bell(row_numbers(), y, height)
     side = 1.0 if random.random() < 0.5 else -1.0
     relief = np.outer(
-        _bell(_row_numbers(), y, height * 0.6), _bell(vial_columns(), side * 16.0, 10.0)
-    ) * _scale(severity, 0.4, 4.5)
+        bell(row_numbers(), y, height * 0.6), bell(vial_columns(), side * 16.0, 10.0)
+    ) * scale(severity, 0.4, 4.5)
     return Flaw(
         left=-side * push,
         right=side * push,
@@ -198,12 +157,12 @@ def _bump(
     severity: float, random: np.random.Generator, rows: tuple[float, float], reach: float
 ) -> Flaw:
     """Raise a blister on the outer surface, seen in the outline when it sits at the side."""
-    y, size = float(random.uniform(*rows)), _scale(severity, 4.0, 15.0)
-    height = _scale(severity, 0.8, 13.0)
+    y, size = float(random.uniform(*rows)), scale(severity, 4.0, 15.0)
+    height = scale(severity, 0.8, 13.0)
     side = random.random() < 0.6
     u = reach * (random.choice([-0.95, 0.95]) if side else random.uniform(-0.6, 0.6))
-    relief = np.outer(_bell(_row_numbers(), y, size), _bell(vial_columns(), u, size)) * height
-    outline = height * _bell(_row_numbers(), y, size) * side
+    relief = np.outer(bell(row_numbers(), y, size), bell(vial_columns(), u, size)) * height
+    outline = height * bell(row_numbers(), y, size) * side
     nothing = np.zeros_like(outline)
     return Flaw(
         left=outline if u < 0 else nothing,
@@ -215,17 +174,17 @@ def _bump(
 def _laser_cut(severity: float, random: np.random.Generator) -> Flaw:
     """Let the beam stray from the flag's outline: a ragged notch with molten lips."""
     left, top, right, _ = FLAG
-    length, depth = _scale(severity, 9.0, 62.0), _scale(severity, 1.2, 17.0)
-    rows, u = _row_numbers()[:, None], vial_columns()[None, :]
+    length, depth = scale(severity, 9.0, 62.0), scale(severity, 1.2, 17.0)
+    rows, u = row_numbers()[:, None], vial_columns()[None, :]
     if random.random() < 0.5:
         center = random.uniform(left + 45, right - 45)
-        place = _bell(u, center, length / 2.4) * ((top + 60 - rows) / 30).clip(0.0, 1.0)
+        place = bell(u, center, length / 2.4) * ((top + 60 - rows) / 30).clip(0.0, 1.0)
         ragged = np.interp(vial_columns(), *_ragged(random, left, right))[None, :]
     else:
         center = random.uniform(top + 75, top + 125)
         inward = right - u if random.random() < 0.5 else u - left
-        place = _bell(rows, center, length / 2.8) * ((60 - inward) / 30).clip(0.0, 1.0)
-        ragged = np.interp(_row_numbers(), *_ragged(random, top, top + 210))[:, None]
+        place = bell(rows, center, length / 2.8) * ((60 - inward) / 30).clip(0.0, 1.0)
+        ragged = np.interp(row_numbers(), *_ragged(random, top, top + 210))[:, None]
     return Flaw(cut=np.asarray(depth * place * ragged, np.float32))
 
 
@@ -235,14 +194,14 @@ def _ragged(random: np.random.Generator, low: float, high: float) -> tuple[np.nd
 
 
 def _underfill(severity: float, random: np.random.Generator) -> Flaw:
-    return Flaw(fill_drop=_scale(severity, 14.0, 190.0) * float(random.uniform(0.92, 1.08)))
+    return Flaw(fill_drop=scale(severity, 14.0, 190.0) * float(random.uniform(0.92, 1.08)))
 
 
 def _foam(severity: float, random: np.random.Generator) -> Flaw:
     foam = Foam(
-        bubbles=int(_scale(severity, 16, 420)),
+        bubbles=int(scale(severity, 16, 420)),
         radius=float(random.uniform(2.0, 3.2)),
-        height=_scale(severity, 5.0, 46.0),
+        height=scale(severity, 5.0, 46.0),
     )
     return Flaw(foam=foam)
 
@@ -253,14 +212,14 @@ def _emboss_missing(severity: float, random: np.random.Generator) -> Flaw:
     faded = ((edge - vial_columns()) / 16.0).clip(0.0, 1.0)[None, :]
     if random.random() < 0.5:
         faded = faded[:, ::-1]
-    on_flag = (_row_numbers() < FLAG[3])[:, None]
+    on_flag = (row_numbers() < FLAG[3])[:, None]
     loss = faded * on_flag * (0.35 + 0.65 * severity)
     return Flaw(emboss_gain=np.asarray(1.0 - loss, np.float32))
 
 
 def _emboss_smeared(severity: float, random: np.random.Generator) -> Flaw:
     along, across = random.uniform(0.5, 1.0), random.uniform(0.5, 1.0)
-    width = _scale(severity, 0.9, 4.5)
+    width = scale(severity, 0.9, 4.5)
     return Flaw(emboss_smear=(float(width * along), float(width * across)))
 
 

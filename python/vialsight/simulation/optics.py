@@ -47,9 +47,9 @@ def brightness(across: Float, down: Float) -> Float:
     return squared
 
 
-def scattering(thickness: Float, opacity: float) -> tuple[Float, Float]:
-    """Return the shares of direct and of diffuse light behind the plastic."""
-    direct = np.exp(thickness * np.float32(-opacity / PIXELS_PER_MM))
+def scattering(thickness: Float, opacity: float, haze: Float) -> tuple[Float, Float]:
+    """Return the shares of direct and of diffuse light behind the plastic and its haze."""
+    direct = np.exp(thickness * np.float32(-opacity / PIXELS_PER_MM) - haze)
     return direct, np.float32(_DIFFUSE) * (np.float32(1.0) - direct)
 
 

@@ -8,14 +8,17 @@ workers render it, or in which order.
 import hashlib
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from vialsight.errors import DataError
+
+if TYPE_CHECKING:
+    from vialsight.simulation.flaws import Flaw
 
 FRAMES_PER_RUN: Final = 16
 INSPECTED_FRAMES: Final = (1, 8, 16)
@@ -50,15 +53,24 @@ RENDERER_VERSION: Final = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Defect:
-    """One defect of one vial; severity goes from 0, barely visible, to 1, gross."""
+    """One defect of one vial; severity goes from 0, barely visible, to 1, gross.
+
+    A kind that is not ours brings what makes its flaw of a severity and random numbers: a function
+    that worker processes can import by name. It is no part of a set's identity; its name is.
+    """
 
     kind: str
     severity: float
     vial: int
+    make: "Callable[[float, np.random.Generator], Flaw] | None" = None
 
     def __post_init__(self) -> None:
-        if self.kind not in DEFECT_KINDS:
+        if self.make is None and self.kind not in DEFECT_KINDS:
             raise DataError(f"defect must be one of {', '.join(DEFECT_KINDS)}; got {self.kind!r}")
+        if self.make is not None and self.kind in DEFECT_KINDS:
+            raise DataError(
+                f"defect {self.kind!r} is made by the simulator; give another name, or no `make`"
+            )
         if not 0.0 <= self.severity <= 1.0:
             raise DataError(f"severity must be in [0, 1]; got {self.severity}")
         if not 0 <= self.vial < VIALS:
@@ -113,7 +125,8 @@ class SetPlan:
     @property
     def default_recording(self) -> bool:
         """Whether it records what its set records unless other frames are asked for."""
-        return (self.frames, self.rank_images) == _recording(_recipe(self.name), None)
+        recipe = _RECIPES.get(self.name)  # a set with another name has no frames of its own
+        return recipe is not None and (self.frames, self.rank_images) == _recording(recipe, None)
 
     @cached_property
     def identity(self) -> str:

@@ -49,6 +49,7 @@ class Plastic:
     thickness: Float
     cavity: Float
     absorption: Float  # optical depth of what is burnt or foreign, no unit
+    haze: Float  # optical depth of what scatters besides the plastic itself, no unit
     inner: Profile
 
 
@@ -65,14 +66,18 @@ def mould(plan: StripPlan, vial: int, traits: VialTraits, flaws: Sequence[Flaw] 
         relief = relief + flaw.relief
     # Relief shapes plastic where there is some, and nothing sticks to the air.
     wall = np.maximum(solid - cavity, 0.0)
+    for flaw in flaws:
+        wall = wall + flaw.attached
     present = np.minimum(wall / 3.0, 1.0)
     thickness = np.maximum(wall + relief * present, 0.0)
     absorption = present * sum((flaw.absorption for flaw in flaws), np.zeros_like(wall))
+    haze = present * sum((flaw.haze for flaw in flaws), np.zeros_like(wall))
     return Plastic(
         # Moulded edges are round; without this, silhouettes would show the pixels' stairs.
         thickness=gaussian_filter(thickness, _EDGE_RADIUS, output=np.float32),
         cavity=cavity,
         absorption=np.asarray(absorption, np.float32),
+        haze=np.asarray(haze, np.float32),
         inner=inner,
     )
 

@@ -135,7 +135,7 @@ class _Vial:
         self._plan, self._vial, self._flaws = plan, vial, flaws
         plastic = mould(plan, vial, traits, flaws)
         self.vessel = Vessel(plastic, traits.fill_level + sum(flaw.fill_drop for flaw in flaws))
-        self._direct, self._diffuse = scattering(plastic.thickness, traits.opacity)
+        self._direct, self._diffuse = scattering(plastic.thickness, traits.opacity, plastic.haze)
         self._absorbed = _absorbed(plastic)
         self._bend = gradient(np.float32(PLASTIC_OVER_AIR) * plastic.thickness)
         self._dry = self._light(brightness(*self._bend), slice(None))
