@@ -135,6 +135,8 @@ class TestEvaluate:
         assert study["margin"] == 0.1
         assert study["rze"]["man"] == pytest.approx(0.82)
         assert "Knapp study:" in done.stderr
+        _, zone = done.stdout.split("Strips people reject, and nominal ones\n")
+        assert [line.split()[0] for line in zone.splitlines()][-2:] == ["vial", "strip"]
 
     @pytest.mark.parametrize("option", [("--knapp", "x.csv"), ("--margin", "0.1")])
     def test_margin_and_study_belong_together(

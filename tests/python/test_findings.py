@@ -329,6 +329,7 @@ def _part(evidence: Evidence, chosen: np.ndarray) -> Evidence:
         accepted=evidence.accepted[chosen],
         reasons=tuple(np.array(evidence.reasons)[chosen]),
         scores=evidence.scores[chosen],
+        component_scores=evidence.component_scores[chosen],
         truth=evidence.truth[chosen],
         times={stage: values[chosen] for stage, values in evidence.times.items()},
         defects=tuple(d for d in evidence.defects if d.product in names),

@@ -16,6 +16,7 @@ from vialsight.cli.model import BundlePath, Data, Threads
 from vialsight.cli.score_text import print_score
 from vialsight.data import read_dataset
 from vialsight.errors import DataError
+from vialsight.evaluation.decisions import Decisions
 from vialsight.evaluation.evaluate import ManualStudy
 from vialsight.evaluation.evaluate import evaluate as evaluate_bundle
 from vialsight.evaluation.findings import Findings
@@ -195,12 +196,19 @@ def _warnings(result: CalibrationResult) -> list[str]:
 
 
 def _print_findings(findings: Findings) -> None:
-    rows = [*findings.patch, findings.strip, *([findings.run] if findings.run else [])]
-    console.print_table([_figures(asdict(row)) for row in rows])
+    _print_decisions(findings)
     for text in findings.limitations:
         console.log(f"note: {text}")
     if findings.knapp is not None:
         console.log(f"Knapp study: {findings.knapp.verdict.replace('_', ' ')}")
+    if findings.reject_zone is not None:
+        print("\nStrips people reject, and nominal ones")
+        _print_decisions(findings.reject_zone)
+
+
+def _print_decisions(found: Findings | Decisions) -> None:
+    rows = [*found.patch, found.strip, *([found.run] if found.run else [])]
+    console.print_table([_figures(asdict(row)) for row in rows])
 
 
 def _figures(row: dict[str, Any]) -> dict[str, Any]:

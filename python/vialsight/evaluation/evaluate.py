@@ -36,8 +36,8 @@ from vialsight.data.independence import (
 from vialsight.data.records import refuse_overlap
 from vialsight.errors import BundleError
 from vialsight.evaluation.deciding_score import DecidingScore
+from vialsight.evaluation.decisions import rejected_runs
 from vialsight.evaluation.evidence import Evidence
-from vialsight.evaluation.findings import rejected_runs
 from vialsight.evaluation.strip_inspections import Inspections
 from vialsight.files import atomic
 from vialsight.line.machine import machine

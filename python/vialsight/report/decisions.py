@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from vialsight.evaluation.decisions import Decisions
 from vialsight.evaluation.evidence import Evidence
 from vialsight.evaluation.findings import Findings
 from vialsight.evaluation.measures import Measures
@@ -37,6 +38,11 @@ class DecisionTables:
     one_patch: bool  # whether region, vial and strip are the same patch
 
     @property
+    def rows(self) -> tuple[DecisionRow, ...]:
+        """Every row: regions, vial, strip, run."""
+        return tuple(row for _, row in self.all_rows)
+
+    @property
     def all_rows(self) -> tuple[tuple[str, DecisionRow], ...]:
         """Every row with the level of its thresholds."""
         run = () if self.run is None else (("run", self.run),)
@@ -52,25 +58,25 @@ class ThresholdRow:
     published: dict[str, float]
 
 
-def decision_tables(evidence: Evidence, findings: Findings) -> DecisionTables:
+def decision_tables(evidence: Evidence, found: Findings | Decisions) -> DecisionTables:
     """Return the rows of tables 1, 2 and 3."""
     compared = is_compared(evidence)
     one_patch = evidence.scores[0].size == 1
     published = {row.unit: row for row in paper.TABLE_1} if compared else {}
-    rows = [row for row in findings.patch if not (one_patch and row.unit == "vial")]
+    rows = [row for row in found.patch if not (one_patch and row.unit == "vial")]
     return DecisionTables(
         patch=tuple(DecisionRow(ours=row, published=published.get(row.unit)) for row in rows),
-        strip=DecisionRow(ours=findings.strip, published=paper.TABLE_2 if compared else None),
-        run=_run_row(findings, compared),
+        strip=DecisionRow(ours=found.strip, published=paper.TABLE_2 if compared else None),
+        run=_run_row(found.run, compared),
         compared=compared,
         one_patch=one_patch,
     )
 
 
-def _run_row(findings: Findings, compared: bool) -> DecisionRow | None:
-    if findings.run is None:
+def _run_row(run: Measures | None, compared: bool) -> DecisionRow | None:
+    if run is None:
         return None
-    return DecisionRow(ours=findings.run, published=paper.TABLE_3 if compared else None)
+    return DecisionRow(ours=run, published=paper.TABLE_3 if compared else None)
 
 
 def is_compared(evidence: Evidence) -> bool:

@@ -9,7 +9,9 @@ import numpy as np
 
 from vialsight.evaluation.evidence import Evidence
 from vialsight.evaluation.findings import Findings
+from vialsight.evaluation.reject_zone import must_reject
 from vialsight.report import svg
+from vialsight.report.decisions import DecisionTables, decision_tables
 from vialsight.report.text import percent, rate
 from vialsight.statistics.characteristic import (
     characteristic_curve,
@@ -43,6 +45,8 @@ class KnappPart:
     rows: tuple[ComparisonRow, ...]
     kinds: tuple[ComparisonRow, ...]
     zones: tuple[tuple[str, int], ...]
+    must_reject: int  # defective strips of the reject zone
+    must_reject_decisions: DecisionTables | None  # on them and on all nominal strips
     scatter: str | None
     characteristic: str | None
     characteristic_caption: str
@@ -58,11 +62,18 @@ def knapp_part(evidence: Evidence, findings: Findings) -> KnappPart:
         rows=_rows(study),
         kinds=_kinds(study),
         zones=_zones(study),
+        must_reject=0 if study is None else len(must_reject(evidence, study)),
+        must_reject_decisions=_must_reject_decisions(evidence, findings),
         scatter=None if study is None else _scatter(study.containers),
         characteristic=_characteristic(evidence) if ruled else None,
         characteristic_caption=_caption(evidence),
         sizes=_sizes(study) if ruled else (),
     )
+
+
+def _must_reject_decisions(evidence: Evidence, findings: Findings) -> DecisionTables | None:
+    zone = findings.reject_zone
+    return None if zone is None else decision_tables(evidence, zone)
 
 
 def _rows(study: KnappStudy | None) -> tuple[ComparisonRow, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from vialsight.evaluation.decisions import Decisions
 from vialsight.evaluation.evidence import Evidence
 from vialsight.evaluation.findings import Findings
 from vialsight.evaluation.measures import Measures
@@ -50,16 +51,8 @@ def tables(findings: Findings) -> dict[str, list[Row]]:
 
     A part that the data did not allow has no file.
     """
-    run = () if findings.run is None else (findings.run,)
-    levels: list[tuple[str, Sequence[Measures]]] = [
-        ("patch", findings.patch),
-        ("strip", (findings.strip,)),
-        ("run", run),
-    ]
     found: dict[str, list[Row]] = {
-        "measures.csv": [
-            {"level": level, **_flat_row(row)} for level, rows in levels for row in rows
-        ],
+        "measures.csv": _decisions(findings),
         "components.csv": [_flat_row(row) for row in findings.components],
         "classes.csv": [_flat_row(row) for row in findings.classes],
         "pixels.csv": [_flat_row(row) for row in findings.pixels],
@@ -67,8 +60,19 @@ def tables(findings: Findings) -> dict[str, list[Row]]:
         "drift.csv": [_flat_row(row) for row in findings.drift],
         "pose_measures.csv": _coordinates(findings),
         "knapp.csv": [] if findings.knapp is None else _containers(findings),
+        "reject_zone.csv": [] if findings.reject_zone is None else _decisions(findings.reject_zone),
     }
     return {name: rows for name, rows in found.items() if rows}
+
+
+def _decisions(decisions: Findings | Decisions) -> list[Row]:
+    """Return tables 1 to 3 as rows, the level first."""
+    levels: list[tuple[str, Sequence[Measures]]] = [
+        ("patch", decisions.patch),
+        ("strip", (decisions.strip,)),
+        ("run", () if decisions.run is None else (decisions.run,)),
+    ]
+    return [{"level": level, **_flat_row(row)} for level, rows in levels for row in rows]
 
 
 def _coordinates(findings: Findings) -> list[Row]:
