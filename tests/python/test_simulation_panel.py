@@ -1,6 +1,7 @@
 """The panel of inspectors: its curve against SciPy, its draws against the binomial, its file."""
 
 import csv
+import dataclasses
 import math
 import shutil
 import zlib
@@ -12,6 +13,8 @@ import pytest
 from scipy.special import expit
 from simulation_support import simulate, small_kit, tree, write_quietly
 
+from vialsight.data.defects import read_defects
+from vialsight.simulation.flaws import Flaw
 from vialsight.simulation.panel import (
     HALF_SEEN,
     INSPECTIONS,
@@ -36,6 +39,10 @@ def defect(kind: str, severity: float) -> Defect:
 def results(plan: SetPlan, folder: Path) -> dict[str, ManualResult]:
     write_panel(folder / "manual.csv", plan)
     return {result.product: result for result in read_manual(folder / "manual.csv")}
+
+
+def _no_flaw(severity: float, random: np.random.Generator) -> Flaw:
+    return Flaw()
 
 
 class TestCurve:
@@ -155,6 +162,15 @@ class TestFile:
 
     def test_a_set_without_defects_has_none(self, tmp_path: Path) -> None:
         write_quietly(plan_set("train", strips=2, runs=1, frames=(8,)), tmp_path / "set")
+        assert not (tmp_path / "set" / "manual.csv").exists()
+
+    def test_a_set_with_kinds_that_are_not_ours_has_none(self, tmp_path: Path) -> None:
+        ours, *_ = small_kit().strips[1].defects
+        foreign = dataclasses.replace(ours, kind="rust", make=_no_flaw)
+        strip = dataclasses.replace(small_kit().strips[1], defects=(ours, foreign))
+        plan = dataclasses.replace(small_kit(), strips=(strip,), frames=(8,))
+        write_quietly(plan, tmp_path / "set", workers=1)
+        assert read_defects(tmp_path / "set" / "defects.csv")[1].kind == "rust"
         assert not (tmp_path / "set" / "manual.csv").exists()
 
     def test_an_interrupted_folder_gets_it(self, kit_folder: Path, tmp_path: Path) -> None:

@@ -77,10 +77,17 @@ def rejection_probability(defects: Sequence[Defect], inspector: Inspector) -> fl
     return inspector.false_alarms + span * (1.0 - unseen)
 
 
+def has_panel(plan: SetPlan) -> bool:
+    """Whether there is something to see, and only kinds of which it is stated who sees them."""
+    kinds = {defect.kind for strip in plan.strips for defect in strip.defects}
+    return bool(kinds) and kinds <= HALF_SEEN.keys()
+
+
 def write_panel(path: Path, plan: SetPlan) -> None:
     """Write how often each inspector rejected each strip of a set, atomically.
 
-    A row for each strip and inspector, in the plan's order; see `statistics.manual`.
+    A row for each strip and inspector, in the plan's order; see `statistics.manual`. Only for sets
+    that have a panel.
     """
     rows = (row for strip in plan.strips for row in _rows(strip))
     atomic.write_text(path, table_text([PANEL_COLUMNS, *rows]))

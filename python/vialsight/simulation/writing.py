@@ -7,7 +7,7 @@ from typing import Final
 
 from vialsight.aliases import Progress
 from vialsight.data import Record, write_dataset
-from vialsight.simulation.panel import PANEL_NAME, write_panel
+from vialsight.simulation.panel import PANEL_NAME, has_panel, write_panel
 from vialsight.simulation.plan import SetPlan
 from vialsight.simulation.poses import POSES_NAME, write_poses
 from vialsight.simulation.runs import EncodedRun, RunTask, encode_run, run_tasks, write_run
@@ -96,9 +96,9 @@ def _write_pending(folder: SetFolder, workers: int, say: Say, progress: Progress
 
 
 def _write_panel(folder: SetFolder) -> bool:
-    """Write the panel's results of a set that holds defects; whether they were missing."""
+    """Write the panel's results of a set that has one; whether they were missing."""
     path = folder.out / PANEL_NAME
-    if path.exists() or not any(strip.defects for strip in folder.plan.strips):
+    if path.exists() or not has_panel(folder.plan):
         return False
     write_panel(path, folder.plan)
     return True
