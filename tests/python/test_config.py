@@ -82,7 +82,7 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
             "'loss' belongs to the method and is now 'model.loss': write model.loss.pixel",
         ),
         ("perturbation.octaves=2", "write model.perturbation.octaves"),
-        ("model.method=vae", "model.method: expected one of drae, pca; got 'vae'"),
+        ("model.method=vae", "model.method: expected one of drae, pca, grdnet; got 'vae'"),
         ("model.components=4", "unknown configuration key 'model.components'"),
         ("training.steps", "must read section.key=value"),
         ("=5", "must read section.key=value"),

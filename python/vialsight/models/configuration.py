@@ -22,10 +22,11 @@ from vialsight.config import (
 )
 from vialsight.errors import ConfigError
 from vialsight.models.drae.section import DraeSection
+from vialsight.models.grdnet.section import GrdnetSection
 from vialsight.models.pca.section import PcaSection
 
 # The methods there are: a section names its method, and the method's folder.
-MethodSection = DraeSection | PcaSection
+MethodSection = DraeSection | PcaSection | GrdnetSection
 AnySection = TypeVar("AnySection", bound=Section)
 
 METHODS: Final = tuple(

@@ -1,8 +1,8 @@
 """What a training asks of a method: a model, and how it learns.
 
-A method learns in steps (batches, gradients, checkpoints: `StepTraining`) or by one fit (a pass
-over the patches: `FitTraining`), never both. Either way it leaves named arrays, from which
-`network` rebuilds what is deployed. `docs/methods.md` shows how to add one.
+A method learns by one fit (a pass over the patches: `FitTraining`), in steps (batches, gradients,
+checkpoints: `StepTraining`), or by a fit first and then in steps. Either way it leaves named
+arrays, from which `network` rebuilds what is deployed. `docs/methods.md` shows how to add one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
 from vialsight.aliases import Patches, Progress, Tensor
@@ -20,11 +21,31 @@ from vialsight.scores import Component, of_reconstruction
 
 
 class Batch(NamedTuple):
-    """One replica's share of a step: images (n,P,P,1), the step, its first row in the batch."""
+    """One replica's share of a step: images (n,P,P,1), the step, its first row in the batch.
+
+    `extras` are what the method's `Examples` made of the images.
+    """
 
     images: Tensor
     step: Tensor
     first_row: Tensor
+    extras: tuple[Tensor, ...] = ()
+
+
+class Examples(Protocol):
+    """What a method makes of nominal patches before a step, outside the graph."""
+
+    @property
+    def signature(self) -> Sequence[Tensor]:
+        """A `tf.TensorSpec` of each result, without the rows' dimension."""
+
+    def __call__(
+        self, images: Patches, indices: npt.NDArray[np.int64], step: int, first_row: int, /
+    ) -> Sequence[npt.NDArray[Any]]:
+        """Return results of images (n,P,P), whose `indices` int64 (n,) are those in the source.
+
+        Row 0 is row `first_row` of the whole batch. The same arguments give the same results.
+        """
 
 
 class StepTraining(Protocol):
@@ -56,6 +77,9 @@ class SavedState(Protocol):
 
     def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
         """All arrays by name."""
+
+    def fitted(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Return what was fitted before a training in steps."""
 
     def restore(self, variables: Mapping[str, Any]) -> None:
         """Assign saved values to variables; TrainingError where name or shape differ."""
@@ -94,22 +118,29 @@ def of_reconstruction_network(config: Config, patch_size: int) -> Sequence[Compo
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A model and how it learns. Exactly one of `steps` and `fit` is given.
+    """A model and how it learns: by `fit`, in `steps`, or by a fit and then in steps.
 
-    `steps(config, patch_size, replicas)` makes fresh networks; `network(config, patch_size, saved)`
-    rebuilds what is deployed. `outputs` are its outputs' roles by name; `scores(config,
-    patch_size)` are the components of scores it offers (`vialsight.scores`), the default first.
+    `steps(config, patch_size, replicas, fitted)` makes fresh networks, given the arrays of the fit;
+    `examples(config, training, regions, fitted)` what prepares their batches, if anything does;
+    `network(config, patch_size, saved)` rebuilds what is deployed. `outputs` are its outputs' roles
+    by name; `scores(config, patch_size)` are the components of scores it offers
+    (`vialsight.scores`), the default first.
     """
 
     network: Callable[[Config, int, SavedState], Network]
     outputs: Mapping[str, str] = field(default_factory=lambda: {RECONSTRUCTION: RECONSTRUCTION})
     scores: Callable[[Config, int], Sequence[Component]] = of_reconstruction_network
-    steps: Callable[[Config, int, int], StepTraining] | None = None
+    steps: Callable[[Config, int, int, Mapping[str, npt.NDArray[Any]]], StepTraining] | None = None
     fit: FitTraining | None = None
+    examples: (
+        Callable[[Config, PatchSource, int, Mapping[str, npt.NDArray[Any]]], Examples] | None
+    ) = None
 
     def __post_init__(self) -> None:
-        if (self.steps is None) == (self.fit is None):
-            raise ValueError("a method learns either in steps or by one fit; give one of the two")
+        if self.steps is None and self.fit is None:
+            raise ValueError("a method learns in steps or by a fit; give one of the two, or both")
+        if self.steps is None and self.examples is not None:
+            raise ValueError("examples are made for steps; give steps, or leave them out")
 
 
 def method_of(config: Config) -> Method:

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from vialsight.aliases import Patches, Tensor
+from vialsight.aliases import Tensor
 from vialsight.data.sources import PatchSource, ReadAhead
 from vialsight.errors import TrainingError
-from vialsight.models.method import Batch
+from vialsight.models.method import Batch, Examples
 
 # Streams of random numbers, one per purpose.
 _ORDER_STREAM: Final = 1
@@ -132,9 +132,10 @@ class Batches:
     only its text.
     """
 
-    def __init__(self, source: PatchSource, order: Order) -> None:
+    def __init__(self, source: PatchSource, order: Order, examples: Examples | None = None) -> None:
         self._source = source
         self._order = order
+        self._examples = examples
         self._announced = -1
         self._lock = threading.Lock()
         self.failure: Exception | None = None
@@ -168,14 +169,29 @@ class Batches:
 
     def _read(self, step: Tensor, first_row: Tensor, count: int) -> Batch:
         indices = self._order.indices(step, first_row, count)
-        images = tf.numpy_function(self._read_numpy, [indices, step], tf.float32, stateful=False)
+        specs = () if self._examples is None else tuple(self._examples.signature)
+        images, *extras = tf.numpy_function(
+            self._read_numpy,
+            [indices, step, first_row],
+            [tf.float32, *(spec.dtype for spec in specs)],
+            stateful=False,
+        )
         size = self._source.patch_size
-        return Batch(tf.reshape(images, (count, size, size, 1)), step, first_row)
+        shaped = (
+            tf.reshape(extra, (count, *spec.shape))
+            for extra, spec in zip(extras, specs, strict=True)
+        )
+        return Batch(tf.reshape(images, (count, size, size, 1)), step, first_row, tuple(shaped))
 
-    def _read_numpy(self, indices: npt.NDArray[np.int64], step: np.int64) -> Patches:
+    def _read_numpy(
+        self, indices: npt.NDArray[np.int64], step: np.int64, first_row: np.int64
+    ) -> list[npt.NDArray[Any]]:
         try:
             self._announce(int(step))
-            return self._source.read(indices)
+            images = self._source.read(indices)
+            if self._examples is None:
+                return [images]
+            return [images, *self._examples(images, indices, int(step), int(first_row))]
         except Exception as failure:
             self.failure = failure
             raise

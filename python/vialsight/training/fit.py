@@ -1,10 +1,11 @@
-"""The run of a method that is fitted in one pass: one result, whole or not there at all."""
+"""Fits in one pass, alone or ahead of steps: one result, whole or not there at all."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vialsight.bundle import RECONSTRUCTION
 from vialsight.data.sources import PatchSource, expect, spread
@@ -56,13 +57,40 @@ def fit_run(
             log.info("the run in %s is finished", run_dir)
             return
         folder.begin(config, record)
-        fitted = _fit(config, training, _region_count(data_identity), folder, record)
+        fitted = _fit(config, training, region_count(data_identity), folder, record)
         Checkpoints(folder.checkpoints, keep=1).save(_TOTAL_STEPS, fitted.arrays)
         _tell(folder, config, fitted, validation)
         folder.update(record, status=FINISHED, step=_TOTAL_STEPS)
 
 
-def _region_count(data_identity: Mapping[str, Any]) -> int:
+def fitted_first(
+    config: Config,
+    training: PatchSource,
+    folder: RunFolder,
+    record: Mapping[str, Any],
+    *,
+    chief: bool,
+) -> Mapping[str, npt.NDArray[Any]]:
+    """Return what a method fits before its steps, none where it fits nothing.
+
+    The chief keeps it in the run folder, so that a run that goes on does not fit again.
+    """
+    if method_of(config).fit is None:
+        return {}
+    kept = Checkpoints(folder.fitted, keep=1)
+    if kept.steps():
+        return kept.arrays(_TOTAL_STEPS)
+    if chief:
+        folder.begin(config, record)
+    fitted = _fit(config, training, region_count(record["data_identity"]), folder, record)
+    if chief:
+        _log(folder, fitted, fitted.figures)
+        kept.save(_TOTAL_STEPS, fitted.arrays)
+    return fitted.arrays
+
+
+def region_count(data_identity: Mapping[str, Any]) -> int:
+    """Return how many regions the layout of the data has; TrainingError where they lack it."""
     try:
         return len(data_identity["layout"]["regions"])
     except KeyError:
@@ -97,11 +125,15 @@ def _tell(folder: RunFolder, config: Config, fitted: Fitted, validation: PatchSo
     chosen = spread(validation, config.training.validation_patches)
     if len(chosen) and RECONSTRUCTION in method_of(config).outputs:
         figures["validation_mean_score"] = _mean_score(folder.path, validation, chosen)
+    _log(folder, fitted, figures)
+
+
+def _log(folder: RunFolder, fitted: Fitted, figures: Mapping[str, float]) -> None:
     for name, value in figures.items():
         log.info("%s: %.6g", name, value)
     for sentence in fitted.warnings:
         log.warning(sentence)
-    atomic.write_json(folder.path / "fit.json", figures)
+    atomic.write_json(folder.path / "fit.json", dict(figures))
 
 
 def _mean_score(run_dir: Path, validation: PatchSource, chosen: Any) -> float:

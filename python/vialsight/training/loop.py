@@ -23,12 +23,12 @@ from vialsight.aliases import Tensor
 from vialsight.data.sources import PatchSource, expect, spread
 from vialsight.errors import TrainingError
 from vialsight.models.configuration import Config
-from vialsight.models.method import StepTraining, method_of
+from vialsight.models.method import Examples, StepTraining, method_of
 from vialsight.models.similarity import ssim
 from vialsight.progress import Show, shown
 from vialsight.training.batches import Batches, Order
 from vialsight.training.checkpoints import Checkpoints
-from vialsight.training.fit import fit_run
+from vialsight.training.fit import fit_run, fitted_first, region_count
 from vialsight.training.journal import CsvLog, TensorBoard, log, sample_picture, write_png
 from vialsight.training.runfolder import (
     FAILED,
@@ -59,7 +59,7 @@ def train(
     SIGTERM save a checkpoint first. Raises TrainingError when the run cannot start or resume, when
     it was interrupted, and when a loss is no longer finite.
     """
-    if method_of(config).fit is not None:
+    if method_of(config).steps is None:
         fit_run(config, training, validation, run_dir, resume=resume, data_identity=data_identity)
         return
     order = Order(
@@ -114,10 +114,14 @@ class _Run:
         self._prepare_runtime()
         strategy = _strategy(self.config)
         replicas = strategy.num_replicas_in_sync
+        fitted = fitted_first(
+            self.config, self.training, self.folder, self.record, chief=self.chief
+        )
         with strategy.scope():
             steps = method_of(self.config).steps
             assert steps is not None  # train() sends every other method elsewhere
-            self.method = steps(self.config, self.training.patch_size, replicas)
+            self.method = steps(self.config, self.training.patch_size, replicas, fitted)
+        self.batches = Batches(self.training, self.order, self._examples(fitted))
         self.variables = self.method.variables()
         self.checkpoints = Checkpoints(
             self.folder.checkpoints, keep=self.config.training.keep_checkpoints
@@ -127,6 +131,12 @@ class _Run:
             log.info("resuming at step %d", first_step)
         self._steps(strategy, self.method, first_step)
 
+    def _examples(self, fitted: Mapping[str, npt.NDArray[Any]]) -> Examples | None:
+        make = method_of(self.config).examples
+        if make is None:
+            return None
+        return make(self.config, self.training, region_count(self.record["data_identity"]), fitted)
+
     def _prepare_runtime(self) -> None:
         if self.config.training.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -134,10 +144,9 @@ class _Run:
 
     def _steps(self, strategy: tf.distribute.Strategy, step: StepTraining, first_step: int) -> None:
         last_step = self.record["total_steps"]
-        batches = Batches(self.training, self.order)
         iterator = iter(
             strategy.distribute_datasets_from_function(
-                batches.dataset_function(first_step, last_step, strategy.num_replicas_in_sync)
+                self.batches.dataset_function(first_step, last_step, strategy.num_replicas_in_sync)
             )
         )
 
@@ -148,7 +157,7 @@ class _Run:
 
         with self._journal(first_step) as journal, _stop_requests() as stop:
             for number in range(first_step + 1, last_step + 1):
-                values = distributed(_next(iterator, batches), self._pace(number - 1)).numpy()
+                values = distributed(_next(iterator, self.batches), self._pace(number - 1)).numpy()
                 log.debug("step %d: %s", number, " ".join(f"{value:.9g}" for value in values))
                 self._check_finite(values, number)
                 if journal is not None:

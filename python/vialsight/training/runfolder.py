@@ -51,6 +51,11 @@ class RunFolder:
         """Folder of checkpoints."""
         return self.path / "checkpoints"
 
+    @property
+    def fitted(self) -> Path:
+        """Folder of what was fitted before the steps."""
+        return self.path / "fitted"
+
     def record(self) -> dict[str, Any] | None:
         """Content of run.json, None when the run has not begun."""
         if not self.record_path.exists():

@@ -19,10 +19,21 @@ class LastCheckpoint:
 
     checkpoints: Checkpoints
     step: int
+    fits: Checkpoints
 
     def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
         """All arrays by name; TrainingError when the file is unreadable."""
         return self.checkpoints.arrays(self.step)
+
+    def fitted(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Return what was fitted before the steps; TrainingError when it is not there."""
+        steps = self.fits.steps()
+        if not steps:
+            raise TrainingError(
+                f"{self.fits.path(1).parent} holds no fit, which was made before the first step; "
+                "was it deleted? Train again in a new folder"
+            )
+        return self.fits.arrays(steps[-1])
 
     def restore(self, variables: Mapping[str, Any]) -> None:
         """Assign saved values to variables; see `Checkpoints.restore`."""
@@ -40,5 +51,5 @@ def load_network(run_dir: Path) -> Network:
     if record is None or not steps:
         raise TrainingError(f"{run_dir} holds no trained network; run `vialsight train` first")
     config = folder.config()
-    saved = LastCheckpoint(checkpoints, steps[-1])
+    saved = LastCheckpoint(checkpoints, steps[-1], Checkpoints(folder.fitted, keep=1))
     return method_of(config).network(config, int(record["patch_size"]), saved)

@@ -1,6 +1,6 @@
 """DRAE as a method: trained in steps, its generator deployed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,10 @@ from vialsight.models.optimization import learning_rate
 class DraeTraining:
     """Generator, second encoder and discriminator of one training."""
 
-    def __init__(self, config: Config, patch_size: int, replicas: int) -> None:
+    def __init__(
+        self, config: Config, patch_size: int, replicas: int, fitted: Mapping[str, Any]
+    ) -> None:
+        del fitted  # nothing is fitted first
         self._config = config
         self._trainable = Trainable.create(config, patch_size, replicas=replicas)
         self._step = Step(config, self._trainable)

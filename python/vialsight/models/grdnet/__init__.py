@@ -1,0 +1,1 @@
+"""GRD-Net: a segmenting network beside a reconstruction, taught by synthetic anomalies."""

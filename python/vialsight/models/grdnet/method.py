@@ -1,0 +1,119 @@
+"""GRD-Net as a method: a linear model is fitted, then a segmenting network trained in steps."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from vialsight import scores
+from vialsight.aliases import Patches, Progress, Tensor
+from vialsight.bundle import RECONSTRUCTION
+from vialsight.data.sources import PatchSource, expect
+from vialsight.models.anomalies.drawing import LABEL_SCALE, REDUCED_SCALE, Drawing
+from vialsight.models.configuration import Config, section_of
+from vialsight.models.grdnet.expectation import Arrays, Expectation, differences, fit_expectation
+from vialsight.models.grdnet.network import build_segmentation, values
+from vialsight.models.grdnet.section import GrdnetSection
+from vialsight.models.grdnet.step import GrdnetTraining, segmentation_options
+from vialsight.models.method import Fitted, Method, SavedState
+from vialsight.scores import Component
+
+ANOMALY = "anomaly"
+
+_DRAWING_STREAM = 3
+# Patches of each region whose texture may appear in others.
+_TEXTURES = 32
+# Pixels of the map: what the lens spreads, so that one noisy logit is no anomaly.
+_SMOOTHING = 1.0
+
+
+class DrawnExamples:
+    """Examples for training: each a function of the seed, the step and its row in the batch."""
+
+    def __init__(self, config: Config, training: PatchSource, regions: int, fitted: Arrays) -> None:
+        section = section_of(config, GrdnetSection)
+        crop = section.crop or training.patch_size
+        self._drawing = Drawing(section.anomalies, np.asarray(fitted["spreads"]), crop)
+        self._seed, self._regions = config.training.seed, regions
+        self._textures = _textures(training, regions)
+        half, reduced = crop // LABEL_SCALE, training.patch_size // REDUCED_SCALE
+        self.signature = (
+            tf.TensorSpec((crop, crop), tf.float32),
+            tf.TensorSpec((half, half), tf.float32),
+            tf.TensorSpec((reduced, reduced), tf.float32),
+            tf.TensorSpec((2,), tf.int32),
+        )
+
+    def __call__(
+        self, images: Patches, indices: npt.NDArray[np.int64], step: int, first_row: int
+    ) -> tuple[npt.NDArray[np.generic], ...]:
+        """Return images, labels, averages and origins of the rows, as `signature` says."""
+        drawn = []
+        for row, (image, index) in enumerate(zip(images, indices, strict=True), first_row):
+            random = np.random.default_rng([self._seed, _DRAWING_STREAM, step, row])
+            region = int(index) % self._regions
+            drawn.append(self._drawing(random, image, self._other(random, region), region))
+        kinds = (np.float32, np.float32, np.float32, np.int32)
+        columns = zip(*drawn, strict=True)
+        return tuple(np.array(c, kind) for c, kind in zip(columns, kinds, strict=True))
+
+    def _other(self, random: np.random.Generator, region: int) -> Patches:
+        """Return a patch of another region, if there is another."""
+        away = int(random.integers(1, self._regions)) if self._regions > 1 else 0
+        others = self._textures[(region + away) % self._regions]
+        return np.asarray(others[int(random.integers(len(others)))])
+
+
+class DeployedNetwork(tf.Module):  # type: ignore[misc]
+    """Patches (n,P,P,1) to the map of anomalies and the reconstruction."""
+
+    def __init__(self, config: Config, patch_size: int, saved: SavedState) -> None:
+        super().__init__(name="grdnet")
+        fitted = saved.fitted()
+        self._expectation = Expectation(fitted)
+        self._segmentation = build_segmentation(
+            segmentation_options(config, patch_size, len(fitted["means"]), deployed=True)
+        )
+        weights = values(self._segmentation.variables)
+        saved.restore({f"network/{number:04d}": one for number, one in enumerate(weights)})
+
+    def __call__(self, patches: Tensor, training: bool = False) -> dict[str, Tensor]:
+        """Return `reconstruction` (n,P,P,1) in [0,1] and `anomaly`, logits (n,P/2,P/2,1)."""
+        reduced = tf.nn.avg_pool2d(patches, REDUCED_SCALE, REDUCED_SCALE, "VALID")
+        expected = self._expectation.of(reduced)
+        seen = differences(patches, self._expectation.planes(expected))
+        logits, _ = self._segmentation([patches, seen, expected.region], training=False)
+        return {RECONSTRUCTION: self._expectation.reconstruction(expected), ANOMALY: logits}
+
+
+def _fit(config: Config, training: PatchSource, regions: int, progress: Progress) -> Fitted:
+    components = section_of(config, GrdnetSection).components
+    return fit_expectation(components, training, regions, progress)
+
+
+def _textures(training: PatchSource, regions: int) -> Patches:
+    """Return patches of each region, (R,k,P,P), evenly from the data."""
+    groups = np.linspace(0, len(training) // regions - 1, _TEXTURES).astype(np.int64)
+    chosen = np.unique(groups)[None, :] * regions + np.arange(regions)[:, None]
+    expect(training, chosen.ravel())
+    size = training.patch_size
+    return training.read(chosen.ravel()).reshape(*chosen.shape, size, size)
+
+
+def _scores(config: Config, patch_size: int) -> Sequence[Component]:
+    del config
+    return (
+        scores.map_of(ANOMALY, smoothing=_SMOOTHING),
+        *scores.of_reconstruction(patch_size),
+    )
+
+
+METHOD = Method(
+    fit=_fit,
+    steps=GrdnetTraining,
+    examples=DrawnExamples,
+    network=DeployedNetwork,
+    outputs={RECONSTRUCTION: RECONSTRUCTION, ANOMALY: "map"},
+    scores=_scores,
+)

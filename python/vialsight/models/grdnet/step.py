@@ -1,0 +1,192 @@
+"""A training step of GRD-Net's segmenting network."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import tensorflow as tf
+
+from vialsight.aliases import Patches, Tensor
+from vialsight.models.anomalies.drawing import LABEL_SCALE, REDUCED_SCALE
+from vialsight.models.configuration import Config, section_of
+from vialsight.models.grdnet import losses
+from vialsight.models.grdnet.expectation import Arrays, Expectation, differences
+from vialsight.models.grdnet.network import SegmentationOptions, build_segmentation, values
+from vialsight.models.grdnet.replay import Replay, Shown
+from vialsight.models.grdnet.section import GrdnetSection
+from vialsight.models.method import Batch
+from vialsight.models.optimization import Adam, LossScale, all_finite, learning_rate
+from vialsight.models.perturbation import Rows, perturb
+
+LOSS_NAMES: Final = ("segmentation", "pixels", "patches", "top_nominal", "top_anomalous")
+_REPLAY_STREAM: Final = 4
+_PERLIN_STREAM: Final = 5
+
+
+class GrdnetTraining:
+    """The segmenting network of one training, its optimizer, and what it replays."""
+
+    def __init__(self, config: Config, patch_size: int, replicas: int, fitted: Arrays) -> None:
+        self._config, self._section = config, section_of(config, GrdnetSection)
+        self._expectation = Expectation(fitted)
+        self._crop = self._section.crop or patch_size
+        self._network = build_segmentation(
+            segmentation_options(
+                config, self._crop, len(fitted["means"]), synchronized=replicas > 1
+            )
+        )
+        self._trained = values(self._network.trainable_variables)
+        self._optimizer = Adam(self._trained, config.optimizer)
+        float16 = config.training.precision == "mixed_float16"
+        self._loss_scale = LossScale() if float16 else None
+        places = self._section.replay.patches
+        self._replay = Replay(places, self._crop, patch_size // REDUCED_SCALE) if places else None
+
+    @property
+    def loss_names(self) -> Sequence[str]:
+        """The loss, its parts, and the mean largest logits of nominal and anomalous patches."""
+        return LOSS_NAMES
+
+    def variables(self) -> dict[str, Any]:
+        """All state by a stable name, for checkpoints."""
+        named = _numbered("network", values(self._network.variables))
+        named |= _numbered("optimizer", self._optimizer.slots)
+        if self._replay is not None:
+            named |= _numbered("replay", self._replay.state)
+        if self._loss_scale is not None:
+            state = [self._loss_scale.scale, self._loss_scale.calm_steps]
+            named |= _numbered("loss_scale", state)
+        return named
+
+    def pace(self, step: int, steps_per_epoch: int) -> tuple[Tensor, ...]:
+        """Return the learning rate at a step."""
+        optimizer, schedule = self._config.optimizer, self._config.schedule
+        rate = learning_rate(
+            step, optimizer.learning_rate, schedule, steps_per_epoch=steps_per_epoch
+        )
+        return (tf.constant(rate, tf.float32),)
+
+    def __call__(self, batch: Batch, pace: Any) -> Tensor:
+        """Train on one replica's share; return its losses float32 (5,), as `loss_names`."""
+        shown, labels = self._examples(batch)
+        shown, labels, came_from = self._with_replayed(batch, shown, labels)
+        anomalous, nominal = losses.kinds(labels)
+        with tf.GradientTape() as tape:
+            logits = self._logits(shown)
+            pixels = self._pixel_loss(logits, labels)
+            top = losses.largest(logits, self._section.loss.largest)
+            patches = losses.patch_cross_entropy(top, anomalous, nominal)
+            loss = pixels + self._section.loss.patch_weight * patches
+            scaled = loss if self._loss_scale is None else loss * self._loss_scale.scale
+        self._move(tape.gradient(scaled, self._trained), batch.step + 1, pace)
+        if self._replay is not None:
+            self._replay.learn(shown, top, nominal, came_from)
+        means = [_mean_of(top, chosen) for chosen in (nominal, anomalous)]
+        return tf.stack([loss, pixels, patches, *means])
+
+    def reconstruct(self, images: Patches) -> Patches:
+        """Return what is expected of images (n,P,P,1), in full size."""
+        reduced = tf.nn.avg_pool2d(tf.constant(images), REDUCED_SCALE, REDUCED_SCALE, "VALID")
+        expected = self._expectation.of(reduced)
+        return np.asarray(self._expectation.reconstruction(expected), np.float32)
+
+    def _examples(self, batch: Batch) -> tuple[Shown, Tensor]:
+        images, labels, reduced, origins = batch.extras
+        shown = Shown(images[..., None], reduced[..., None], origins)
+        labels = labels[..., None]
+        return self._perturbed(batch, shown) if self._draws_perlin else (shown, labels)
+
+    @property
+    def _draws_perlin(self) -> bool:
+        return self._section.anomalies.kind == "perlin"
+
+    def _perturbed(self, batch: Batch, shown: Shown) -> tuple[Shown, Tensor]:
+        """GRD-Net's own anomalies: masked Perlin noise laid over whole patches."""
+        seed = tf.random.fold_in((self._config.training.seed, _PERLIN_STREAM), batch.step)
+        found = perturb(
+            shown.images,
+            seed,
+            probability=self._section.anomalies.probability,
+            rows=self._rows(batch, shown),
+        )
+        labels = tf.nn.max_pool2d(found.mask, LABEL_SCALE, LABEL_SCALE, "VALID")
+        reduced = tf.nn.avg_pool2d(found.images, REDUCED_SCALE, REDUCED_SCALE, "VALID")
+        return Shown(found.images, reduced, shown.origins), labels
+
+    def _with_replayed(
+        self, batch: Batch, shown: Shown, labels: Tensor
+    ) -> tuple[Shown, Tensor, Tensor]:
+        if self._replay is None:
+            return shown, labels, tf.zeros_like(labels[:, 0, 0, 0], tf.int32) - 1
+        seed = tf.random.fold_in((self._config.training.seed, _REPLAY_STREAM), batch.step)
+        draws = self._rows(batch, shown).uniform((2,), seed)
+        _, nominal = losses.kinds(labels)
+        chosen = draws[:, 0] < self._section.replay.probability * nominal
+        mixed, came_from = self._replay.mixed_in(shown, chosen, draws[:, 1])
+        return mixed, labels, came_from
+
+    def _rows(self, batch: Batch, shown: Shown) -> Rows:
+        first = tf.cast(batch.first_row, tf.int32)
+        return Rows(first, int(shown.images.shape[0]), self._config.training.batch_size)
+
+    def _logits(self, shown: Shown) -> Tensor:
+        expected = self._expectation.of(shown.reduced)
+        planes = _cut(self._expectation.planes(expected), shown.origins // LABEL_SCALE, self._crop)
+        seen = tf.stop_gradient(differences(shown.images, planes))
+        return self._network([shown.images, seen, expected.region], training=True)[0]
+
+    def _pixel_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self._section.loss.pixel == "focal":
+            return losses.focal(logits, labels)
+        weight = self._section.loss.positive_weight
+        return losses.cross_entropy(logits, labels, positive_weight=weight)
+
+    def _move(self, gradients: list[Tensor], count: Tensor, pace: Any) -> None:
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync > 1:
+            gradients = context.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
+        if self._loss_scale is None:
+            self._optimizer.apply(gradients, learning_rate=pace[0], count=count)
+            return
+        gradients = self._loss_scale.unscale(gradients)
+        finite = all_finite(gradients)
+
+        def move() -> bool:
+            self._optimizer.apply(gradients, learning_rate=pace[0], count=count)
+            return True
+
+        tf.cond(finite, move, lambda: False)
+        self._loss_scale.update(finite)
+
+
+def segmentation_options(
+    config: Config, size: int, regions: int, *, synchronized: bool = False, deployed: bool = False
+) -> SegmentationOptions:
+    """Return what a configuration says of the network; a deployed one computes in float32."""
+    section = section_of(config, GrdnetSection)
+    return SegmentationOptions(
+        size=size,
+        regions=regions,
+        preset=section.preset,
+        batch_norm_momentum=section.batch_norm_momentum,
+        dtype="float32" if deployed else config.training.precision,
+        synchronized=synchronized,
+    )
+
+
+def _cut(planes: Tensor, origins: Tensor, crop: int) -> Tensor:
+    """Return squares (n,S/2,S/2,c) of planes (n,P/2,P/2,c), from origins int32 (n,2)."""
+    side = crop // LABEL_SCALE
+    if planes.shape[1] == side:
+        return planes
+    steps = tf.range(side)[None]
+    rows = tf.gather(planes, origins[:, 0:1] + steps, axis=1, batch_dims=1)
+    return tf.gather(rows, origins[:, 1:2] + steps, axis=2, batch_dims=1)
+
+
+def _mean_of(values: Tensor, chosen: Tensor) -> Tensor:
+    return tf.reduce_sum(values * chosen) / tf.maximum(tf.reduce_sum(chosen), 1.0)
+
+
+def _numbered(name: str, variables: list[Any]) -> dict[str, Any]:
+    return {f"{name}/{index:04d}": variable for index, variable in enumerate(variables)}
