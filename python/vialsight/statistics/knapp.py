@@ -163,7 +163,9 @@ def _check_products(manual: Sequence[ManualResult], machine: Mapping[str, tuple[
     only_manual = [f"{product}: no machine result" for product in sorted(set(seen) - set(machine))]
     only_machine = [f"{product}: no manual result" for product in sorted(set(machine) - set(seen))]
     raise_listed(
-        "a Knapp study needs the same products by man and machine", only_manual + only_machine
+        "a Knapp study needs the same products by man and machine; have the others inspected too, "
+        "or leave them out of data and table",
+        only_manual + only_machine,
     )
     counts = {f"{r.product} by man": (r.inspections, r.rejects) for r in manual}
     counts |= {f"{product} by machine": pair for product, pair in machine.items()}
