@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from array_patches import ArrayPatches
-from training_process import COMMON, IDENTITY, waves
+from training_process import COMMON, GRDNET, IDENTITY, waves
 from training_support import finish, losses_of, start
 
 from vialsight.errors import TrainingError
@@ -35,39 +35,47 @@ def logged(errors: str) -> np.ndarray:
     return np.array([[float(value) for value in line.split()] for line in lines])
 
 
-def test_two_workers_agree_with_each_other_and_with_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "optimizers"),
+    [((), ("generator_optimizer", "discriminator_optimizer")), (GRDNET, ("optimizer",))],
+    ids=["drae", "grdnet"],
+)
+def test_two_workers_agree_with_each_other_and_with_one(
+    tmp_path: Path, method: tuple[str, ...], optimizers: tuple[str, ...]
+) -> None:
+    settings = (*SETTINGS, *method)
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
     workers = [
         start(
             tmp_path / "two",
-            *SETTINGS,
+            *settings,
             "training.strategy=multi_worker",
             tf_config=json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}),
         )
         for index in range(2)
     ]
     first, second = (logged(finish(worker)) for worker in workers)
-    assert first.shape == (2, 6)
+    assert len(first) == 2
     np.testing.assert_array_equal(first, second)
 
-    finish(start(tmp_path / "one", *SETTINGS))
+    finish(start(tmp_path / "one", *settings))
     # The same global batch, noise and synchronised batch norm; only the order of sums differs.
     np.testing.assert_allclose(
         losses_of(tmp_path / "two")[0], losses_of(tmp_path / "one")[0], rtol=5e-3
     )
     # Adam forgives a wrong scale of gradients; its first moments, a tenth of them, show it. An
     # untrained network magnifies rounding: input noise of 1e-7 alone turns gradients by 18 %.
-    two, one = (first_moments(tmp_path / name) for name in ("two", "one"))
+    two, one = (first_moments(tmp_path / name, optimizers) for name in ("two", "one"))
     norms = np.linalg.norm(two), np.linalg.norm(one)
     assert 0.7 < norms[0] / norms[1] < 1.4
     assert float(two @ one) / (norms[0] * norms[1]) > 0.7
 
 
-def first_moments(run: Path) -> np.ndarray:
+def first_moments(run: Path, optimizers: tuple[str, ...]) -> np.ndarray:
     """All first moments after one step, (parameters,)."""
     with np.load(run / "checkpoints" / "step-00000001" / "state.npz") as state:
         moments = []
-        for optimizer in ("generator_optimizer", "discriminator_optimizer"):
+        for optimizer in optimizers:
             names = sorted(name for name in state.files if name.startswith(f"{optimizer}/"))
             moments += [state[name].ravel() for name in names[: len(names) // 2]]
         return np.concatenate(moments)

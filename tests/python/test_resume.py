@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from training_process import GRDNET
 from training_support import finish, start, wait_for_step
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
@@ -13,11 +14,12 @@ pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 STEPS = "training.steps=24"
 
 
-def test_killed_and_interrupted_run_ends_bit_equal(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", [(), GRDNET], ids=["drae", "grdnet"])
+def test_killed_and_interrupted_run_ends_bit_equal(tmp_path: Path, method: tuple[str, ...]) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    finish(start(whole, STEPS))
+    finish(start(whole, STEPS, *method))
 
-    process = start(parts, STEPS)
+    process = start(parts, STEPS, *method)
     wait_for_step(process, parts, 5)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -25,7 +27,7 @@ def test_killed_and_interrupted_run_ends_bit_equal(tmp_path: Path) -> None:
     assert "step-00000003" in saved
     assert "step-00000024" not in saved
 
-    process = start(parts, STEPS)
+    process = start(parts, STEPS, *method)
     wait_for_step(process, parts, 11)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=600)
@@ -35,7 +37,7 @@ def test_killed_and_interrupted_run_ends_bit_equal(tmp_path: Path) -> None:
     assert record["status"] == "interrupted"
     assert (parts / "checkpoints" / f"step-{record['step']:08d}").is_dir()
 
-    assert f"resuming at step {record['step']}" in finish(start(parts, STEPS))
+    assert f"resuming at step {record['step']}" in finish(start(parts, STEPS, *method))
     assert (parts / "losses.csv").read_bytes() == (whole / "losses.csv").read_bytes()
     last = "checkpoints/step-00000024/state.npz"
     with np.load(whole / last) as expected, np.load(parts / last) as got:

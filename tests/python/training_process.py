@@ -17,13 +17,26 @@ COMMON = (
     "training.checkpoint_every=3",
     "training.sample_every=100",
 )
-IDENTITY = {"data_sha256": "0" * 64, "training_products": ["a"], "folder": "x"}
+IDENTITY = {
+    "data_sha256": "0" * 64,
+    "training_products": ["a"],
+    "folder": "x",
+    "layout": {"regions": ["odd", "even"]},
+}
+# GRD-Net on patches it halves five times; what it replays is full after a few steps.
+GRDNET = (
+    "model.method=grdnet",
+    "model.preset=line-S",
+    "model.components=3",
+    "model.replay.patches=6",
+    "model.replay.probability=0.9",
+)
 
 
-def waves(count: int) -> np.ndarray:
-    """Smooth patches float32 (count,16,16) of random phase."""
+def waves(count: int, size: int = SIZE) -> np.ndarray:
+    """Smooth patches float32 (count,size,size) of random phase."""
     random = np.random.default_rng(4)
-    rows, columns = np.indices((SIZE, SIZE))
+    rows, columns = np.indices((size, size))
     phase = random.uniform(0, 2 * np.pi, (2, count, 1, 1))
     return (0.5 + 0.2 * np.sin(rows / 3 + phase[0]) + 0.2 * np.cos(columns / 4 + phase[1])).astype(
         np.float32
@@ -40,9 +53,10 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("vialsight").setLevel(logging.DEBUG)
     config = load_config(None, [*COMMON, *sys.argv[2:]])
-    source = ArrayPatches(waves(24))
+    size = 32 if config.model.method == "grdnet" else SIZE
+    training, validation = (ArrayPatches(waves(count, size)) for count in (24, 6))
     try:
-        train(config, source, ArrayPatches(waves(5)), Path(sys.argv[1]), data_identity=IDENTITY)
+        train(config, training, validation, Path(sys.argv[1]), data_identity=IDENTITY)
     except VialSightError as error:
         print(error, file=sys.stderr)
         return 1

@@ -23,7 +23,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, positive_weight: float) -> 
     known = 1.0 - _is(labels, UNCERTAIN)
     each = positive_weight * anomalous * tf.nn.softplus(-logits)
     each += (1.0 - anomalous) * tf.nn.softplus(logits)
-    return tf.reduce_sum(known * each) / tf.reduce_sum(known)
+    return mean_over(known * each, known)
 
 
 def focal(logits: Tensor, labels: Tensor) -> Tensor:
@@ -33,14 +33,14 @@ def focal(logits: Tensor, labels: Tensor) -> Tensor:
     towards = (2.0 * anomalous - 1.0) * logits
     alpha = FOCAL_ALPHA * anomalous + (1.0 - FOCAL_ALPHA) * (1.0 - anomalous)
     each = alpha * tf.pow(tf.sigmoid(-towards), FOCAL_GAMMA) * tf.nn.softplus(-towards)
-    return tf.reduce_sum(known * each) / tf.reduce_sum(known)
+    return mean_over(known * each, known)
 
 
 def largest(logits: Tensor, count: int) -> Tensor:
     """Return the mean (n,) of the `count` largest logits, each averaged with its neighbours."""
     smooth = tf.nn.avg_pool2d(logits, 3, 1, "SAME")
     flat = tf.reshape(smooth, (tf.shape(logits)[0], -1))
-    return tf.reduce_mean(tf.math.top_k(flat, count, sorted=False).values, axis=1)
+    return tf.reducemean_over(tf.math.top_k(flat, count, sorted=False).values, axis=1)
 
 
 def kinds(labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,7 +57,19 @@ def kinds(labels: Tensor) -> tuple[Tensor, Tensor]:
 def patch_cross_entropy(top: Tensor, anomalous: Tensor, nominal: Tensor) -> Tensor:
     """Cross-entropy of patches' largest logits (n,), mean over those that are one or the other."""
     each = anomalous * tf.nn.softplus(-top) + nominal * tf.nn.softplus(top)
-    return tf.reduce_sum(each) / tf.maximum(tf.reduce_sum(anomalous + nominal), 1.0)
+    return mean_over(each, anomalous + nominal)
+
+
+def mean_over(each: Tensor, counted: Tensor) -> Tensor:
+    """Return the sum over this replica's share by the number counted in the average share.
+
+    So that the mean over replicas is that of the whole batch, however the counted are spread.
+    """
+    count = tf.reduce_sum(counted)
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync > 1:
+        count = context.all_reduce(tf.distribute.ReduceOp.MEAN, count)
+    return tf.reduce_sum(each) / tf.maximum(count, 1.0)
 
 
 def _is(labels: Tensor, value: float) -> Tensor:

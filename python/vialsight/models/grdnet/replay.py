@@ -70,7 +70,7 @@ class Replay(tf.Module):  # type: ignore[misc]
         `hardness`, `nominal` float32 (n,), `came_from` as `mixed_in` returned it.
         """
         shown, hardness, nominal, came_from = _of_all_replicas(shown, hardness, nominal, came_from)
-        count = int(hardness.shape[0])
+        count = min(int(hardness.shape[0]), self.places)
         self._update_hardness(came_from, hardness)
         usable = tf.logical_and(nominal > 0.5, came_from < 0)
         order = tf.math.top_k(tf.where(usable, hardness, _EMPTY), count)

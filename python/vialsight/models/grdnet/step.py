@@ -81,7 +81,7 @@ class GrdnetTraining:
         self._move(tape.gradient(scaled, self._trained), batch.step + 1, pace)
         if self._replay is not None:
             self._replay.learn(shown, top, nominal, came_from)
-        means = [_mean_of(top, chosen) for chosen in (nominal, anomalous)]
+        means = [losses.mean_over(top * chosen, chosen) for chosen in (nominal, anomalous)]
         return tf.stack([loss, pixels, patches, *means])
 
     def reconstruct(self, images: Patches) -> Patches:
@@ -182,10 +182,6 @@ def _cut(planes: Tensor, origins: Tensor, crop: int) -> Tensor:
     steps = tf.range(side)[None]
     rows = tf.gather(planes, origins[:, 0:1] + steps, axis=1, batch_dims=1)
     return tf.gather(rows, origins[:, 1:2] + steps, axis=2, batch_dims=1)
-
-
-def _mean_of(values: Tensor, chosen: Tensor) -> Tensor:
-    return tf.reduce_sum(values * chosen) / tf.maximum(tf.reduce_sum(chosen), 1.0)
 
 
 def _numbered(name: str, variables: list[Any]) -> dict[str, Any]:
