@@ -79,7 +79,7 @@ class DataConfig(Section):
 
 
 class AugmentationConfig(Section):
-    """Applied to X before the perturbation; the reconstruction target includes it."""
+    """Applied to X before the perturbation, by drae; the reconstruction target includes it."""
 
     rotation_rad: float = Field(
         default=math.pi / 8,

@@ -93,6 +93,23 @@ class TestElpv:
             "layout.json",
         ]
 
+    @pytest.mark.parametrize(
+        ("cells", "nominal", "defective"), [("poly", 920, 402), ("all", 1508, 715)]
+    )
+    def test_other_cells(self, tmp_path: Path, cells: str, nominal: int, defective: int) -> None:
+        pytest.importorskip("elpv_dataset", reason="extra 'data' is not installed")
+        dataset = prepare_elpv(tmp_path / "out", patch_size=128, seed=0, cells=cells)
+        counts = by_split_and_label(tmp_path / "out")
+        assert sum(n for (_, label), n in counts.items() if label == "nominal") == nominal
+        assert sum(n for (_, label), n in counts.items() if label == "defective") == defective
+        assert dataset.layout.name == f"elpv-{cells}"
+
+    def test_unknown_cells(self, tmp_path: Path) -> None:
+        with pytest.raises(
+            DataError, match="cells must be one of mono, poly, all; got 'amorphous'"
+        ):
+            prepare_elpv(tmp_path / "out", patch_size=128, seed=0, cells="amorphous")
+
     def test_missing_package_names_the_extra(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

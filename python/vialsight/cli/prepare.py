@@ -45,15 +45,19 @@ def elpv(
     *,
     patch_size: PatchSize = 128,
     seed: Seed = 0,
+    cells: Annotated[
+        str, typer.Option(help=f"{', '.join(adapters.ELPV_CELLS)}: which crystals.")
+    ] = adapters.ELPV_CELLS[0],
     nominal: Nominal = ELPV_NOMINAL,
     defective: Defective = ELPV_DEFECTIVE,
 ) -> None:
-    """Use the monocrystalline solar cells of the package elpv-dataset (CC BY-NC-SA 4.0)."""
+    """Use the solar cells of the package elpv-dataset (CC BY-NC-SA 4.0)."""
     _print_counts(
         prepare_elpv(
             out,
             patch_size=patch_size,
             seed=seed,
+            cells=cells,
             nominal=Fractions.parse(nominal),
             defective=Fractions.parse(defective),
         )

@@ -16,6 +16,8 @@ from vialsight.data.splits import Fractions, assign_splits
 from vialsight.errors import DataError
 from vialsight.files import atomic
 
+# Which solar cells; those of one crystal are alike, the polycrystalline ones all differ.
+ELPV_CELLS: Final = ("mono", "poly", "all")
 ELPV_NOMINAL: Final = Fractions(0.6, 0.05, 0.15, 0.2)
 ELPV_DEFECTIVE: Final = Fractions(0.0, 0.0, 0.4, 0.6)
 MVTEC_NOMINAL: Final = Fractions(0.8, 0.05, 0.15, 0.0)
@@ -28,19 +30,23 @@ def prepare_elpv(
     *,
     patch_size: int,
     seed: int,
+    cells: str = ELPV_CELLS[0],
     nominal: Fractions = ELPV_NOMINAL,
     defective: Fractions = ELPV_DEFECTIVE,
 ) -> Dataset:
-    """Write a dataset folder of the monocrystalline cells of the package `elpv-dataset`.
+    """Write a dataset folder of the solar cells of the package `elpv-dataset`.
 
-    Defect probability 0 is nominal, 1 is defective, cells in between are left out; a product is
-    one cell: one frame, one vial, one region. Cells that look like one of an earlier split are in
-    no split (see `independence.without_lookalikes`). Raises DataError when the package is missing
-    or `out` exists. Source: Deitsch et al., doi:10.1016/j.solener.2019.02.067.
+    `cells` is `mono` (monocrystalline), `poly` (polycrystalline) or `all`. Defect probability 0 is
+    nominal, 1 is defective, cells in between are left out; a product is one cell: one frame, one
+    vial, one region. Cells that look like one of an earlier split are in no split (see
+    `independence.without_lookalikes`). Raises DataError when the package is missing or `out`
+    exists. Source: Deitsch et al., doi:10.1016/j.solener.2019.02.067.
     """
-    records = tuple(_elpv_records(_elpv_folder()))
+    if cells not in ELPV_CELLS:
+        raise DataError(f"cells must be one of {', '.join(ELPV_CELLS)}; got {cells!r}")
+    records = tuple(_elpv_records(_elpv_folder(), cells))
     check_files(records)
-    layout = _whole_image_layout("elpv-mono", "cell", records[0].image, patch_size)
+    layout = _whole_image_layout(f"elpv-{cells}", "cell", records[0].image, patch_size)
     split = assign_splits(records, nominal=nominal, defective=defective, seed=seed)
     return _write(out, layout, without_lookalikes(Dataset(out, layout, split)))
 
@@ -120,8 +126,8 @@ def _elpv_folder() -> Path:
     return Path(spec.submodule_search_locations[0]) / "data"
 
 
-def _elpv_records(folder: Path) -> Iterator[Record]:
-    """Yield the mono cells of `labels.csv`, whose columns are path, probability and type."""
+def _elpv_records(folder: Path, cells: str) -> Iterator[Record]:
+    """Yield the cells of one type of `labels.csv`, whose columns are path, probability and type."""
     table = folder / "labels.csv"
     if not table.is_file():
         raise DataError(f"{table}: no such file; reinstall with: pip install 'vialsight[data]'")
@@ -129,7 +135,7 @@ def _elpv_records(folder: Path) -> Iterator[Record]:
         table.read_text(encoding="utf-8").splitlines(), delimiter=" ", skipinitialspace=True
     ):
         label = {0.0: "nominal", 1.0: "defective"}.get(float(probability))
-        if cell_type.strip() == "mono" and label is not None:
+        if cells in (cell_type.strip(), "all") and label is not None:
             yield Record(image=folder / path, product=Path(path).stem, label=label)
 
 
