@@ -38,7 +38,7 @@ class Scores:
     inspector: vialsight.Inspector
 
 
-def run_verbs(folder: Path) -> Path:
+def run_verbs(folder: Path, preset: str) -> Path:
     """A short training with the demo's configuration, through the command line's own functions."""
     from typer.testing import CliRunner
 
@@ -47,7 +47,8 @@ def run_verbs(folder: Path) -> Path:
     for arguments in (
         ["prepare", "elpv", "--out", folder / "data"],
         ["train", "-c", CONFIG, "--data", folder / "data", "--out", folder / "run",
-         "--set", f"training.steps={STEPS}", "--set", "training.checkpoint_every=100"],
+         "--set", f"model.preset={preset}", "--set", f"training.steps={STEPS}",
+         "--set", "training.checkpoint_every=100"],
         ["freeze", folder / "run", "--out", folder / "frozen.vsb"],
         ["calibrate", folder / "frozen.vsb", "--data", folder / "data", "--out", folder / "x.vsb"],
     ):  # fmt: skip
@@ -67,14 +68,15 @@ def tensorflow_scores(patches: np.ndarray, reconstructions: np.ndarray) -> np.nd
     return 1.0 - similarity.numpy()[:, 0]
 
 
-@pytest.fixture(scope="module")
-def scores(tmp_path_factory: pytest.TempPathFactory) -> Scores:
+# The demo's network, and one whose graph is folded and unfolded.
+@pytest.fixture(scope="module", params=["drae-64", "line-S"])
+def scores(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Scores:
     from vialsight.bundle import Model, Output
     from vialsight.training.freezing import run_frozen
     from vialsight.training.saved import load_network
 
     folder = tmp_path_factory.mktemp("parity")
-    bundle = vialsight.Bundle.load(run_verbs(folder))
+    bundle = vialsight.Bundle.load(run_verbs(folder, request.param))
     dataset = read_dataset(folder / "data")
     source = DatasetPatches(dataset)
     patches = source.read(np.linspace(0, len(source) - 1, 600).astype(np.int64))

@@ -29,7 +29,7 @@ def patches() -> np.ndarray:
 
 
 def network(**options: object) -> object:
-    generator = build_generator(NetworkOptions(patch_size=32, preset="drae-16", **options))
+    generator = build_generator(NetworkOptions(patch_size=32, **{"preset": "drae-16", **options}))
     generator(np.random.default_rng(1).random((8, 32, 32, 1), np.float32), training=True)
     return deployed_part(generator)
 
@@ -87,12 +87,21 @@ def test_ops_are_few_and_known(graph: Model) -> None:
         ({"activation": "leaky_relu"}, {"LeakyRelu"}),
         ({"dtype": "mixed_bfloat16"}, {"Cast"}),
         ({"dtype": "mixed_float16"}, {"Cast"}),
+        ({"preset": "line-M"}, {"Mul", "Transpose"}),
     ],
 )
 def test_ops_of_other_options(options: dict[str, object], extra: set[str]) -> None:
     graph = freeze_graph(network(**options), 32, method="drae")
     assert set(ops_of(graph)) <= COMMON_OPS | extra
     assert reconstructed(graph, np.zeros((1, 32, 32), np.float32)).dtype == np.float32
+
+
+@pytest.mark.parametrize("preset", ["line-S", "line-M"])
+def test_graph_of_a_line_preset_equals_the_model(preset: str, patches: np.ndarray) -> None:
+    model = network(preset=preset)
+    found = reconstructed(freeze_graph(model, 32, method="drae"), patches)
+    expected = model(patches[..., np.newaxis], training=False)["reconstruction"].numpy()[..., 0]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_freezing_twice_gives_equal_bytes(model: object, graph: Model) -> None:

@@ -82,6 +82,21 @@ def test_network_learns_more_than_the_mean_image(finished: Path) -> None:
     assert score < 0.9 * naive
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["line-S", "line-M"])
+def test_line_presets_learn(tmp_path: Path, preset: str) -> None:
+    source = ArrayPatches(waves(24, size=32))
+    changes = {"training": source, "validation": source}
+    run(configured(f"model.preset={preset}", "training.steps=40"), tmp_path / "run", **changes)
+    contextual = np.loadtxt(tmp_path / "run" / "losses.csv", delimiter=",", skiprows=1)[:, 4]
+    assert contextual[-5:].mean() < 0.7 * contextual[:5].mean()
+
+
+def test_patches_that_do_not_fit_the_preset_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"line-S must be a positive multiple of 32; got 16;"):
+        run(configured("model.preset=line-S"), tmp_path / "run")
+
+
 def test_finished_run_is_left_alone(finished: Path) -> None:
     before = (finished / "losses.csv").read_bytes(), (finished / "run.json").read_bytes()
     run(configured(), finished)

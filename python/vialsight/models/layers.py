@@ -63,3 +63,46 @@ class NearestUpsampling(layers.Layer):  # type: ignore[misc]
         """Shape (n,2h,2w,c) for (n,h,w,c)."""
         count, height, width, channels = input_shape
         return count, 2 * height, 2 * width, channels
+
+
+class SpaceToDepth(layers.Layer):  # type: ignore[misc]
+    """Fold each square of `factor` x `factor` pixels of (n,h,w,c) into channels, row by row."""
+
+    def __init__(self, factor: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._factor = factor
+
+    def call(self, inputs: Any) -> Any:
+        """Return (n,h/factor,w/factor,factor²c)."""
+        _, height, width, channels = self.compute_output_shape(inputs.shape)
+        factor, own = self._factor, inputs.shape[-1]
+        parts = tf.reshape(inputs, (-1, height, factor, width, factor * own))
+        return tf.reshape(tf.transpose(parts, (0, 1, 3, 2, 4)), (-1, height, width, channels))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Shape (n,h/factor,w/factor,factor²c) for (n,h,w,c)."""
+        count, height, width, channels = input_shape
+        return count, height // self._factor, width // self._factor, channels * self._factor**2
+
+
+class DepthToSpace(layers.Layer):  # type: ignore[misc]
+    """Unfold channels of (n,h,w,factor²c) into squares of pixels; undoes `SpaceToDepth`."""
+
+    def __init__(self, factor: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._factor = factor
+
+    def call(self, inputs: Any) -> Any:
+        """Return (n,factor h,factor w,c)."""
+        _, height, width, channels = inputs.shape
+        own = channels // self._factor**2
+        parts = tf.reshape(inputs, (-1, height, width, self._factor, self._factor * own))
+        return tf.reshape(
+            tf.transpose(parts, (0, 1, 3, 2, 4)),
+            (-1, height * self._factor, width * self._factor, own),
+        )
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Shape (n,factor h,factor w,c) for (n,h,w,factor²c)."""
+        count, height, width, channels = input_shape
+        return count, height * self._factor, width * self._factor, channels // self._factor**2

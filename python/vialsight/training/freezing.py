@@ -27,6 +27,7 @@ from vialsight.bundle import (
 from vialsight.errors import TrainingError
 from vialsight.frozen_graph import import_graph
 from vialsight.locator import ProductLocator
+from vialsight.models.flops import graph_flop
 from vialsight.models.method import Network, method_of
 from vialsight.models.similarity import ssim
 from vialsight.scores import Component
@@ -114,6 +115,8 @@ def freeze(
     model = freeze_graph(
         network, layout.patch_size, roles=method.outputs, method=config.model.method
     )
+    flop = graph_flop(model.graph_def, model.input_name, layout.patch_size)
+    log.info("the network takes %.3g GFLOP a patch", flop / 1e9)
     components = method.scores(config, layout.patch_size)
     locations = measure_locations(model, components, nominal_patches, len(layout.regions))
     identity = record["data_identity"]

@@ -1,7 +1,7 @@
 """The DRAE network: residual encoder, dense bottleneck, residual decoder, discriminator.
 
-Every block is pre-activation (batch norm, activation, convolution) and adds three 3x3
-convolutions to a shortcut. Source: paper section 5.1.3 and figures 6 to 8; SPEC section 2.
+Blocks add 3x3 convolutions to a shortcut. Source: paper section 5.1.3 and figures 6 to 8; SPEC
+section 2; of the presets for CPUs (`topology.py`), what these say.
 """
 
 from dataclasses import dataclass
@@ -11,17 +11,11 @@ import keras
 from keras import layers
 
 from vialsight.bundle import RECONSTRUCTION
-from vialsight.models.layers import FusedBatchNormalization, NearestUpsampling
+from vialsight.models.drae.blocks import Blocks
+from vialsight.models.drae.topology import TOPOLOGIES, Topology
+from vialsight.models.layers import DepthToSpace, SpaceToDepth
 
 LATENT_SIZE: Final = 64
-STAGES: Final = 4
-LEAKY_SLOPE: Final = 0.2
-PATCH_MULTIPLE: Final = 2**STAGES
-
-# Width of the last encoder stage; drae-1024 is the paper's, 16 and 32 serve small demonstrations.
-PRESETS: Final[dict[str, int]] = {
-    f"drae-{width}": width for width in (16, 32, 64, 128, 256, 512, 1024)
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,26 +34,27 @@ class NetworkOptions:
     synchronized: bool = False
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise ValueError(f"preset must be one of {', '.join(PRESETS)}; got {self.preset!r}")
+        if self.preset not in TOPOLOGIES:
+            raise ValueError(f"preset must be one of {', '.join(TOPOLOGIES)}; got {self.preset!r}")
         if self.activation not in ("relu", "leaky_relu"):
             raise ValueError(f"activation must be relu or leaky_relu; got {self.activation!r}")
-        if self.patch_size < PATCH_MULTIPLE or self.patch_size % PATCH_MULTIPLE:
+        multiple = self.topology.reduction
+        if self.patch_size < multiple or self.patch_size % multiple:
             raise ValueError(
-                f"patch size must be a positive multiple of {PATCH_MULTIPLE}; got {self.patch_size}"
+                f"patch size of {self.preset} must be a positive multiple of {multiple}; "
+                f"got {self.patch_size}"
             )
 
     @property
-    def widths(self) -> tuple[int, ...]:
-        """Channels of the encoder's stages, doubling up to the preset's width."""
-        last = PRESETS[self.preset]
-        return tuple(last >> shift for shift in reversed(range(STAGES)))
+    def topology(self) -> Topology:
+        """Stages of encoder and decoder."""
+        return TOPOLOGIES[self.preset]
 
     @property
     def code_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of the encoder's last feature map."""
-        side = self.patch_size // PATCH_MULTIPLE
-        return side, side, self.widths[-1]
+        side = self.patch_size // self.topology.reduction
+        return side, side, self.topology.widths[-1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,65 +62,12 @@ class Networks:
     """The trained networks; only `generator` is deployed.
 
     generator: X* (n,P,P,1) -> (X̂ (n,P,P,1), z (n,64)); encoder: X̂ -> ẑ (n,64);
-    discriminator: X -> (logit (n,1), F_C (n,P/16,P/16,width)).
+    discriminator: X -> (logit (n,1), F_C of `code_shape`).
     """
 
     generator: keras.Model
     encoder: keras.Model
     discriminator: keras.Model
-
-
-class _Blocks:
-    """Blocks A, B and C for one direction: `convolution` is Conv2D or Conv2DTranspose."""
-
-    def __init__(self, options: NetworkOptions, convolution: type[layers.Layer]) -> None:
-        self._options = options
-        self._convolution = convolution
-
-    def widen(self, x: Any, width: int) -> Any:
-        """Block A: the shortcut's 1x1 convolution changes the width."""
-        return layers.add([self._main(x, width), self._project(x, width)], **self._typed())
-
-    def keep(self, x: Any, width: int) -> Any:
-        """Block B: identity shortcut."""
-        return layers.add([self._main(x, width), x], **self._typed())
-
-    def rescale(self, x: Any, width: int) -> Any:
-        """Block C: the middle convolution halves (encoder) or doubles (decoder) the image."""
-        main = self._main(x, width, stride=2)
-        return layers.add([main, self._rescaled_shortcut(x, width)], **self._typed())
-
-    def _rescaled_shortcut(self, x: Any, width: int) -> Any:
-        if self._convolution is layers.Conv2D:
-            return self._project(layers.AveragePooling2D(2, **self._typed())(x), width)
-        # A 1x1 convolution commutes with nearest upsampling and costs a quarter before it.
-        return NearestUpsampling(**self._typed())(self._project(x, width))
-
-    def _main(self, x: Any, width: int, stride: int = 1) -> Any:
-        for one_stride in (1, stride, 1):
-            x = self.activate(x)
-            x = self._convolution(
-                width, 3, strides=one_stride, padding="same", use_bias=False, **self._typed()
-            )(x)
-        return x
-
-    def activate(self, x: Any) -> Any:
-        """Batch norm and activation, ahead of every convolution and after the last block."""
-        options = self._options
-        x = FusedBatchNormalization(
-            momentum=options.batch_norm_momentum,
-            synchronized=options.synchronized,
-            **self._typed(),
-        )(x)
-        if options.activation == "relu":
-            return layers.ReLU(**self._typed())(x)
-        return layers.LeakyReLU(LEAKY_SLOPE, **self._typed())(x)
-
-    def _project(self, x: Any, width: int) -> Any:
-        return layers.Conv2D(width, 1, **self._typed())(x)
-
-    def _typed(self) -> dict[str, Any]:
-        return {"dtype": self._options.dtype}
 
 
 def build_networks(options: NetworkOptions) -> Networks:
@@ -166,9 +108,27 @@ def _build_discriminator(options: NetworkOptions) -> keras.Model:
 
 
 def _encode(image: Any, options: NetworkOptions) -> Any:
-    blocks, x = _Blocks(options, layers.Conv2D), image
-    for width in options.widths:
+    return (_encode_at_full_size if options.topology.fold == 1 else _encode_folded)(image, options)
+
+
+def _encode_at_full_size(image: Any, options: NetworkOptions) -> Any:
+    blocks, x = Blocks(options, layers.Conv2D), image
+    for width in options.topology.widths:
         x = blocks.rescale(blocks.keep(blocks.widen(x, width), width), width)
+    return blocks.activate(x)
+
+
+def _encode_folded(image: Any, options: NetworkOptions) -> Any:
+    topology, blocks = options.topology, Blocks(options, layers.Conv2D, depth=2)
+    # Zero in the middle of [0,1], so that the convolution's padding looks like grey, not black.
+    x = layers.Rescaling(2.0, -1.0, dtype=options.dtype)(image)
+    x = SpaceToDepth(topology.fold, dtype=options.dtype)(x)
+    x = layers.Conv2D(topology.widths[0], 3, padding="same", use_bias=False, dtype=options.dtype)(x)
+    for stage, (width, repeats) in enumerate(zip(topology.widths, topology.repeats, strict=True)):
+        if stage:
+            x = blocks.rescale(x, width)
+        for _ in range(repeats):
+            x = blocks.keep(x, width)
     return blocks.activate(x)
 
 
@@ -182,14 +142,34 @@ def _decode(z: Any, options: NetworkOptions) -> Any:
     height, width, channels = options.code_shape
     x = layers.Dense(height * width * channels, dtype=options.dtype)(z)
     x = layers.Reshape((height, width, channels), dtype=options.dtype)(x)
-    blocks = _Blocks(options, layers.Conv2DTranspose)
-    for stage_width in reversed(options.widths):
-        x = blocks.widen(x, stage_width)
-        x = blocks.rescale(blocks.keep(x, stage_width), stage_width)
+    x = (_decode_to_full_size if options.topology.fold == 1 else _decode_folded)(x, options)
+    return layers.Activation("sigmoid", dtype="float32", name="reconstruction")(x)
+
+
+def _decode_to_full_size(x: Any, options: NetworkOptions) -> Any:
+    blocks = Blocks(options, layers.Conv2DTranspose)
+    for width in reversed(options.topology.widths):
+        x = blocks.widen(x, width)
+        x = blocks.rescale(blocks.keep(x, width), width)
     # Without this the sum of all residuals saturates the sigmoid within the first steps.
     x = blocks.activate(x)
-    x = layers.Conv2D(1, 3, padding="same", dtype=options.dtype)(x)
-    return layers.Activation("sigmoid", dtype="float32", name="reconstruction")(x)
+    return layers.Conv2D(1, 3, padding="same", dtype=options.dtype)(x)
+
+
+def _decode_folded(x: Any, options: NetworkOptions) -> Any:
+    topology = options.topology
+    blocks = Blocks(options, layers.Conv2D, strided=layers.Conv2DTranspose, depth=2)
+    stages = list(zip(topology.widths, topology.repeats, strict=True))
+    for (width, repeats), below in zip(
+        reversed(stages), [*topology.widths[-2::-1], 0], strict=True
+    ):
+        for _ in range(repeats):
+            x = blocks.keep(x, width)
+        if below:
+            x = blocks.rescale(x, below)
+    x = blocks.activate(x)
+    x = layers.Conv2D(topology.fold**2, 3, padding="same", dtype=options.dtype)(x)
+    return DepthToSpace(topology.fold, dtype=options.dtype)(x)
 
 
 def _image_input(options: NetworkOptions) -> Any:

@@ -6,7 +6,17 @@ from pydantic import Field, model_validator
 
 from vialsight.config import Probability, Section, Weight
 
-Preset = Literal["drae-16", "drae-32", "drae-64", "drae-128", "drae-256", "drae-512", "drae-1024"]
+Preset = Literal[
+    "drae-16",
+    "drae-32",
+    "drae-64",
+    "drae-128",
+    "drae-256",
+    "drae-512",
+    "drae-1024",
+    "line-S",
+    "line-M",
+]
 
 
 class PerturbationConfig(Section):
@@ -62,7 +72,10 @@ class DraeSection(Section):
     """The residual autoencoder, trained as a GAN (SPEC sections 2 to 4)."""
 
     method: Literal["drae"] = Field(default="drae", description="the residual autoencoder")
-    preset: Preset = Field(default="drae-64", description="width of the last encoder stage")
+    preset: Preset = Field(
+        default="drae-64",
+        description="drae-N: the paper's, N channels in the last stage; line-S, line-M: for CPUs",
+    )
     activation: Literal["relu", "leaky_relu"] = Field(
         default="relu", description="leaky_relu has slope 0.2"
     )

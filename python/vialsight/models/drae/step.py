@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 import tensorflow as tf
 
 from vialsight.aliases import Tensor
+from vialsight.errors import TrainingError
 from vialsight.models.configuration import Config, section_of
 from vialsight.models.drae import losses
 from vialsight.models.drae.network import NetworkOptions, Networks, build_networks
@@ -195,16 +196,24 @@ class Step:
 
 
 def network_options(config: Config, patch_size: int, *, synchronized: bool) -> NetworkOptions:
-    """Return what a configuration says about the networks."""
+    """Return what a configuration says about the networks.
+
+    Raises TrainingError where patches of this size do not fit the preset.
+    """
     section = section_of(config, DraeSection)
-    return NetworkOptions(
-        patch_size=patch_size,
-        preset=section.preset,
-        activation=section.activation,
-        batch_norm_momentum=section.batch_norm_momentum,
-        dtype=config.training.precision,
-        synchronized=synchronized,
-    )
+    try:
+        return NetworkOptions(
+            patch_size=patch_size,
+            preset=section.preset,
+            activation=section.activation,
+            batch_norm_momentum=section.batch_norm_momentum,
+            dtype=config.training.precision,
+            synchronized=synchronized,
+        )
+    except ValueError as error:
+        raise TrainingError(
+            f"{error}; choose another model.preset, or prepare other patches"
+        ) from None
 
 
 def _averaged(gradients: list[Tensor]) -> list[Tensor]:

@@ -1,0 +1,47 @@
+"""What a frozen network costs: its graph's own convolutions and matrix products, counted."""
+
+from typing import Any, Final
+
+import numpy as np
+import tensorflow as tf
+
+# By operation: which of its inputs is the kernel, and whose places it is applied to. A transposed
+# convolution multiplies every pixel of its input by the kernel, the others every one they make.
+_CONVOLUTIONS: Final = {"Conv2D": None, "Conv2DBackpropInput": 2}
+
+
+def graph_flop(graph_def: bytes, input_name: str, patch_size: int) -> int:
+    """Return the floating-point operations for one patch: two a multiply-add.
+
+    `graph_def` is a serialised frozen GraphDef that takes (n,P,P,1); biases, normalisations,
+    activations and sums are left out, some percent in our networks. Raises ValueError when a
+    shape that counts is not known.
+    """
+    definition = tf.compat.v1.GraphDef.FromString(graph_def)
+    with tf.Graph().as_default() as graph:
+        patch = tf.compat.v1.placeholder(tf.float32, (1, patch_size, patch_size, 1))
+        tf.import_graph_def(definition, input_map={f"{input_name}:0": patch}, name="")
+        return sum(_flop(operation) for operation in graph.get_operations())
+
+
+def _flop(operation: Any) -> int:
+    if operation.type in _CONVOLUTIONS:
+        places = _CONVOLUTIONS[operation.type]
+        seen = operation.outputs[0] if places is None else operation.inputs[places]
+        count, height, width, _ = _shape(operation, seen)
+        return 2 * count * height * width * int(np.prod(_shape(operation, operation.inputs[1])))
+    if operation.type in ("MatMul", "BatchMatMulV2"):
+        left, right = (_shape(operation, tensor) for tensor in operation.inputs)
+        transposed = operation.get_attr("transpose_b" if operation.type == "MatMul" else "adj_y")
+        return 2 * int(np.prod(left)) * right[-2 if transposed else -1]
+    return 0
+
+
+def _shape(operation: Any, tensor: Any) -> list[int]:
+    shape = tensor.shape
+    if not shape.is_fully_defined():
+        raise ValueError(
+            f"{operation.type} {operation.name!r}: expected a known shape of {tensor.name}, got "
+            f"{shape}; was the graph frozen for patches of another size?"
+        )
+    return [int(size) for size in shape]
