@@ -131,14 +131,25 @@ class TestHeatmapScales:
         assert exact <= scales.vmax[0] <= exact * (1 + 2**-10)
 
     def test_map_with_negative_values_begins_at_its_median(self) -> None:
-        values = np.random.default_rng(2).normal(-4, 2, 20_000).astype(np.float32)
-        below = np.full(20, -2.6, np.float32)
-        scales = heatmap_scales(Choice(("map",), None), made_components([[values, below]]))
+        values = np.random.default_rng(2).normal(-0.3, 2, 20_000).astype(np.float32)
+        scales = heatmap_scales(Choice(("map",), None), made_components([[values, values]]))
         ordered = np.sort(values)
         assert scales.vmin[0] == pytest.approx(ordered[9_999], rel=2**-10)
         assert scales.vmin[0] <= ordered[9_999]
         assert scales.vmax[0] == pytest.approx(ordered[19_979], rel=2**-10)
-        assert scales.vmin[1] < -2.6 < scales.vmax[1] < 0.0
+
+    def test_map_of_logits_begins_where_nominal_pixels_end(self) -> None:
+        values = np.random.default_rng(2).normal(-4, 1, 20_000).astype(np.float32)
+        below = np.full(20, -2.6, np.float32)
+        scales = heatmap_scales(Choice(("map",), None), made_components([[values, below]]))
+        ordered = np.sort(values)
+        median, high = (float(ordered[i]) for i in (9_999, 19_979))
+        assert scales.vmin[0] == pytest.approx(high, rel=2**-10)
+        assert scales.vmin[0] >= high
+        assert scales.vmax[0] == pytest.approx(high + (high - median), abs=3 * 4 * 2**-10)
+        assert (
+            vialsight.heatmap(below[None, :, None], vmin=scales.vmin[1], vmax=scales.vmax[1]) == 0
+        ).all()
 
     def test_map_that_is_zero_has_a_width(self) -> None:
         nothing = np.zeros(16, np.float32)

@@ -14,7 +14,7 @@ from vialsight.calibration.choice import SUM, Choice
 from vialsight.calibration.scores import MAP_BINS, ComponentScores
 from vialsight.errors import DataError
 
-# What almost no pixel of a nominal patch exceeds is shown as 1.
+# What almost no pixel of a nominal patch exceeds ends the scale; of logits it begins it.
 HEATMAP_QUANTILE: Final = 0.999
 _SPREAD_QUANTILE: Final = 0.95
 # A component that is equal for all nominal patches must not be divided by zero.
@@ -40,9 +40,11 @@ def fit_definition(offered: Definition, choice: Choice, scored: ComponentScores)
 def heatmap_scales(choice: Choice, scored: ComponentScores) -> HeatmapScales:
     """Return which values of the score's map are shown as 0 and as 1.
 
-    Of one component: 0, or the median where it is negative, up to the 0.999 quantile. Maps that are
-    combined are divided by that quantile before, so their scale ends at 1, at K for a sum of K; it
-    begins at what their medians combine to, or every good part would glow.
+    Of one component: 0, or the median where it is negative, up to the 0.999 quantile. Logits lie
+    mostly further below 0 than that quantile is above, in a range so wide that all good parts would
+    glow: it begins their scale, which ends as far above it as the median is below. Maps that are
+    combined are divided by the quantile before, so their scale ends at 1, at K for a sum of K; it
+    begins at what their medians combine to, for the same reason.
     """
     if choice.combine is not None:
         spans = [_combined_span(choice, counts) for counts in scored.map_values.swapaxes(0, 1)]
@@ -99,5 +101,6 @@ def _map_scale(counts: Counts) -> float:
 def _span(counts: Counts) -> tuple[float, float]:
     """Return (vmin, vmax), vmin < vmax also where all values share one bin."""
     middle = quantile_bin(counts, 0.5)
-    begin = MAP_BINS.lower(middle) if MAP_BINS.upper(middle) < 0.0 else 0.0
-    return begin, MAP_BINS.upper(quantile_bin(counts, HEATMAP_QUANTILE))
+    median = MAP_BINS.lower(middle) if MAP_BINS.upper(middle) < 0.0 else 0.0
+    high = MAP_BINS.upper(quantile_bin(counts, HEATMAP_QUANTILE))
+    return (high, high + (high - median)) if -median > high else (median, high)
