@@ -40,7 +40,7 @@ def largest(logits: Tensor, count: int) -> Tensor:
     """Return the mean (n,) of the `count` largest logits, each averaged with its neighbours."""
     smooth = tf.nn.avg_pool2d(logits, 3, 1, "SAME")
     flat = tf.reshape(smooth, (tf.shape(logits)[0], -1))
-    return tf.reducemean_over(tf.math.top_k(flat, count, sorted=False).values, axis=1)
+    return tf.reduce_mean(tf.math.top_k(flat, count, sorted=False).values, axis=1)
 
 
 def kinds(labels: Tensor) -> tuple[Tensor, Tensor]:
