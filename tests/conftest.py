@@ -199,7 +199,7 @@ def write_network(
     locations = freezing.measure_locations(model, components, nominal, regions)
     golden = freezing.golden(model, components, inputs, locations)
     if components[0]["component"] == "ssim":
-        flat = inputs.reshape(-1, size, size)
+        flat = golden.inputs.reshape(-1, size, size)
         expected = reference_scores(flat, golden.outputs["reconstruction"].reshape(flat.shape))
         golden.components[..., 0] = expected.reshape(inputs.shape[:2])
     write_bundle(

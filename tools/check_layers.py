@@ -25,7 +25,7 @@ PYTHON_ROOMS = (
     ("locator",),
     ("__init__",),
     ("_core",),
-    ("files", "frozen_graph", "progress", "scores", "value_bins"),
+    ("files", "frozen_graph", "pixels", "progress", "scores", "value_bins"),
     ("aliases", "errors"),
 )
 # Only here may a module need TensorFlow when it is imported; all others must do without.

@@ -31,22 +31,31 @@ py::object heatmap_scale_of(const Bundle& bundle, std::size_t region) {
   return py::make_tuple(scale->vmin, scale->vmax);
 }
 
-// (R, K) and what follows.
-py::array_t<float> golden_array(const Bundle& bundle, std::span<const float> values,
-                                const std::vector<py::ssize_t>& rest) {
+// (R, per_region) and what follows.
+py::array_t<float> array_by_region(const Bundle& bundle, std::size_t per_region, std::span<const float> values,
+                                   const std::vector<py::ssize_t>& rest) {
   std::vector<py::ssize_t> shape = {static_cast<py::ssize_t>(bundle.layout().region_count()),
-                                    static_cast<py::ssize_t>(bundle.golden().count_per_region)};
+                                    static_cast<py::ssize_t>(per_region)};
   shape.insert(shape.end(), rest.begin(), rest.end());
   py::array_t<float> result(shape);
   std::copy(values.begin(), values.end(), result.mutable_data());
   return result;
 }
 
+// (R, K) and what follows.
+py::array_t<float> golden_array(const Bundle& bundle, std::span<const float> values,
+                                const std::vector<py::ssize_t>& rest) {
+  return array_by_region(bundle, bundle.golden().count_per_region, values, rest);
+}
+
+// (R, k, h, w) by output.
 py::dict golden_outputs_of(const Bundle& bundle) {
+  const GoldenPatches& golden = bundle.golden();
   py::dict arrays;
   for (std::size_t i = 0; i < bundle.outputs().size(); ++i) {
     const OutputSpec& spec = bundle.outputs()[i];
-    arrays[py::str(spec.name)] = golden_array(bundle, bundle.golden().outputs[i], {spec.height, spec.width});
+    arrays[py::str(spec.name)] =
+        array_by_region(bundle, golden.outputs_per_region, golden.outputs[i], {spec.height, spec.width});
   }
   return arrays;
 }

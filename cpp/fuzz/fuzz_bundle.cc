@@ -97,8 +97,11 @@ void check(const Bundle& bundle) {
   require(golden.scores.size() == patches, "every golden patch has a score");
   require(golden.inputs.size() == patches * layout.pixels_per_patch(), "golden patches are whole");
   require(golden.outputs.size() == bundle.outputs().size(), "every output has golden arrays");
+  const std::size_t seen = golden.outputs_per_region;
+  require(seen >= 1 && seen <= golden.count_per_region, "outputs are of some golden patches");
   for (std::size_t i = 0; i < golden.outputs.size(); ++i) {
-    require(golden.outputs[i].size() == patches * bundle.outputs()[i].pixels(), "outputs are whole");
+    require(golden.outputs[i].size() == layout.region_count() * seen * bundle.outputs()[i].pixels(),
+            "outputs are whole");
   }
   require(bundle.golden_components(patches - 1).size() == bundle.components().size(),
           "components that decide are there");

@@ -342,10 +342,11 @@ class Bundle:
     def fingerprints(self) -> bytes:
         """Contents of `fingerprints.npz`, see `vialsight.data.fingerprints`."""
     @property
-    def golden_inputs(self) -> _Float32: ...
+    def golden_inputs(self) -> _Float32:
+        """(R, K, P, P) in [0, 1]."""
     @property
     def golden_outputs(self) -> dict[str, _Float32]:
-        """(R, K, h, w) by output."""
+        """(R, k, h, w) by output, of the first k patches of each region, k from 1 to K."""
     @property
     def golden_scores(self) -> _Float32: ...
     @property

@@ -22,6 +22,7 @@ from vialsight.errors import BundleError
 from vialsight.files import atomic
 from vialsight.files.npz import npy_bytes
 from vialsight.locator import ProductLocator, array_file
+from vialsight.pixels import without_loss
 
 FORMAT_VERSION: Final = 2
 MANIFEST_NAME: Final = "manifest.json"
@@ -88,8 +89,10 @@ class Model:
 class GoldenPatches:
     """What the training code computed at freezing, per region; K >= 8.
 
-    inputs: float32 (R,K,P,P) in [0,1]; outputs: by name, (R,K,h,w); components: the numbers of all
-    components that the score offers, (R,K,C), in its order. φ is what the score makes of them.
+    inputs: float32 (R,K,P,P) in [0,1], stored as uint8 where they are whole pixels; outputs: by
+    name, (R,k,h,w) of the first k <= K patches, of which the first is stored; components: the
+    numbers of all components that the score offers, (R,K,C), in its order. φ is what the score
+    makes of them.
     """
 
     inputs: Float32Array
@@ -232,11 +235,11 @@ def _golden_scores(bundle: _core.Bundle, score: Definition) -> Float32Array:
 
 def _golden_arrays(golden: GoldenPatches, scores: Float32Array) -> _Files:
     outputs = {
-        f"golden_output_{name}": (f"golden/output_{name}.npy", npy_bytes(array))
+        f"golden_output_{name}": (f"golden/output_{name}.npy", npy_bytes(array[:, :1]))
         for name, array in golden.outputs.items()
     }
     return {
-        "golden_inputs": ("golden/inputs.npy", npy_bytes(golden.inputs)),
+        "golden_inputs": ("golden/inputs.npy", npy_bytes(without_loss(golden.inputs))),
         **outputs,
         "golden_scores": ("golden/scores.npy", npy_bytes(scores)),
         "golden_components": ("golden/components.npy", npy_bytes(golden.components)),
@@ -303,8 +306,10 @@ def _check_golden(golden: GoldenPatches, layout: Layout, model: Model, score: De
             f"golden outputs: expected {sorted(model.outputs)}, got {sorted(golden.outputs)}"
         )
     for name, output in model.outputs.items():
-        shape = (regions, count, output.height, output.width)
-        _check_array(f"golden output {name!r}", golden.outputs[name], shape)
+        array = golden.outputs[name]
+        given = array.shape[1] if array.ndim == 4 and 1 <= array.shape[1] <= count else count
+        shape = (regions, given, output.height, output.width)
+        _check_array(f"golden output {name!r}", array, shape)
     offered = len(score["components"])
     _check_array("golden components", golden.components, (regions, count, offered))
     if count < GOLDEN_MINIMUM:

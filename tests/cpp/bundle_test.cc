@@ -74,6 +74,7 @@ TEST_F(BundleTest, LoadsWhatWasWritten) {
   ASSERT_THAT(bundle.golden().inputs, SizeIs(2 * 8 * 12 * 12));
   EXPECT_FLOAT_EQ(bundle.golden().inputs[98], 1.0F / 128.0F);
   ASSERT_THAT(bundle.golden().outputs, SizeIs(1));
+  EXPECT_EQ(bundle.golden().outputs_per_region, 8U);
   EXPECT_THAT(bundle.golden().outputs[0], SizeIs(2 * 8 * 12 * 12));
   EXPECT_THAT(bundle.golden().scores, SizeIs(16));
   EXPECT_THAT(bundle.golden().components, SizeIs(16));
@@ -383,7 +384,8 @@ TEST_F(BundleTest, RefusesGoldenInputsOfAnotherShape) {
 TEST_F(BundleTest, RefusesGoldenReconstructionsOfAnotherShape) {
   writer.files["golden/output_reconstruction.npy"] = npy({2, 8, 144}, std::vector<float>(16 * 144));
   writer.write(path);
-  expect_error(Code::kDataCorrupt, "golden/output_reconstruction.npy: expected shape (2, 8, 12, 12), got (2, 8, 144)");
+  expect_error(Code::kDataCorrupt,
+               "golden/output_reconstruction.npy: expected shape (2, n, 12, 12), n from 1 to 8, got (2, 8, 144)");
 }
 
 TEST_F(BundleTest, RefusesGoldenScoresOfAnotherShape) {

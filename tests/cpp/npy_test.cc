@@ -78,6 +78,72 @@ TEST(Npy, ReadsAnEmptyArray) {
   EXPECT_TRUE(parse(with_shape("(3, 0)", "")).value().values.empty());
 }
 
+// Bytes of numpy.save(numpy.array([0, 1, 254, 255], "u1")), NumPy 2.4.
+std::string numpy_pixels() {
+  std::string header = "{'descr': '|u1', 'fortran_order': False, 'shape': (4,), }";
+  header.resize(0x76 - 1, ' ');
+  return "\x93NUMPY" + std::string("\x01\x00\x76\x00", 4) + header + "\n" + std::string("\x00\x01\xfe\xff", 4);
+}
+
+Result<NpyArray> parse_pixels(const std::string& bytes) {
+  return parse_npy_pixels(std::as_bytes(std::span(bytes)), "x.npy");
+}
+
+void expect_no_pixels(const std::string& bytes, Code code, const std::string& message) {
+  const Result<NpyArray> result = parse_pixels(bytes);
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.status().code(), code) << result.status().message();
+  EXPECT_THAT(result.status().message(), HasSubstr("x.npy"));
+  EXPECT_THAT(result.status().message(), HasSubstr(message));
+}
+
+std::string typed(const std::string& descr, const std::string& data) {
+  return file("{'descr': '" + descr + "', 'fortran_order': False, 'shape': (2,), }", data);
+}
+
+TEST(NpyPixels, AreDividedBy255) {
+  const Result<NpyArray> result = parse_pixels(numpy_pixels());
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  EXPECT_THAT(result.value().shape, ElementsAre(4));
+  // The float32 nearest to the quotients, written out.
+  EXPECT_THAT(result.value().values, ElementsAre(0.0F, 0x1.010102p-8F, 0x1.fdfdfep-1F, 1.0F));
+}
+
+TEST(NpyPixels, MayBeFloats) {
+  ASSERT_TRUE(parse_pixels(numpy_file()).ok());
+  EXPECT_THAT(parse_pixels(numpy_file()).value().values, ElementsAre(1.0F, -2.5F, 0.25F, 3e-5F));
+}
+
+TEST(NpyPixels, MayBeNone) {
+  const std::string none = file("{'descr': '|u1', 'fortran_order': False, 'shape': (0,), }", "");
+  ASSERT_TRUE(parse_pixels(none).ok());
+  EXPECT_TRUE(parse_pixels(none).value().values.empty());
+}
+
+TEST(NpyPixels, EveryTruncationIsAnError) {
+  const std::string bytes = numpy_pixels();
+  for (std::size_t length = 0; length < bytes.size(); ++length) {
+    EXPECT_FALSE(parse_pixels(bytes.substr(0, length)).ok()) << length;
+  }
+}
+
+TEST(NpyPixels, OneByteTooMany) { expect_no_pixels(typed("|u1", zeros(3)), Code::kDataCorrupt, "expected 2 bytes"); }
+TEST(NpyPixels, Uint16) {
+  expect_no_pixels(typed("<u2", zeros(4)), Code::kUnsupported,
+                   "expected uint8 ('|u1') or little-endian float32 ('<f4'), got '<u2'");
+}
+TEST(NpyPixels, Int8) { expect_no_pixels(typed("|i1", zeros(2)), Code::kUnsupported, "got '|i1'"); }
+TEST(NpyPixels, Bool) { expect_no_pixels(typed("|b1", zeros(2)), Code::kUnsupported, "got '|b1'"); }
+TEST(NpyPixels, FortranOrder) {
+  expect_no_pixels(file("{'descr': '|u1', 'fortran_order': True, 'shape': (1,), }", zeros(1)), Code::kUnsupported,
+                   "Fortran");
+}
+TEST(NpyPixels, ByteCountThatNoFloatsCouldHave) {
+  // 2^62 bytes might be; as floats they would be 2^64.
+  expect_no_pixels(file("{'descr': '|u1', 'fortran_order': False, 'shape': (4611686018427387904,), }", zeros(1)),
+                   Code::kDataCorrupt, "more bytes than any file");
+}
+
 TEST(Npy, EveryTruncationIsAnError) {
   const std::string bytes = numpy_file();
   for (std::size_t length = 0; length < bytes.size(); ++length) {
@@ -128,6 +194,10 @@ TEST(Npy, Float64) {
 TEST(Npy, BigEndian) {
   expect_error(file("{'descr': '>f4', 'fortran_order': False, 'shape': (1,), }", zeros(4)), Code::kUnsupported, "<f4");
 }
+TEST(Npy, Uint8) {
+  expect_error(numpy_pixels(), Code::kUnsupported, "expected little-endian float32 ('<f4'), got '|u1'");
+}
+TEST(Npy, UnprintableType) { expect_error(typed("\x1b[2J", zeros(8)), Code::kUnsupported, "got '?[2J'"); }
 TEST(Npy, FortranOrder) {
   expect_error(file("{'descr': '<f4', 'fortran_order': True, 'shape': (1,), }", zeros(4)), Code::kUnsupported,
                "Fortran");

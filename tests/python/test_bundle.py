@@ -10,50 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bundle_support import PROVENANCE, RECONSTRUCTED, calibrated, golden, write
 
 import vialsight
 from vialsight import scores
-from vialsight.bundle import (
-    GoldenPatches,
-    HeatmapScales,
-    Model,
-    Output,
-    Provenance,
-    timestamp,
-    with_calibration,
-    write_bundle,
-)
+from vialsight.bundle import Model, Output, timestamp
 from vialsight.errors import BundleError
-
-CREATED = datetime(2026, 1, 31, 23, 59, 59, tzinfo=timezone.utc)
-PROVENANCE = Provenance(
-    config_sha256="a" * 64, data_sha256="b" * 64, seed=1, training_products=["p2", "p1", "p2"]
-)
-
-
-RECONSTRUCTED = {"reconstruction": Output("reconstruction", 32, 32)}
-
-
-def golden(count: int = 8, **changes: Any) -> GoldenPatches:
-    random = np.random.default_rng(0)
-    arrays: dict[str, Any] = {
-        "inputs": random.random((2, count, 32, 32), np.float32),
-        "outputs": {"reconstruction": random.random((2, count, 32, 32), np.float32)},
-        "components": random.random((2, count, 1), np.float32),
-    }
-    return GoldenPatches(**(arrays | changes))
-
-
-def write(out: Path, layout: vialsight.Layout, **changes: Any) -> Path:
-    arguments = {
-        "model": Model(graph_def=b"any bytes", outputs=RECONSTRUCTED, method="drae"),
-        "golden": golden(),
-        "score": scores.definition([scores.ssim()]),
-        "provenance": PROVENANCE,
-        "fingerprints": b"any bytes, too",
-    }
-    write_bundle(out, layout=layout, **(arguments | {"created": CREATED} | changes))
-    return out
 
 
 def test_equal_arguments_give_equal_bytes(tmp_path: Path, tiny_layout: vialsight.Layout) -> None:
@@ -110,7 +72,8 @@ def test_what_is_written_is_what_the_core_reads(
     assert bundle.locations == {}
     found = bundle.golden_outputs
     assert list(found) == ["reconstruction"]
-    np.testing.assert_array_equal(found["reconstruction"], expected.outputs["reconstruction"])
+    first = expected.outputs["reconstruction"][:, :1]
+    np.testing.assert_array_equal(found["reconstruction"], first)
     np.testing.assert_array_equal(bundle.golden_components, expected.components)
     np.testing.assert_array_equal(bundle.golden_scores, expected.components[..., 0])
     assert bundle.thresholds == {"patch": None, "strip": None, "run": None}
@@ -155,6 +118,15 @@ def test_existing_folder_is_kept(tmp_path: Path, tiny_layout: vialsight.Layout) 
             {"outputs": {"reconstruction": np.zeros((2, 8, 16, 16), np.float32)}},
             "golden output 'reconstruction': expected finite",
         ),
+        (
+            {"outputs": {"reconstruction": np.zeros((2, 9, 32, 32), np.float32)}},
+            r"\(2, 8, 32, 32\), got float32 \(2, 9, 32, 32\)",
+        ),
+        (
+            {"outputs": {"reconstruction": np.zeros((2, 0, 32, 32), np.float32)}},
+            r"\(2, 8, 32, 32\), got float32 \(2, 0, 32, 32\)",
+        ),
+        ({"inputs": np.zeros((2, 8, 32, 32), np.uint8)}, "inputs: .* got uint8"),
     ],
 )
 def test_golden_arrays_that_do_not_fit(
@@ -240,34 +212,7 @@ def test_another_choice_of_components_makes_other_golden_scores(
         "combine": "sum",
         "normalisation": entries,
     }
-    fit = {
-        "nominal": 1,
-        "defective": 0,
-        "detection_rate": None,
-        "false_reject_rate": 0.0,
-        "balanced_accuracy": None,
-        "false_reject_bound": 0.95,
-    }
-    with_calibration(
-        bundle,
-        tmp_path / "other.vsb",
-        score=score,
-        thresholds={"patch": [1.0, 1.0], "strip": [1.0, 1.0], "run": [1.0, 1.0]},
-        heatmap=HeatmapScales(vmin=[0.0, 0.0], vmax=[1.0, 1.0]),
-        calibration={
-            "objective": "nominal_quantile=0.995",
-            "data_sha256": "c" * 64,
-            "levels": {
-                level: {"origin": "fitted", "optimality_gap": 0.0, **fit}
-                for level in ("patch", "strip", "run")
-            },
-            "run_rule": {"agree": 7, "runs": 10},
-            "regions": [{"region": name, **fit} for name in tiny_layout.regions],
-            "products": ["p9"],
-        },
-        fingerprints=bundle.fingerprints,
-    )
-    other = vialsight.Bundle.load(tmp_path / "other.vsb")
+    other = calibrated(bundle, tmp_path / "other.vsb", score)
     assert other.components == ["residual", "spots"]
     columns = bundle.golden_components.astype(np.float64)[..., [2, 0]]
     offset, scale = np.array([0.1, 0.2]), np.array([0.5, 2.0])

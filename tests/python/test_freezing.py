@@ -112,10 +112,23 @@ def test_golden_scores_are_tensorflows(graph: Model, patches: np.ndarray) -> Non
     inputs = patches[:16].reshape(2, 8, 32, 32)
     result = golden(graph, [scores.ssim()], inputs, {})
     found = result.outputs["reconstruction"]
-    similarity = tf.image.ssim(inputs[..., np.newaxis], found[..., np.newaxis], max_val=1.0)
+    given = result.inputs[..., np.newaxis]
+    similarity = tf.image.ssim(given, found[..., np.newaxis], max_val=1.0)
     assert result.components.shape == (2, 8, 1)
     np.testing.assert_allclose(result.components[..., 0], 1 - similarity.numpy(), atol=1e-5)
     assert result.components.dtype == np.float32
+
+
+def test_golden_patches_are_rounded_before_anything_is_computed(
+    graph: Model, patches: np.ndarray
+) -> None:
+    inputs = patches[:16].reshape(2, 8, 32, 32)
+    result = golden(graph, [scores.ssim()], inputs, {})
+    rounded = (np.round(255.0 * inputs.astype(np.float64)) / 255.0).astype(np.float32)
+    np.testing.assert_array_equal(result.inputs, rounded)
+    again = golden(graph, [scores.ssim()], rounded, {})
+    np.testing.assert_array_equal(again.outputs["reconstruction"], result.outputs["reconstruction"])
+    np.testing.assert_array_equal(again.components, result.components)
 
 
 # Patch i is of region i modulo 2: the second region's golden patches meet its own statistics.
@@ -131,6 +144,8 @@ def test_golden_components_are_measured_where_they_lie(graph: Model, patches: np
     inputs = np.stack([patches[:8], patches[8:16]])
     found = golden(graph, [component], inputs, locations).components[..., 0]
     mean, spread = locations["residual"].astype(np.float64)
+    rounded = np.rint(patches[:16] * 255.0) / np.float32(255.0)
+    difference = np.abs(rounded - reconstructed(graph, rounded)).astype(np.float64)
     expected = [
         ((difference[8 * r : 8 * r + 8] - mean[r]) / np.maximum(spread[r], 1e-3)).max((1, 2))
         for r in range(2)

@@ -169,6 +169,10 @@ def test_bundle_scores_as_the_formula_does(run: Path, patches: np.ndarray, tmp_p
     similarity = [ssim_of(x, y) for x, y in zip(patches, expected, strict=True)]
     scores = inspector.score_patches(patches)
     np.testing.assert_allclose(scores, 1.0 - np.array(similarity), atol=2e-6)
+    stored = np.load(out / "golden/inputs.npy")
+    assert stored.dtype == np.uint8
+    assert np.abs(stored / 255.0 - golden).max() <= 0.5 / 255.0 + 1e-7
+    assert np.load(out / "golden/output_reconstruction.npy").shape[:2] == (2, 1)
 
 
 def ssim_of(x: np.ndarray, y: np.ndarray) -> float:

@@ -27,11 +27,13 @@
 
 namespace vialsight {
 
-// Patches scored at freezing by the code that trained the model; K = count_per_region.
+// Patches scored at freezing by the code that trained the model; K = count_per_region. Components prove a network;
+// outputs, of the first patches of each region only, are there to look at.
 struct GoldenPatches {
   std::size_t count_per_region = 0;             // at least 8
   std::span<const float> inputs;                // [R][K][P][P]
-  std::vector<std::span<const float>> outputs;  // [R][K][h][w] each, in the order of Bundle::outputs
+  std::size_t outputs_per_region = 0;           // k, from 1 to K
+  std::vector<std::span<const float>> outputs;  // [R][k][h][w] each, in the order of Bundle::outputs
   std::span<const float> scores;                // φ [R][K]
   std::span<const float> components;            // [R][K][C], of all components offered
   double tolerance = 0.0;                       // see Bundle::golden_components

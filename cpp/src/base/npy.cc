@@ -1,5 +1,6 @@
 #include "base/npy.h"
 
+#include <array>
 #include <bit>
 #include <charconv>
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include "base/messages.h"
+#include "base/unit_pixels.h"
 
 namespace vialsight {
 namespace {
@@ -168,19 +170,38 @@ Result<Parts> split(std::string_view text, const std::string& file_name) {
   return Parts{text.substr(0, header_bytes), text.substr(header_bytes)};
 }
 
-Status check_type(const Header& header, const std::string& file_name) {
-  if (header.descr != "<f4") {
-    return {Code::kUnsupported, file_name + ": expected little-endian float32 ('<f4')"};
-  }
-  if (header.fortran_order) {
-    return {Code::kUnsupported, file_name + ": expected C order, got Fortran order"};
-  }
-  return {};
+void copy_floats(std::string_view data, std::vector<float>& values) {
+  if (!values.empty()) std::memcpy(values.data(), data.data(), data.size());
 }
 
-}  // namespace
+void divide_pixels(std::string_view data, std::vector<float>& values) {
+  const auto* pixels = reinterpret_cast<const std::uint8_t*>(data.data());
+  to_unit(std::span(pixels, data.size()), 255.0F, values.data());
+}
 
-Result<NpyArray> parse_npy_f32(std::span<const std::byte> bytes, const std::string& file_name) {
+// What the values of an array may be, and how they become float32.
+struct ElementType {
+  std::string_view descr;
+  std::string_view name;
+  std::size_t bytes;
+  void (*read)(std::string_view data, std::vector<float>& values);
+};
+
+constexpr ElementType kFloat32 = {"<f4", "little-endian float32 ('<f4')", sizeof(float), &copy_floats};
+constexpr ElementType kUint8 = {"|u1", "uint8 ('|u1')", 1, &divide_pixels};
+
+// One of `allowed`.
+Result<ElementType> type_of(const Header& header, std::span<const ElementType> allowed, const std::string& file_name) {
+  std::string expected;
+  for (const ElementType& type : allowed) {
+    if (header.descr == type.descr) return type;
+    expected += std::string(expected.empty() ? "" : " or ") + std::string(type.name);
+  }
+  return Status(Code::kUnsupported, file_name + ": expected " + expected + ", got '" + printable(header.descr) + "'");
+}
+
+Result<NpyArray> parse_npy(std::span<const std::byte> bytes, std::span<const ElementType> allowed,
+                           const std::string& file_name) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   const Result<Parts> parts = split(text, file_name);
   if (!parts.ok()) return parts.status();
@@ -190,18 +211,32 @@ Result<NpyArray> parse_npy_f32(std::span<const std::byte> bytes, const std::stri
   if (!header) {
     return corrupt(file_name + ": the .npy header is not a dict of descr, fortran_order and shape");
   }
-  if (Status status = check_type(*header, file_name); !status.ok()) return status;
+  const Result<ElementType> type = type_of(*header, allowed, file_name);
+  if (!type.ok()) return type.status();
+  if (header->fortran_order) return Status(Code::kUnsupported, file_name + ": expected C order, got Fortran order");
 
   const std::optional<std::size_t> count = element_count(header->shape);
-  if (!count || *count * sizeof(float) != data.size()) {
+  const std::size_t element_bytes = type.value().bytes;
+  if (!count || *count * element_bytes != data.size()) {
     const std::string expected =
-        count ? std::to_string(*count * sizeof(float)) + " bytes" : "more bytes than any file has";
+        count ? std::to_string(*count * element_bytes) + " bytes" : "more bytes than any file has";
     return Status(Code::kDataCorrupt,
                   file_name + ": expected " + expected + " of data for its shape, got " + std::to_string(data.size()));
   }
   NpyArray array{std::move(header->shape), std::vector<float>(*count)};
-  if (*count > 0) std::memcpy(array.values.data(), data.data(), data.size());
+  type.value().read(data, array.values);
   return array;
+}
+
+}  // namespace
+
+Result<NpyArray> parse_npy_f32(std::span<const std::byte> bytes, const std::string& file_name) {
+  return parse_npy(bytes, {&kFloat32, 1}, file_name);
+}
+
+Result<NpyArray> parse_npy_pixels(std::span<const std::byte> bytes, const std::string& file_name) {
+  constexpr std::array kAllowed = {kUint8, kFloat32};
+  return parse_npy(bytes, kAllowed, file_name);
 }
 
 }  // namespace vialsight

@@ -7,16 +7,9 @@
 #include "base/npy.h"
 
 namespace vialsight {
+namespace {
 
-std::string shape_text(const Shape& shape) {
-  std::string text = "(";
-  for (const std::size_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + ")";
-}
-
-Result<std::vector<float>> parse_array(const std::vector<std::byte>& bytes, const std::string& name,
-                                       const Shape& shape) {
-  Result<NpyArray> array = parse_npy_f32(bytes, name);
+Result<std::vector<float>> values_of(Result<NpyArray> array, const std::string& name, const Shape& shape) {
   if (!array.ok()) return array.status();
   if (array.value().shape != shape) {
     return corrupt(name + ": expected shape " + shape_text(shape) + ", got " + shape_text(array.value().shape));
@@ -27,6 +20,24 @@ Result<std::vector<float>> parse_array(const std::vector<std::byte>& bytes, cons
                    std::to_string(i));
   }
   return std::move(array).value().values;
+}
+
+}  // namespace
+
+std::string shape_text(const Shape& shape) {
+  std::string text = "(";
+  for (const std::size_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+  return text + ")";
+}
+
+Result<std::vector<float>> parse_array(const std::vector<std::byte>& bytes, const std::string& name,
+                                       const Shape& shape) {
+  return values_of(parse_npy_f32(bytes, name), name, shape);
+}
+
+Result<std::vector<float>> parse_patches(const std::vector<std::byte>& bytes, const std::string& name,
+                                         const Shape& shape) {
+  return values_of(parse_npy_pixels(bytes, name), name, shape);
 }
 
 }  // namespace vialsight

@@ -19,9 +19,12 @@ using FileBytes = std::map<std::string, std::vector<std::byte>>;
 [[nodiscard]] std::string shape_text(const Shape& shape);
 
 // The values of a .npy file of float32; `name` is the file's. kDataCorrupt: no such array, another shape, or a value
-// that is not finite.
+// that is not finite; kUnsupported: another type.
 [[nodiscard]] Result<std::vector<float>> parse_array(const std::vector<std::byte>& bytes, const std::string& name,
                                                      const Shape& shape);
+// The same of patches, which may be stored as pixels, too: uint8, value / 255.
+[[nodiscard]] Result<std::vector<float>> parse_patches(const std::vector<std::byte>& bytes, const std::string& name,
+                                                       const Shape& shape);
 
 // Assigns the value of `result` to `target`, or returns what is wrong.
 template <typename T>

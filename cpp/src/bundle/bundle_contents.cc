@@ -89,19 +89,46 @@ Result<std::vector<float>> read_array(const FileBytes& bytes, const BundleConten
   return parse_array(bytes.at(role), contents.manifest.files.at(role).name, shape);
 }
 
+Shape output_shape(const Manifest& manifest, const OutputSpec& output, std::size_t per_region) {
+  return {manifest.layout.region_count(), per_region, static_cast<std::size_t>(output.height),
+          static_cast<std::size_t>(output.width)};
+}
+
+// How many patches of each region have outputs is found in the file of the first output.
+Result<std::size_t> count_outputs(const FileBytes& bytes, const Manifest& manifest) {
+  const OutputSpec& output = manifest.outputs.front();
+  const std::string role = golden_output_role(output.name);
+  const std::string& name = manifest.files.at(role).name;
+  const Result<NpyArray> array = parse_npy_f32(bytes.at(role), name);
+  if (!array.ok()) return array.status();
+  const Shape& shape = array.value().shape;
+  if (shape.size() == 4 && shape[1] >= 1 && shape[1] <= manifest.golden_per_region) return shape[1];
+  const std::string regions = std::to_string(manifest.layout.region_count());
+  const std::string size = std::to_string(output.height) + ", " + std::to_string(output.width);
+  return corrupt(name + ": expected shape (" + regions + ", n, " + size + "), n from 1 to " +
+                 std::to_string(manifest.golden_per_region) + ", got " + shape_text(shape));
+}
+
+Status read_golden_outputs(const FileBytes& bytes, BundleContents& contents) {
+  BundleContents::GoldenMemory& golden = contents.golden_memory;
+  Status status = take(count_outputs(bytes, contents.manifest), golden.outputs_per_region);
+  for (const OutputSpec& output : contents.manifest.outputs) {
+    if (!status.ok()) return status;
+    const Shape shape = output_shape(contents.manifest, output, golden.outputs_per_region);
+    status = take(read_array(bytes, contents, golden_output_role(output.name), shape), golden.outputs.emplace_back());
+  }
+  return status;
+}
+
 Status read_golden(const FileBytes& bytes, BundleContents& contents) {
   const Manifest& manifest = contents.manifest;
   const auto edge = static_cast<std::size_t>(manifest.layout.patch_size);
   const Shape patches = {manifest.layout.region_count(), manifest.golden_per_region};
   const Shape images = {patches[0], patches[1], edge, edge};
   BundleContents::GoldenMemory& golden = contents.golden_memory;
-  Status status = take(read_array(bytes, contents, kGoldenInputsRole, images), golden.inputs);
-  for (const OutputSpec& output : manifest.outputs) {
-    if (!status.ok()) return status;
-    const Shape shape = {patches[0], patches[1], static_cast<std::size_t>(output.height),
-                         static_cast<std::size_t>(output.width)};
-    status = take(read_array(bytes, contents, golden_output_role(output.name), shape), golden.outputs.emplace_back());
-  }
+  const std::string& name = manifest.files.at(kGoldenInputsRole).name;
+  Status status = take(parse_patches(bytes.at(kGoldenInputsRole), name, images), golden.inputs);
+  if (status.ok()) status = read_golden_outputs(bytes, contents);
   if (status.ok()) status = take(read_array(bytes, contents, kGoldenScoresRole, patches), golden.scores);
   if (!status.ok()) return status;
   const Shape components = {patches[0], patches[1], manifest.components.size()};
@@ -112,6 +139,7 @@ void view_golden(BundleContents& contents) {
   const BundleContents::GoldenMemory& memory = contents.golden_memory;
   contents.golden = {contents.manifest.golden_per_region,
                      memory.inputs,
+                     memory.outputs_per_region,
                      {memory.outputs.begin(), memory.outputs.end()},
                      memory.scores,
                      memory.components,

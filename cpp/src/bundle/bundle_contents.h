@@ -23,6 +23,7 @@ struct BundleContents {
   // What `golden` views.
   struct GoldenMemory {
     std::vector<float> inputs;
+    std::size_t outputs_per_region = 0;
     std::vector<std::vector<float>> outputs;
     std::vector<float> scores;
     std::vector<float> components;

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/unit_pixels.h"
 #include "imaging/cubic_resampling.h"
 #include "imaging/frame_check.h"
 #include "imaging/resampling.h"
@@ -36,12 +37,6 @@ const Pixel* frame_row(const FrameView& frame, int y) noexcept {
 template <typename Pixel>
 Pixel limit_of(int bit_depth) noexcept {
   return static_cast<Pixel>((1U << static_cast<unsigned>(bit_depth)) - 1U);
-}
-
-// Divides, as training does: multiplying by the reciprocal would round differently.
-template <typename Pixel>
-void normalise_row(const Pixel* pixels, std::size_t count, float limit, float* out) noexcept {
-  for (std::size_t i = 0; i < count; ++i) out[i] = static_cast<float>(pixels[i]) / limit;
 }
 
 // Part of a row of a frame.
@@ -78,7 +73,7 @@ Status normalise_box(const FrameView& frame, const Box& box, int bit_depth, floa
   for (int y = box.y; y < box.y + box.height; ++y) {
     const Pixel* row = frame_row<Pixel>(frame, y) + box.x;
     if (Status status = check_pixels(row, {box.x, y, box.width}, bit_depth); !status.ok()) return status;
-    normalise_row(row, width, limit, out);
+    to_unit(std::span(row, width), limit, out);
     out += width;
   }
   return {};

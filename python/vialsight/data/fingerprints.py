@@ -20,6 +20,7 @@ from vialsight.aliases import Progress
 from vialsight.data.sources import PatchSource
 from vialsight.errors import BundleError
 from vialsight.files.npz import npz_arrays, npz_bytes
+from vialsight.pixels import to_pixels
 
 Features = npt.NDArray[np.float32]
 Bits = npt.NDArray[np.uint8]
@@ -145,7 +146,7 @@ def describe(patches: npt.NDArray[np.float32]) -> tuple[int, Features]:
 
     The content is taken at 8 bits, so that the same pixels are equal in any file format.
     """
-    pixels = np.rint(patches * np.float32(255.0)).astype(np.uint8)
+    pixels = to_pixels(patches)
     content = int.from_bytes(hashlib.sha256(pixels.tobytes()).digest()[:8], "little")
     cells = _grid_means(patches).ravel()
     spread = float(cells.std())

@@ -23,9 +23,9 @@ def npz_arrays(content: bytes) -> dict[str, npt.NDArray[Any]]:
         return {name: file[name] for name in file.files}
 
 
-def npy_bytes(array: npt.NDArray[np.float32]) -> bytes:
-    """Return an array as the bytes of a .npy file, the same for equal arrays, float32."""
+def npy_bytes(array: npt.NDArray[np.float32] | npt.NDArray[np.uint8]) -> bytes:
+    """Return an array as the bytes of a .npy file, the same for equal arrays, float32 or uint8."""
     file = io.BytesIO()
-    little_endian = np.ascontiguousarray(array, dtype="<f4")
+    little_endian = np.ascontiguousarray(array, "|u1" if array.dtype == np.uint8 else "<f4")
     np.lib.format.write_array(file, little_endian, version=(1, 0), allow_pickle=False)
     return file.getvalue()

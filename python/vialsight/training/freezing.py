@@ -30,6 +30,7 @@ from vialsight.locator import ProductLocator
 from vialsight.models.flops import graph_flop
 from vialsight.models.method import Network, method_of
 from vialsight.models.similarity import ssim
+from vialsight.pixels import to_pixels, to_unit
 from vialsight.scores import Component
 from vialsight.training.journal import log
 from vialsight.training.runfolder import FINISHED, RunFolder
@@ -98,12 +99,12 @@ def freeze(
 ) -> None:
     """Write the network of a run as an uncalibrated bundle `out`.
 
-    `golden_patches` is float32 (R,K,P,P) in [0,1]: K >= 8 patches per region, re-scored by every
-    loader; `nominal_patches` is (n,P,P), patch i of region i modulo R, of which components that are
-    per location learn mean and spread; `fingerprints` are those of the training images; `locator`
-    is the one their products were located with. Raises
-    TrainingError when the run holds no checkpoint or was trained for other patches, BundleError
-    when the bundle cannot be written.
+    `golden_patches` is float32 (R,K,P,P) in [0,1]: K >= 8 patches per region, rounded to 8 bits and
+    re-scored by every loader; `nominal_patches` is (n,P,P), patch i of region i modulo R, of which
+    components that are per location learn mean and spread; `fingerprints` are those of the training
+    images; `locator` is the one their products were located with. Raises TrainingError when the run
+    holds no checkpoint or was trained for other patches, BundleError when the bundle cannot be
+    written.
     """
     network = load_network(run_dir)
     folder = RunFolder(run_dir)
@@ -162,12 +163,15 @@ def measure_locations(
 def golden(
     model: Model, components: Sequence[Component], inputs: Patches, locations: Locations
 ) -> GoldenPatches:
-    """Run and score inputs float32 (R,K,P,P) as Python does at freezing.
+    """Run and score inputs float32 (R,K,P,P) in [0,1] as Python does at freezing.
 
-    1 - SSIM by TensorFlow's formula in float64; other components by the C++ core, from TensorFlow's
-    outputs.
+    They are first rounded to 8 bits, so that a bundle stores a quarter of the bytes. Everything is
+    computed of the rounded ones: of a resampled patch, which had values between, too, they prove as
+    much. 1 - SSIM by TensorFlow's formula in float64; other components by the C++ core, from
+    TensorFlow's outputs.
     """
     regions, count = inputs.shape[:2]
+    inputs = to_unit(to_pixels(inputs))
     flat = inputs.reshape(-1, *inputs.shape[2:])
     outputs = run_frozen(model, flat)
     shaped = {n: array.reshape(regions, count, *array.shape[1:]) for n, array in outputs.items()}

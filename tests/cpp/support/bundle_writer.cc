@@ -69,8 +69,8 @@ Layout small_layout() {
   return layout;
 }
 
-std::string npy(const std::vector<std::size_t>& shape, const std::vector<float>& values) {
-  std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (";
+std::string npy_of(const std::string& descr, const std::vector<std::size_t>& shape, const std::string& data) {
+  std::string header = "{'descr': '" + descr + "', 'fortran_order': False, 'shape': (";
   for (const std::size_t size : shape) header += std::to_string(size) + ", ";
   header += "), }";
   while ((10 + header.size() + 1) % 64 != 0) header += ' ';
@@ -80,11 +80,13 @@ std::string npy(const std::vector<std::size_t>& shape, const std::vector<float>&
   bytes += '\0';
   bytes += static_cast<char>(header.size() % 256);
   bytes += static_cast<char>(header.size() / 256);
-  bytes += header;
-  const std::size_t start = bytes.size();
-  bytes.resize(start + values.size() * sizeof(float));
-  std::memcpy(bytes.data() + start, values.data(), values.size() * sizeof(float));
-  return bytes;
+  return bytes + header + data;
+}
+
+std::string npy(const std::vector<std::size_t>& shape, const std::vector<float>& values) {
+  std::string data(values.size() * sizeof(float), '\0');
+  if (!values.empty()) std::memcpy(data.data(), values.data(), data.size());
+  return npy_of("<f4", shape, data);
 }
 
 BundleWriter::BundleWriter(Layout bundle_layout) : layout(std::move(bundle_layout)) {

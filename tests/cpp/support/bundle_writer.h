@@ -22,8 +22,9 @@ inline const std::string kDigestA = std::string(64, 'a');
 
 Layout small_layout();
 
-// The .npy format, version 1.0, as numpy.save writes it.
+// The .npy format, version 1.0, as numpy.save writes it; of float32, or of data that `descr` describes.
 std::string npy(const std::vector<std::size_t>& shape, const std::vector<float>& values);
+std::string npy_of(const std::string& descr, const std::vector<std::size_t>& shape, const std::string& data);
 
 // Everything a bundle holds, open to changes; write() makes sizes and digests right again.
 class BundleWriter {
