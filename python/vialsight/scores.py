@@ -77,10 +77,13 @@ def map_of(
     return {"name": name or output, "component": "map", "output": output, **filtering}
 
 
-def of_reconstruction(patch_size: int) -> tuple[Component, ...]:
-    """Return what can be said of a reconstruction of P×P pixels; the paper's score first."""
+def of_reconstruction(patch_size: int, *, local: bool = True) -> tuple[Component, ...]:
+    """Return what can be said of a reconstruction of P×P pixels; the paper's score first.
+
+    `local`: also what is per location, 16·P² bytes of a bundle for each region.
+    """
     whole = residual("residual_mean", smoothing=0.0, top=1.0, per_location=False)
-    offered = (ssim(), ssim_local(), residual(), whole)
+    offered = (ssim(), *((ssim_local(), residual()) if local else ()), whole)
     # msgms halves the patch, without a rest, down to its coarsest scale.
     return (*offered, msgms()) if patch_size % 2 ** (_MSGMS_SCALES - 1) == 0 else offered
 

@@ -101,6 +101,13 @@ class Fitted:
     warnings: tuple[str, ...] = ()
 
 
+class Completed(NamedTuple):
+    """A network with what was fitted to it at freezing, and sentences of warning."""
+
+    network: Network
+    warnings: tuple[str, ...] = ()
+
+
 class FitTraining(Protocol):
     """Fit to all patches of `training`, each read once; patch i is of region i modulo `regions`."""
 
@@ -122,14 +129,17 @@ class Method:
 
     `steps(config, patch_size, replicas, fitted)` makes fresh networks, given the arrays of the fit;
     `examples(config, training, regions, fitted)` what prepares their batches, if anything does;
-    `network(config, patch_size, saved)` rebuilds what is deployed. `outputs` are its outputs' roles
-    by name; `scores(config, patch_size)` are the components of scores it offers
-    (`vialsight.scores`), the default first.
+    `network(config, patch_size, saved)` rebuilds what was trained, and `completed(network, nominal,
+    regions)` fits to it, at freezing, what is deployed with it: to nominal patches float32 (n,P,P),
+    patch i of region i modulo `regions`. `outputs` are the roles of what is deployed, by name;
+    `scores(config, patch_size)` are the components of scores it offers (`vialsight.scores`), the
+    default first.
     """
 
     network: Callable[[Config, int, SavedState], Network]
     outputs: Mapping[str, str] = field(default_factory=lambda: {RECONSTRUCTION: RECONSTRUCTION})
     scores: Callable[[Config, int], Sequence[Component]] = of_reconstruction_network
+    completed: Callable[[Any, Patches, int], Completed] | None = None
     steps: Callable[[Config, int, int, Mapping[str, npt.NDArray[Any]]], StepTraining] | None = None
     fit: FitTraining | None = None
     examples: (

@@ -28,7 +28,7 @@ from vialsight.errors import TrainingError
 from vialsight.frozen_graph import import_graph
 from vialsight.locator import ProductLocator
 from vialsight.models.flops import graph_flop
-from vialsight.models.method import Network, method_of
+from vialsight.models.method import Method, Network, method_of
 from vialsight.models.similarity import ssim
 from vialsight.pixels import to_pixels, to_unit
 from vialsight.scores import Component
@@ -100,19 +100,20 @@ def freeze(
     """Write the network of a run as an uncalibrated bundle `out`.
 
     `golden_patches` is float32 (R,K,P,P) in [0,1]: K >= 8 patches per region, rounded to 8 bits and
-    re-scored by every loader; `nominal_patches` is (n,P,P), patch i of region i modulo R, of which
-    components that are per location learn mean and spread; `fingerprints` are those of the training
-    images; `locator` is the one their products were located with. Raises TrainingError when the run
-    holds no checkpoint or was trained for other patches, BundleError when the bundle cannot be
-    written.
+    re-scored by every loader; `nominal_patches` is (n,P,P), patch i of region i modulo R, to which
+    the method fits what completes its network, and of which components that are per location learn
+    mean and spread; `fingerprints` are those of the training images; `locator` is the one their
+    products were located with. Raises TrainingError when the run holds no checkpoint or was trained
+    for other patches, BundleError when the bundle cannot be written.
     """
-    network = load_network(run_dir)
+    trained = load_network(run_dir)
     folder = RunFolder(run_dir)
     config, record = folder.config(), folder.record() or {}
     _check_patch_size(record, layout)
     if record["status"] != FINISHED:
         log.warning("the run in %s is not finished: step %d is frozen", run_dir, record["step"])
     method = method_of(config)
+    network = _completed(method, trained, nominal_patches, len(layout.regions))
     model = freeze_graph(
         network, layout.patch_size, roles=method.outputs, method=config.model.method
     )
@@ -139,6 +140,16 @@ def freeze(
     )
 
 
+def _completed(method: Method, network: Network, nominal: Patches, regions: int) -> Network:
+    """Return the network with what the method fits to it; its warnings are logged."""
+    if method.completed is None:
+        return network
+    found, warnings = method.completed(network, nominal, regions)
+    for text in warnings:
+        log.warning("%s", text)
+    return found
+
+
 def measure_locations(
     model: Model, components: Sequence[Component], patches: Patches, regions: int
 ) -> Locations:
@@ -147,6 +158,8 @@ def measure_locations(
     Of the components that are per location: of their maps as they are before filtering.
     """
     chosen = [component for component in components if component.get("per_location")]
+    if not chosen:
+        return {}
     sums: dict[str, npt.NDArray[np.float64]] = {}
     for start in range(0, len(patches), _BATCH * regions):
         batch = patches[start : start + _BATCH * regions]

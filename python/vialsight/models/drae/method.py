@@ -1,18 +1,28 @@
 """DRAE as a method: trained in steps, its generator deployed."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
+from vialsight import scores
 from vialsight.aliases import Patches, Tensor
+from vialsight.bundle import MAP, RECONSTRUCTION
 from vialsight.models.configuration import Config, section_of
-from vialsight.models.drae.network import build_generator, deployed_part
+from vialsight.models.drae.network import build_generator, deployed_part, opened
 from vialsight.models.drae.section import DraeSection
 from vialsight.models.drae.step import LOSS_NAMES, Pace, Step, Trainable, network_options
-from vialsight.models.method import Batch, Method, Network, SavedState
+from vialsight.models.gaussian_fit import complete
+from vialsight.models.gaussians import DISTANCE, LATENT, Inside
+from vialsight.models.method import Batch, Completed, Method, Network, SavedState
 from vialsight.models.optimization import learning_rate
+from vialsight.models.regions import NearestMean
+from vialsight.scores import Component
+
+# Pixels of a patch that are averaged to tell its region; patches are multiples of 16.
+_REDUCED: Final = 4
 
 
 class DraeTraining:
@@ -75,4 +85,48 @@ def _network(config: Config, patch_size: int, saved: SavedState) -> Network:
     return network
 
 
-METHOD = Method(steps=DraeTraining, network=_network)
+class OpenGenerator(tf.Module):  # type: ignore[misc]
+    """The trained generator from patches (n,P,P,1) to all that it sees.
+
+    It knows nothing of regions; that is told by `means`, float (R,D) of averages of 4x4 pixels.
+    """
+
+    def __init__(self, generator: Any, means: npt.NDArray[Any]) -> None:
+        super().__init__(name="drae")
+        self._generator = opened(generator)
+        self._nearest = NearestMean(means)
+
+    def inside(self, patches: Tensor) -> Inside:
+        """Return the reconstruction, the region, z, and the encoder's last features."""
+        reconstruction, z, features = self._generator(patches, training=False)
+        reduced = tf.nn.avg_pool2d(patches, _REDUCED, _REDUCED, "VALID")
+        flat = tf.reshape(reduced, (-1, reduced.shape[1] * reduced.shape[2]))
+        return Inside({RECONSTRUCTION: reconstruction}, self._nearest.of(flat), z, features)
+
+
+def _completed(network: Any, nominal: Patches, regions: int) -> Completed:
+    means = [_reduced_mean(nominal[region::regions]) for region in range(regions)]
+    return complete(OpenGenerator(network, np.stack(means)), nominal, regions)
+
+
+def _reduced_mean(patches: Patches) -> npt.NDArray[np.float64]:
+    """Return the mean of patches (n,P,P), averaged over 4x4 pixels, (P²/16,)."""
+    mean: npt.NDArray[np.float64] = patches.mean(axis=0, dtype=np.float64)
+    side = len(mean) // _REDUCED
+    squares = mean.reshape(side, _REDUCED, side, _REDUCED)
+    return np.asarray(squares.mean(axis=(1, 3))).ravel()
+
+
+def _scores(config: Config, patch_size: int) -> Sequence[Component]:
+    del config
+    offered = scores.of_reconstruction(patch_size)
+    return (*offered, scores.map_of(LATENT), scores.map_of(DISTANCE))
+
+
+METHOD = Method(
+    steps=DraeTraining,
+    network=_network,
+    completed=_completed,
+    outputs={RECONSTRUCTION: RECONSTRUCTION, LATENT: MAP, DISTANCE: MAP},
+    scores=_scores,
+)

@@ -17,6 +17,10 @@ from vialsight.models.layers import DepthToSpace, SpaceToDepth
 
 LATENT_SIZE: Final = 64
 
+# Layers by whose names `opened` finds what lies between encoder and decoder.
+_FLAT: Final = "flat"
+_Z: Final = "z"
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
@@ -94,6 +98,16 @@ def deployed_part(generator: keras.Model) -> keras.Model:
     return keras.Model(generator.input, {RECONSTRUCTION: generator.outputs[0]}, name="deployed")
 
 
+def opened(deployed: keras.Model) -> keras.Model:
+    """Return the deployed part with its inside: (n,P,P,1) -> [X̂, z (n,64), features of `_encode`].
+
+    The features are float32 (n,P/16,P/16,width), the encoder's last.
+    """
+    features = _as_float32(deployed.get_layer(_FLAT).input)
+    z = deployed.get_layer(_Z).output
+    return keras.Model(deployed.input, [deployed.output[RECONSTRUCTION], z, features])
+
+
 def _build_encoder(options: NetworkOptions) -> keras.Model:
     image = _image_input(options)
     return keras.Model(image, _latent(_encode(image, options), options), name="encoder")
@@ -133,9 +147,9 @@ def _encode_folded(image: Any, options: NetworkOptions) -> Any:
 
 
 def _latent(features: Any, options: NetworkOptions) -> Any:
-    flat = layers.Flatten(dtype=options.dtype)(features)
+    flat = layers.Flatten(dtype=options.dtype, name=_FLAT)(features)
     # Losses are computed in float32, whatever the precision of the layers.
-    return layers.Dense(LATENT_SIZE, dtype="float32", name="z")(flat)
+    return layers.Dense(LATENT_SIZE, dtype="float32", name=_Z)(flat)
 
 
 def _decode(z: Any, options: NetworkOptions) -> Any:

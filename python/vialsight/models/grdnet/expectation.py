@@ -17,6 +17,7 @@ from vialsight.errors import TrainingError
 from vialsight.models.anomalies.drawing import LABEL_SCALE, REDUCED_SCALE
 from vialsight.models.method import Fitted
 from vialsight.models.pca.fit import OVERSAMPLING, StreamingComponents
+from vialsight.models.regions import NearestMean, own_places
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Float32 = npt.NDArray[np.float32]
@@ -53,13 +54,12 @@ class Expectation(tf.Module):  # type: ignore[misc]
         reduced = _pooled(means, REDUCED_SCALE).reshape(regions, -1)
         components = np.asarray(arrays["components"], np.float64)
         belongs = np.asarray(arrays["region"])
-        self._reduced_means = tf.constant(reduced, tf.float32)
-        self._half_squares = tf.constant(0.5 * np.square(reduced).sum(axis=1), tf.float32)
+        self._regions = NearestMean(reduced)
         self._means = tf.constant(means.reshape(regions, -1), tf.float32)
         self._half_means = tf.constant(_pooled(means, LABEL_SCALE).reshape(regions, -1), tf.float32)
         self._components = tf.constant(components, tf.float32)
-        self._offsets = tf.constant(np.einsum("kd,kd->k", components, reduced[belongs]), tf.float32)
         self._belongs = tf.constant(np.equal.outer(np.arange(regions), belongs), tf.float32)
+        self._own_places = tf.constant(own_places(belongs))
         spreads = np.maximum(np.asarray(arrays["spreads"], np.float64), _LEAST_SPREAD)
         self._inverse_spreads = tf.constant((1.0 / spreads).reshape(regions, -1), tf.float32)
         self._up2, self._up4 = (tf.constant(_enlarging(self.size, n), tf.float32) for n in (2, 4))
@@ -69,12 +69,15 @@ class Expectation(tf.Module):  # type: ignore[misc]
         """Return what is expected, from averages (n,P/4,P/4,1) of 4 by 4 pixels."""
         side = self.size // REDUCED_SCALE
         flat = tf.reshape(reduced, (-1, side * side))
-        nearest = tf.matmul(flat, self._reduced_means, transpose_b=True) - self._half_squares
-        region = tf.one_hot(tf.argmax(nearest, 1), self._means.shape[0])
-        codes = tf.matmul(flat, self._components, transpose_b=True) - self._offsets
+        region = self._regions.of(flat)
+        codes = _exact_codes(flat - self._regions.mean_of(region), self._components)
         codes *= tf.matmul(region, self._belongs)
         half = tf.matmul(region, self._half_means) + self._deviation(codes, self._up2)
         return Expected(region, codes, _images(half, self.size // LABEL_SCALE))
+
+    def own_codes(self, expected: Expected) -> Tensor:
+        """Return codes (n,k) of the patch's own region alone; k is the most of a region."""
+        return tf.matmul(expected.codes, self._own_places)
 
     def reconstruction(self, expected: Expected) -> Tensor:
         """Return X̂ (n,P,P,1), clipped to [0,1]."""
@@ -199,6 +202,16 @@ def _pooled(images: npt.NDArray[Any], scale: int) -> npt.NDArray[Any]:
     count, height, width = images.shape
     squares = images.reshape(count, height // scale, scale, width // scale, scale)
     return np.asarray(squares.mean(axis=(2, 4)))
+
+
+def _exact_codes(away: Tensor, components: Tensor) -> Tensor:
+    """Return the codes (n,K) of deviations from the mean (n,D) along components (K,D), float32.
+
+    Summed in float64: in float32 the order of thousands of sums, another for every batch size and
+    machine, moves a code by 3e-6, and a logit by 100 times that: differences from X̂ are amplified.
+    """
+    pair = [tf.cast(values, tf.float64) for values in (away, components)]
+    return tf.cast(tf.matmul(*pair, transpose_b=True), tf.float32)
 
 
 def _images(flat: Tensor, side: int) -> Tensor:

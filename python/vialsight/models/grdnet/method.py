@@ -8,10 +8,12 @@ import tensorflow as tf
 
 from vialsight import scores
 from vialsight.aliases import Patches, Progress, Tensor
-from vialsight.bundle import RECONSTRUCTION
+from vialsight.bundle import MAP, RECONSTRUCTION
 from vialsight.data.sources import PatchSource, expect
 from vialsight.models.anomalies.drawing import LABEL_SCALE, REDUCED_SCALE, Drawing
 from vialsight.models.configuration import Config, section_of
+from vialsight.models.gaussian_fit import complete
+from vialsight.models.gaussians import DISTANCE, LATENT, Inside
 from vialsight.models.grdnet.expectation import Arrays, Expectation, differences, fit_expectation
 from vialsight.models.grdnet.network import build_segmentation, values
 from vialsight.models.grdnet.section import GrdnetSection
@@ -65,7 +67,7 @@ class DrawnExamples:
         return np.asarray(others[int(random.integers(len(others)))])
 
 
-class DeployedNetwork(tf.Module):  # type: ignore[misc]
+class TrainedNetwork(tf.Module):  # type: ignore[misc]
     """Patches (n,P,P,1) to the map of anomalies and the reconstruction."""
 
     def __init__(self, config: Config, patch_size: int, saved: SavedState) -> None:
@@ -80,11 +82,17 @@ class DeployedNetwork(tf.Module):  # type: ignore[misc]
 
     def __call__(self, patches: Tensor, training: bool = False) -> dict[str, Tensor]:
         """Return `reconstruction` (n,P,P,1) in [0,1] and `anomaly`, logits (n,P/2,P/2,1)."""
+        return dict(self.inside(patches).outputs)
+
+    def inside(self, patches: Tensor) -> Inside:
+        """Return outputs, region, codes of the linear model, and features (n,P/16,P/16,C)."""
         reduced = tf.nn.avg_pool2d(patches, REDUCED_SCALE, REDUCED_SCALE, "VALID")
         expected = self._expectation.of(reduced)
         seen = differences(patches, self._expectation.planes(expected))
-        logits, _ = self._segmentation([patches, seen, expected.region], training=False)
-        return {RECONSTRUCTION: self._expectation.reconstruction(expected), ANOMALY: logits}
+        logits, features = self._segmentation([patches, seen, expected.region], training=False)
+        outputs = {RECONSTRUCTION: self._expectation.reconstruction(expected), ANOMALY: logits}
+        codes = self._expectation.own_codes(expected)
+        return Inside(outputs, expected.region, codes, features)
 
 
 def _fit(config: Config, training: PatchSource, regions: int, progress: Progress) -> Fitted:
@@ -105,7 +113,10 @@ def _scores(config: Config, patch_size: int) -> Sequence[Component]:
     del config
     return (
         scores.map_of(ANOMALY, smoothing=_SMOOTHING),
-        *scores.of_reconstruction(patch_size),
+        # What is usual at a location, the network has seen.
+        *scores.of_reconstruction(patch_size, local=False),
+        scores.map_of(LATENT),
+        scores.map_of(DISTANCE),
     )
 
 
@@ -113,7 +124,8 @@ METHOD = Method(
     fit=_fit,
     steps=GrdnetTraining,
     examples=DrawnExamples,
-    network=DeployedNetwork,
-    outputs={RECONSTRUCTION: RECONSTRUCTION, ANOMALY: "map"},
+    network=TrainedNetwork,
+    completed=complete,
+    outputs={RECONSTRUCTION: RECONSTRUCTION, ANOMALY: MAP, LATENT: MAP, DISTANCE: MAP},
     scores=_scores,
 )

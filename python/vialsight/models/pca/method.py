@@ -4,20 +4,26 @@ The graph is not told of which region a patch is: it takes the region whose mean
 projects on the components of all regions at once, and keeps those of the one taken.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from vialsight import scores
 from vialsight.aliases import Progress, Tensor
-from vialsight.bundle import RECONSTRUCTION
+from vialsight.bundle import MAP, RECONSTRUCTION
 from vialsight.data.sources import PatchSource, expect
 from vialsight.errors import TrainingError
 from vialsight.models.configuration import Config, section_of
+from vialsight.models.gaussian_fit import complete
+from vialsight.models.gaussians import LATENT, Inside
 from vialsight.models.method import Fitted, Method, Network, SavedState
 from vialsight.models.pca.fit import OVERSAMPLING, StreamingComponents, enough_for
 from vialsight.models.pca.section import PcaSection
+from vialsight.models.regions import NearestMean, own_places
+from vialsight.scores import Component
 
 Arrays = dict[str, npt.NDArray[Any]]
 Float32 = npt.NDArray[np.float32]
@@ -38,29 +44,28 @@ class LinearAutoencoder(tf.Module):  # type: ignore[misc]
 
     def __init__(self, means: Any, components: Any, region: npt.NDArray[np.int64]) -> None:
         super().__init__(name="pca")
-        self._means = tf.Variable(means, dtype=tf.float32, trainable=False)
         self._components = tf.Variable(components, dtype=tf.float32, trainable=False)
-        double = np.asarray(means, np.float64)
-        # |x - m|² is least where x·m - |m|²/2 is largest.
-        self._half_squares = tf.constant(0.5 * np.square(double).sum(axis=1), tf.float32)
-        centres = np.asarray(components, np.float64) @ double.T  # (K,R)
-        self._offsets = tf.constant(centres[np.arange(len(region)), region], tf.float32)
-        self._belongs = tf.constant(np.equal.outer(np.arange(len(double)), region), tf.float32)
+        self._nearest = NearestMean(means)
+        self._belongs = tf.constant(np.equal.outer(np.arange(len(means)), region), tf.float32)
+        self._own_places = tf.constant(own_places(region))
 
     def __call__(self, patches: Tensor, training: bool = False) -> dict[str, Tensor]:
         """Return the output "reconstruction" (n,P,P,1), clipped to [0,1]."""
+        return dict(self.inside(patches).outputs)
+
+    def inside(self, patches: Tensor) -> Inside:
+        """Return the reconstruction, the region, and the codes of that region."""
         size = int(patches.shape[1])
         flat = tf.reshape(patches, (-1, size * size))
-        chosen = tf.one_hot(self.region_of(flat), self._means.shape[0])
-        codes = tf.matmul(flat, self._components, transpose_b=True) - self._offsets
+        chosen = self._nearest.of(flat)
+        mean = self._nearest.mean_of(chosen)
+        # Less the mean first: what is common to all patches would cost digits of the codes.
+        codes = tf.matmul(flat - mean, self._components, transpose_b=True)
         codes *= tf.matmul(chosen, self._belongs)
-        found = tf.matmul(codes, self._components) + tf.matmul(chosen, self._means)
+        found = tf.matmul(codes, self._components) + mean
         clipped = tf.minimum(tf.maximum(found, 0.0), 1.0)
-        return {RECONSTRUCTION: tf.reshape(clipped, (-1, size, size, 1))}
-
-    def region_of(self, flat: Tensor) -> Tensor:
-        """Return the region, int64 (n,), whose mean is nearest to patches (n,D)."""
-        return tf.argmax(tf.matmul(flat, self._means, transpose_b=True) - self._half_squares, 1)
+        outputs = {RECONSTRUCTION: tf.reshape(clipped, (-1, size, size, 1))}
+        return Inside(outputs, chosen, tf.matmul(codes, self._own_places))
 
 
 def _fit(config: Config, training: PatchSource, regions: int, progress: Progress) -> Fitted:
@@ -147,8 +152,7 @@ def _warnings(arrays: Arrays, rows: Float32, regions: int) -> list[str]:
 
 def _misplaced_share(arrays: Arrays, rows: Float32, regions: int) -> float:
     """Return the share of rows (n,D), row i of region i modulo `regions`, taken for another."""
-    network = LinearAutoencoder(arrays["means"], arrays["components"], arrays["region"])
-    taken = network.region_of(tf.constant(rows)).numpy()
+    taken = NearestMean(arrays["means"]).of(tf.constant(rows)).numpy().argmax(axis=1)
     return float(np.mean(taken != np.arange(len(rows)) % regions))
 
 
@@ -162,4 +166,15 @@ def _network(config: Config, patch_size: int, saved: SavedState) -> Network:
     return LinearAutoencoder(arrays["means"], arrays["components"], arrays["region"])
 
 
-METHOD = Method(fit=_fit, network=_network)
+def _scores(config: Config, patch_size: int) -> Sequence[Component]:
+    del config
+    return (*scores.of_reconstruction(patch_size), scores.map_of(LATENT))
+
+
+METHOD = Method(
+    fit=_fit,
+    network=_network,
+    completed=complete,
+    outputs={RECONSTRUCTION: RECONSTRUCTION, LATENT: MAP},
+    scores=_scores,
+)
