@@ -1,0 +1,129 @@
+"""`tools/demo` refuses what it cannot do; its picture shows right verdicts and mistakes."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vialsight.data.defects import KnownDefect
+
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
+sys.path.insert(0, str(TOOLS))
+
+from strip_picture import choose, described, excess, summary  # noqa: E402
+
+
+def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a copy of the script in a repository that has nothing else."""
+    (folder / "tools").mkdir()
+    for name in ("demo", "environment.sh"):
+        (folder / "tools" / name).write_bytes((TOOLS / name).read_bytes())
+    command = ["bash", str(folder / "tools" / "demo"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+class TestRefusals:
+    def test_missing_bundle(self, tmp_path: Path) -> None:
+        done = demo(tmp_path)
+        assert done.returncode == 2
+        assert "error: bundles/bfs-5.vsb is missing" in done.stderr
+        assert "tools/demo --train" in done.stderr
+        assert not (tmp_path / ".venv").exists()
+        assert not (tmp_path / "demo").exists()
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (("--data", "vials"), "--data: expected simulated or elpv, got 'vials'"),
+            (("--seed", "0"), "--seed: expected a number from 1 (0 is that of training), got '0'"),
+            (("--seed=x",), "--seed: expected a number from 1 (0 is that of training), got 'x'"),
+            (("--data",), "usage: tools/demo"),
+            (("--quick",), "usage: tools/demo"),
+        ],
+    )
+    def test_argument(self, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+        done = demo(tmp_path, *arguments)
+        assert done.returncode == 2
+        assert message in done.stderr
+
+    def test_help_says_every_option(self, tmp_path: Path) -> None:
+        done = demo(tmp_path, "--help")
+        assert done.returncode == 0
+        for option in ("--data simulated", "--data elpv", "--train", "--seed N", "--fresh"):
+            assert f"\n  {option} " in done.stdout
+
+
+# Two vials with one region each, one frame; thresholds as of logits.
+THRESHOLDS = [-1.0]
+
+
+def verdict(product: str, *scores: float | None) -> dict[str, Any]:
+    """A verdict as `inspect --json` prints it, of scores per vial."""
+    rejected = [score is None or score > THRESHOLDS[0] for score in scores]
+    return {
+        "product": product,
+        "run": 1,
+        "verdict": "reject" if any(rejected) else "accept",
+        "scores": [[[score] for score in scores]],
+        "thresholds": THRESHOLDS,
+        "vials": ["reject" if one else "accept" for one in rejected],
+    }
+
+
+def defect(product: str, severity: float, vial: int = 1) -> KnownDefect:
+    return KnownDefect(product=product, kind="black_spot", severity=severity, vial=vial)
+
+
+class TestChoice:
+    def test_mistakes_and_what_is_typical(self) -> None:
+        severities = {"clear": 0.9, "usual": 0.6, "mild": 0.3, "small_miss": 0.1, "miss": 0.8}
+        known = {name: [defect(name, severity)] for name, severity in severities.items()}
+        verdicts = [
+            verdict("clear", 9.0, -5.0),
+            verdict("usual", 4.0, -5.0),
+            verdict("mild", 1.0, -5.0),
+            verdict("miss", -2.0, -5.0),
+            verdict("small_miss", -3.0, -5.0),
+            verdict("good", -6.0, -5.0),
+            verdict("near", -6.0, -1.5),
+            verdict("false_reject", -6.0, 0.5),
+        ]
+        chosen = {choice.why: choice.verdict["product"] for choice in choose(verdicts, known)}
+        assert chosen == {
+            "typical of the defects found": "usual",
+            "the mildest defect found": "mild",
+            "the most severe defect missed": "miss",
+            "the good strip rejected most clearly": "false_reject",
+            "the accepted good strip nearest to rejection": "near",
+            "the defect found most clearly": "clear",
+        }
+
+    def test_rejected_for_another_vial_is_not_found(self) -> None:
+        known = {"lucky": [defect("lucky", 0.5, vial=2)]}
+        assert choose([verdict("lucky", 3.0, -5.0)], known) == []
+
+    def test_each_strip_once(self) -> None:
+        known = {"only": [defect("only", 0.5)]}
+        chosen = choose([verdict("only", 3.0, -5.0)], known)
+        assert [choice.verdict["product"] for choice in chosen] == ["only"]
+
+    def test_strip_without_scores_is_left_out(self) -> None:
+        assert choose([verdict("lost", None, None)], {}) == []
+
+
+def test_excess_is_a_difference_since_thresholds_may_be_negative() -> None:
+    assert excess(verdict("any", 3.0, -5.0)).ravel().tolist() == [4.0, -4.0]
+
+
+def test_summary_counts_defective_and_good_apart() -> None:
+    verdicts = [verdict("a", 3.0, -5.0), verdict("b", -5.0, -5.0), verdict("c", -5.0, 3.0)]
+    known = {"a": [defect("a", 0.5)], "b": [defect("b", 0.5)]}
+    expected = "1 of 2 defective strips rejected, 1 of 1 good ones rejected"
+    assert summary(verdicts, known) == expected
+
+
+def test_defect_in_words() -> None:
+    bare = KnownDefect(product="a", kind="crack")
+    assert described([defect("a", 0.5), bare]) == "black spot, severity 0.50, vial 1; crack"
