@@ -157,6 +157,25 @@ def test_the_label_lies_where_the_change_is() -> None:
     assert checked > 20
 
 
+def test_what_lies_outside_the_region_of_interest_is_taught_as_nominal() -> None:
+    settings = {"probability": 1.0, "families": only("absorbing"), **STILL}
+    roi = np.ones((2, SIZE // 2, SIZE // 2), bool)
+    roi[0, :, 20:] = False
+    everywhere = drawing(**settings)
+    inside = Drawing(everywhere.config, everywhere.spreads, SIZE, roi)
+    hidden = 0
+    for number in range(40):
+        one, other = (
+            draw(np.random.default_rng(number), flat(), flat(0.3), 0)
+            for draw in (everywhere, inside)
+        )
+        np.testing.assert_array_equal(one.image, other.image)
+        np.testing.assert_array_equal(one.label[:, :20], other.label[:, :20])
+        assert (other.label[:, 20:] == NOMINAL).all()
+        hidden += int((one.label[:, 20:] != NOMINAL).any())
+    assert hidden > 5
+
+
 def test_exposure_changes_the_image_and_what_is_averaged_alike() -> None:
     for example in drawn(10, flat(), probability=0.0, **{**STILL, "gain": 0.2}):
         np.testing.assert_allclose(example.reduced, example.image.mean(), rtol=1e-5)

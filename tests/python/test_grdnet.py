@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from array_patches import ArrayPatches
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 from sklearn.decomposition import PCA
@@ -19,6 +20,7 @@ from vialsight.models.grdnet import losses
 from vialsight.models.grdnet.expectation import Expectation, differences, fit_expectation
 from vialsight.models.grdnet.network import PRESETS, SegmentationOptions, build_segmentation
 from vialsight.models.grdnet.replay import Replay, Shown
+from vialsight.models.grdnet.roi import read_roi
 from vialsight.training.freezing import freeze
 from vialsight.training.loop import train
 from vialsight.training.saved import load_network
@@ -342,6 +344,33 @@ def test_perlin_anomalies_train(patches: np.ndarray, tmp_path: Path) -> None:
 def test_perlin_anomalies_of_crops_are_refused() -> None:
     with pytest.raises(ConfigError, match="need whole patches"):
         configured("model.anomalies.kind=perlin")
+
+
+def mask(path: Path, size: int) -> Path:
+    image = np.full((size, size), 255, np.uint8)
+    image[:, : size // 2] = 0
+    image[0, size // 2] = 0
+    Image.fromarray(image).save(path)
+    return path
+
+
+def test_a_region_of_interest_counts_where_no_pixel_is_black(tmp_path: Path) -> None:
+    roi = read_roi([None, mask(tmp_path / "roi.png", SIZE)], REGIONS, SIZE)
+    expected = np.ones((REGIONS, SIZE // 2, SIZE // 2), bool)
+    expected[1, :, : SIZE // 4] = False
+    expected[1, 0, SIZE // 4] = False
+    np.testing.assert_array_equal(roi, expected)
+    assert read_roi(None, REGIONS, SIZE).all()
+
+
+def test_wrong_regions_of_interest_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="expected 2 entries, one for each region, got 1"):
+        read_roi([None], REGIONS, SIZE)
+    small = mask(tmp_path / "small.png", SIZE // 2)
+    with pytest.raises(TrainingError, match="expected 64x64 pixels, those of a patch, got 32x32"):
+        read_roi([small, None], REGIONS, SIZE)
+    with pytest.raises(TrainingError, match=r"model\.roi: .*missing\.png"):
+        read_roi([tmp_path / "missing.png", None], REGIONS, SIZE)
 
 
 def test_a_lost_fit_is_named(run: Path, tmp_path: Path) -> None:

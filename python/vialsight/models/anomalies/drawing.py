@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
 from vialsight.models.anomalies.families import FAMILY_OF
@@ -46,12 +47,14 @@ class Drawing:
     """Makes examples of nominal patches (P,P).
 
     `spreads` float32 (R,P/2,P/2) says how far nominal patches usually are from what is expected of
-    them, per region and location, in grey values; `crop` is S, even.
+    them, per region and location, in grey values; `crop` is S, even; `roi` bool of the same shape
+    as `spreads` says where anomalies count.
     """
 
     config: AnomaliesConfig
     spreads: Float32
     crop: int
+    roi: npt.NDArray[np.bool_] | None = None
 
     def __call__(self, random: Random, patch: Float32, other: Float32, region: int) -> Example:
         """Return an example of a patch; `other` is one whose texture is strange here."""
@@ -125,6 +128,8 @@ class Drawing:
         least = np.maximum(self.config.visible, self.config.beyond_nominal * usual)
         label = np.where(size > _NEGLIGIBLE * least, UNCERTAIN, NOMINAL).astype(np.float32)
         label[size > least] = ANOMALOUS
+        if self.roi is not None:
+            label[~self.roi[region, top : top + half, left : left + half]] = NOMINAL
         return label
 
     def _as_taken(self, random: Random, image: Float32) -> Float32:

@@ -16,6 +16,7 @@ from vialsight.models.gaussian_fit import complete
 from vialsight.models.gaussians import DISTANCE, LATENT, Inside
 from vialsight.models.grdnet.expectation import Arrays, Expectation, differences, fit_expectation
 from vialsight.models.grdnet.network import build_segmentation, values
+from vialsight.models.grdnet.roi import read_roi
 from vialsight.models.grdnet.section import GrdnetSection
 from vialsight.models.grdnet.step import GrdnetTraining, segmentation_options
 from vialsight.models.method import Fitted, Method, SavedState
@@ -36,7 +37,9 @@ class DrawnExamples:
     def __init__(self, config: Config, training: PatchSource, regions: int, fitted: Arrays) -> None:
         section = section_of(config, GrdnetSection)
         crop = section.crop or training.patch_size
-        self._drawing = Drawing(section.anomalies, np.asarray(fitted["spreads"]), crop)
+        self._drawing = Drawing(
+            section.anomalies, np.asarray(fitted["spreads"]), crop, np.asarray(fitted["roi"])
+        )
         self._seed, self._regions = config.training.seed, regions
         self._textures = _textures(training, regions)
         half, reduced = crop // LABEL_SCALE, training.patch_size // REDUCED_SCALE
@@ -96,8 +99,11 @@ class TrainedNetwork(tf.Module):  # type: ignore[misc]
 
 
 def _fit(config: Config, training: PatchSource, regions: int, progress: Progress) -> Fitted:
-    components = section_of(config, GrdnetSection).components
-    return fit_expectation(components, training, regions, progress)
+    section = section_of(config, GrdnetSection)
+    # Read first: a wrong file should not cost a pass over the data.
+    roi = read_roi(section.roi, regions, training.patch_size)
+    found = fit_expectation(section.components, training, regions, progress)
+    return Fitted(arrays={**found.arrays, "roi": roi}, figures=found.figures)
 
 
 def _textures(training: PatchSource, regions: int) -> Patches:

@@ -1,5 +1,6 @@
 """What a configuration says of GRD-Net: expectation, network, anomalies, losses, replay."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -52,6 +53,11 @@ class GrdnetSection(Section):
         ge=CROP_MULTIPLE,
         multiple_of=CROP_MULTIPLE,
         description="train on squares of this edge, cut from patches; null: on whole patches",
+    )
+    roi: tuple[Path | None, ...] | None = Field(
+        default=None,
+        description="of each region an image P×P, black where anomalies do not count, or null; "
+        "null: they count everywhere",
     )
     anomalies: AnomaliesConfig = Field(
         default=AnomaliesConfig(), description=str(AnomaliesConfig.__doc__)

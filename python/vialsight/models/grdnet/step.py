@@ -29,6 +29,8 @@ class GrdnetTraining:
     def __init__(self, config: Config, patch_size: int, replicas: int, fitted: Arrays) -> None:
         self._config, self._section = config, section_of(config, GrdnetSection)
         self._expectation = Expectation(fitted)
+        roi = np.asarray(fitted["roi"], np.float32)
+        self._roi = tf.constant(roi.reshape(len(roi), -1))
         self._crop = self._section.crop or patch_size
         self._network = build_segmentation(
             segmentation_options(
@@ -111,6 +113,8 @@ class GrdnetTraining:
         )
         labels = tf.nn.max_pool2d(found.mask, LABEL_SCALE, LABEL_SCALE, "VALID")
         reduced = tf.nn.avg_pool2d(found.images, REDUCED_SCALE, REDUCED_SCALE, "VALID")
+        counts = tf.matmul(self._expectation.of(shown.reduced).region, self._roi)
+        labels *= tf.reshape(counts, (-1, *labels.shape[1:]))
         return Shown(found.images, reduced, shown.origins), labels
 
     def _with_replayed(
