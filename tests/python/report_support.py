@@ -80,6 +80,7 @@ def evidence_of(
         reasons=tuple("none" if good else "defect" for good in accepted),
         scores=scores,
         component_scores=scores[..., np.newaxis],
+        published=None,
         truth=truth,
         times=times,
         pixels=_pixels(random, strips, defective, len(regions)) if with_defects else None,

@@ -57,6 +57,12 @@ def report(bundle: Path, tiny_dataset: Dataset) -> Path:
 
 
 @pytest.fixture(scope="module")
+def residual_report(tiny_bundle: Path, tiny_dataset: Dataset, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("residual") / "residual.vsb"
+    return reported(calibrated(tiny_bundle, tiny_dataset, out, "residual_mean"), tiny_dataset)
+
+
+@pytest.fixture(scope="module")
 def values(report: Path):
     return json.loads((report / "report.json").read_text())
 
@@ -127,7 +133,46 @@ class TestCombinedScore:
             assert (report / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
+class TestPublishedScore:
+    """residual_mean decides; the paper's φ stands beside it, against scikit-image and -learn."""
+
+    def test_is_kept_and_ranked(self, residual_report: Path, numbers: np.ndarray) -> None:
+        evidence = read_evidence(residual_report)
+        np.testing.assert_allclose(evidence.scores, numbers[..., 1], atol=1e-5)
+        assert evidence.published is not None
+        np.testing.assert_allclose(evidence.published, numbers[..., 0], atol=1e-5)
+        score = json.loads((residual_report / "report.json").read_text())["score"]
+        assert score["components"] == ["residual_mean"]
+        rows = {(r["component"], r["unit"]): r["auroc"] for r in score["measures"]}
+        assert set(rows) == {("published", unit) for unit in ("top", "bottom", "strip")}
+        largest = numbers[..., 0].max(axis=(1, 2, 3))
+        assert rows["published", "strip"] == pytest.approx(
+            roc_auc_score(evidence.defective, largest)
+        )
+
+    def test_is_shown_beside_the_score(self, residual_report: Path) -> None:
+        page = (residual_report / "report.html").read_text("utf-8")
+        assert "φ is residual_mean: " in page
+        rows = [row for row in PageParser(page).rows if "takes no part" in row[0]]
+        values = json.loads((residual_report / "report.json").read_text())
+        areas = {r["unit"]: r["auroc"] for r in values["score"]["measures"]}
+        assert [row[1][:6] for row in rows] == [f"{areas['strip']:.4f}"]
+
+    def test_rebuilt_report_has_the_same_bytes(self, residual_report: Path, tmp_path: Path) -> None:
+        rebuild_report(residual_report, tmp_path / "again")
+        for name in ("report.html", "report.json", "components.csv", "scores.csv"):
+            assert (residual_report / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+    def test_is_not_repeated_where_it_takes_part(self, report: Path) -> None:
+        assert read_evidence(report).published is None
+        assert "takes no part" not in (report / "report.html").read_text("utf-8")
+
+
 class TestNetworkWithoutReconstruction:
+    def test_has_no_published_score(self, map_report: Path) -> None:
+        assert read_evidence(map_report).published is None
+        assert not (map_report / "components.csv").exists()
+
     def test_pictures_have_no_panel_for_it(self, map_report: Path) -> None:
         evidence = read_evidence(map_report)
         assert evidence.pictures

@@ -1,4 +1,4 @@
-"""How each component of a combined score would rank on its own, beside the combination."""
+"""How each component of a combined score, and the paper's φ, would rank on its own."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import numpy.typing as npt
 from vialsight.data import DEFECTIVE, UNKNOWN
 from vialsight.evaluation.evidence import Evidence
 from vialsight.evaluation.measures import ranked_auroc
+from vialsight.evaluation.published_score import PUBLISHED_NAME
 from vialsight.statistics.intervals import Interval
 
 
@@ -17,8 +18,8 @@ class ComponentMeasures:
     """AUROC of one component alone on one kind of unit: a region's patches, or "strip".
 
     Patches are ordered by the component's number; an inspection of a strip by the largest of its
-    patches, after the normalisation that makes regions comparable; one whose product was not
-    located comes above all.
+    patches, after the normalisation that makes regions comparable, of the paper's φ as it is; one
+    whose product was not located comes above all.
     """
 
     component: str
@@ -32,14 +33,20 @@ class ComponentMeasures:
 def component_measures(
     evidence: Evidence, draws: npt.NDArray[np.int32]
 ) -> tuple[ComponentMeasures, ...]:
-    """Return the regions and the strip of each component; nothing where one component decides."""
-    if len(evidence.score.names) == 1:
-        return ()
-    comparable = evidence.score.comparable(evidence.component_scores)
+    """Return the regions and the strip of each component, and of the paper's φ.
+
+    The φ that decides is none of them: nothing where one component decides and is the paper's.
+    """
+    alone: list[tuple[str, npt.NDArray[np.float64]]] = []
+    if len(evidence.score.names) > 1:
+        comparable = evidence.score.comparable(evidence.component_scores)
+        alone += [(name, comparable[..., k]) for k, name in enumerate(evidence.score.names)]
+    if evidence.published is not None:
+        alone.append((PUBLISHED_NAME, evidence.published.astype(np.float64)))
     return tuple(
         _measured(name, ranked, draws)
-        for place, name in enumerate(evidence.score.names)
-        for ranked in _units(evidence, comparable[..., place])
+        for name, numbers in alone
+        for ranked in _units(evidence, numbers)
     )
 
 

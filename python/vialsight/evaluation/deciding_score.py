@@ -61,6 +61,12 @@ class DecidingScore:
         """Whether φ is the paper's, so that its thresholds mean the same as ours."""
         return [component["component"] for component in self.components] == ["ssim"]
 
+    @property
+    def leaves_out_published(self) -> bool:
+        """Whether the paper's φ takes no part, though there are reconstructions to make it of."""
+        kinds = [component["component"] for component in self.components]
+        return self.reconstructs and "ssim" not in kinds
+
     def comparable(self, numbers: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Return numbers (...,R,K) as float64, less the offset and by the scale of their region.
 

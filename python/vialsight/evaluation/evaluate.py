@@ -102,6 +102,7 @@ def evaluate(
             reasons=tuple(map(str, seen["reasons"])),
             scores=seen["scores"],
             component_scores=seen["component_scores"],
+            published=seen.get("published"),
             truth=seen["truth"],
             times={stage: seen["times"][:, i] for i, stage in enumerate(work.stages)},
             pixels=work.pixels_of(seen),

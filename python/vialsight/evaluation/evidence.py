@@ -30,6 +30,7 @@ from vialsight.data.records import raise_listed
 from vialsight.errors import DataError
 from vialsight.evaluation.deciding_score import DecidingScore
 from vialsight.evaluation.pose_evidence import POSES_NAME, Poses, pose_rows, poses_of_rows
+from vialsight.evaluation.published_score import PUBLISHED_NAME
 from vialsight.files import atomic
 from vialsight.files.npz import npz_arrays, npz_bytes
 from vialsight.files.tables import table_text
@@ -101,7 +102,8 @@ class Picture:
 class Evidence:
     """S inspected runs of K physical strips, in order of acquisition.
 
-    scores φ float32 (S,F,V,R), made of component_scores float32 (S,F,V,R,C) as `score` says; truth
+    scores φ float32 (S,F,V,R), made of component_scores float32 (S,F,V,R,C) as `score` says;
+    published float32 (S,F,V,R), the paper's φ where it takes no part in that, None else; truth
     int8 (S,F,V,R) of NOMINAL, DEFECTIVE, UNKNOWN, as the patches were cut; defective and accepted
     (the line's verdict with the strip set) bool (S,); runs int64 (S,); times float64 (S,) seconds
     per stage. `thresholds` has one value per region for each level.
@@ -120,6 +122,7 @@ class Evidence:
     reasons: tuple[str, ...]
     scores: npt.NDArray[np.float32]
     component_scores: npt.NDArray[np.float32]
+    published: npt.NDArray[np.float32] | None
     truth: npt.NDArray[np.int8]
     times: dict[str, npt.NDArray[np.float64]]
     pixels: PixelCounts | None
@@ -256,6 +259,7 @@ def _evidence(
     values = _finite_column(scores, "score", may_miss).reshape(shape)
     columns = [_finite_column(scores, name, may_miss) for name in _component_columns(score)]
     components = np.stack(columns, -1).reshape(*shape, -1) if columns else values[..., np.newaxis]
+    published = _finite_column(scores, PUBLISHED_NAME, may_miss) if _published(scores) else None
     score.comparable(components[:1])  # raises where the normalisation is not that of these arrays
     numbers = {name: number for number, name in TRUTH_NAMES.items()}
     truth = np.array([numbers[row["truth"]] for row in scores], np.int8).reshape(shape)
@@ -274,6 +278,7 @@ def _evidence(
         reasons=tuple(row["reason"] for row in strips),
         scores=values,
         component_scores=components,
+        published=None if published is None else published.reshape(shape),
         truth=truth,
         times={
             stage: np.array([row[stage] for row in strips], np.float64)
@@ -293,6 +298,11 @@ def _evidence(
 def _component_columns(score: DecidingScore) -> tuple[str, ...]:
     """Return the columns that hold components; none where there is one, which is the score."""
     return tuple(f"score.{name}" for name in score.names) if len(score.names) > 1 else ()
+
+
+def _published(scores: Sequence[Mapping[str, str]]) -> bool:
+    """Return whether the paper's φ stands beside the score."""
+    return bool(scores) and PUBLISHED_NAME in scores[0]
 
 
 def _finite_column(
@@ -336,16 +346,19 @@ def _strip_rows(evidence: Evidence) -> Iterable[Sequence[Any]]:
 
 def _score_rows(evidence: Evidence) -> Iterable[Sequence[Any]]:
     columns = _component_columns(evidence.score)
-    yield ("product", "run", "frame", "vial", "region", "truth", "score", *columns)
+    beside = () if evidence.published is None else (PUBLISHED_NAME,)
+    yield ("product", "run", "frame", "vial", "region", "truth", "score", *columns, *beside)
     places = list(np.ndindex(evidence.scores.shape[1:]))
     for number, product in enumerate(evidence.products):
         run = int(evidence.runs[number])
         scores, truth = evidence.scores[number], evidence.truth[number]
         components = evidence.component_scores[number]
+        published = None if evidence.published is None else evidence.published[number]
         for place in places:
             frame, vial, region = place
             name = TRUTH_NAMES[int(truth[place])]
-            numbers = (scores[place], *components[place][: len(columns)])
+            numbers = [scores[place], *components[place][: len(columns)]]
+            numbers += [] if published is None else [published[place]]
             # Nine digits give the same float32 back; what was not scored is an empty cell.
             texts = (f"{number:.9g}" if np.isfinite(number) else "" for number in numbers)
             yield (product, run, frame + 1, vial + 1, evidence.regions[region], name, *texts)

@@ -84,7 +84,7 @@ class Findings:
 
     `patch`, `strip` and `run` are as in `Decisions`, of all strips; `reject_zone` is the same of
     those that people reject and the nominal ones, None without such strips or a Knapp study.
-    `components` are empty where one component decides.
+    `components` are empty where one component decides, and that is the paper's.
     """
 
     patch: tuple[Measures, ...]

@@ -37,7 +37,7 @@ def decide_on_reject_zone(evidence: Evidence, study: KnappStudy) -> Decisions | 
 
 
 def _inspections(evidence: Evidence, chosen: npt.NDArray[np.bool_]) -> Evidence:
-    """Return the evidence of the chosen inspections (S,), without pixels, pictures and poses."""
+    """Return the evidence of the chosen inspections (S,), without what no decision needs."""
     numbers = np.flatnonzero(chosen)
     return replace(
         evidence,
@@ -48,6 +48,7 @@ def _inspections(evidence: Evidence, chosen: npt.NDArray[np.bool_]) -> Evidence:
         reasons=tuple(evidence.reasons[i] for i in numbers),
         scores=evidence.scores[chosen],
         component_scores=evidence.component_scores[chosen],
+        published=None,
         truth=evidence.truth[chosen],
         times={stage: seconds[chosen] for stage, seconds in evidence.times.items()},
         pixels=None,

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from vialsight import _core
 from vialsight.aliases import Pose, Progress
+from vialsight.bundle import read_manifest
 from vialsight.data import (
     DEFECTIVE,
     UNKNOWN,
@@ -24,6 +25,7 @@ from vialsight.data import (
 )
 from vialsight.data.posed_masks import pose_of
 from vialsight.errors import BundleError, DataError
+from vialsight.evaluation.deciding_score import DecidingScore
 from vialsight.evaluation.evidence import (
     LOCATE_STAGE,
     NOT_LOCATED,
@@ -33,6 +35,7 @@ from vialsight.evaluation.evidence import (
 )
 from vialsight.evaluation.patch_pictures import PictureTaker, patch_mask
 from vialsight.evaluation.pose_evidence import Poses, poses_seen
+from vialsight.evaluation.published_score import published_scores
 from vialsight.files import atomic
 from vialsight.files.unfinished import Arrays, Unfinished
 from vialsight.line.inspection import poses_of
@@ -40,7 +43,7 @@ from vialsight.statistics.pixels import PixelCounts
 
 _CHECKPOINT_NAME: Final = "checkpoint.npz"
 # To be raised when the arrays get another shape or meaning: unfinished work is then begun anew.
-_ARRAYS_VERSION: Final = 3
+_ARRAYS_VERSION: Final = 4
 
 
 class Inspections:
@@ -74,6 +77,7 @@ class Inspections:
         self.folder = out.with_name(f".{out.name}.partial")
         self._inspector = _core.Inspector(bundle, threads=threads)
         self._components = len(bundle.components)
+        self._published = DecidingScore.of_manifest(read_manifest(bundle)).leaves_out_published
         self._masks = any(record.mask is not None for record in part.records)
         self._kinds = {defect.product: defect.kind for defect in defects}
         # Rows of the arrays belong to strips by their place: another order is other work.
@@ -127,6 +131,8 @@ class Inspections:
             "poses": np.zeros((strips, shape[1] if self.locates else 0, 5)),
             "pictures": np.array("[]"),
         }
+        if self._published:
+            seen["published"] = np.full(shape, np.nan, np.float32)
         if self._masks:
             counts = PixelCounts.empty(len(self._number), shape[-1])
             seen |= {f"pixels_{name}": array for name, array in counts.arrays().items()}
@@ -175,6 +181,8 @@ class _Inspecting:
             )
         seen["scores"][number] = verdict.scores
         seen["component_scores"][number] = verdict.component_scores
+        if "published" in seen:
+            seen["published"][number] = published_scores(self._inspector, verdict.scores.shape)
         seen["accepted"][number], seen["reasons"][number] = verdict.accepted, verdict.reason
         seen["times"][number] = [verdict.times[stage] for stage in self._work.stages]
         if self._work.locates:

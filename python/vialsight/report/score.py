@@ -1,4 +1,4 @@
-"""The score that decided in words, and its components beside their combination."""
+"""The score that decided in words; beside it its components, and the paper's φ."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,12 @@ _COMBINED: Final = {
     "largest": ("the largest of {}", "the largest of them decides"),
     "sum": ("the sum of what is above 0 of {}", "the sum of what is above 0 decides"),
 }
+_PUBLISHED: Final = "1 − SSIM of the reconstruction; takes no part"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreRow:
-    """AUROC of a component, or of φ where it `decides`: of strips, then of each region."""
+    """AUROC of a number alone, or of φ where it `decides`: of strips, then of each region."""
 
     name: str
     says: str
@@ -32,21 +33,27 @@ class ScoreRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ScorePart:
-    """What the page says of the score: its name, what φ is, its components (none where one is)."""
+    """What the page says of the score: its name, what φ is, and rows of numbers beside it.
+
+    They are the components where several decide, and the paper's φ where it takes no part
+    (`published`).
+    """
 
     name: str
     phrase: str
     normalised: bool
+    published: bool
     rows: tuple[ScoreRow, ...]
 
 
 def score_part(evidence: Evidence, findings: Findings) -> ScorePart:
-    """Return the score in words; where it is combined, a row per component and φ's last."""
+    """Return the score in words; where numbers stand beside it, a row of each and φ's last."""
     score = evidence.score
     return ScorePart(
         name=score_name(score, evidence.identity.get("method")),
         phrase=_phrase(score),
         normalised=score.normalisation is not None,
+        published=evidence.published is not None,
         rows=_rows(evidence, findings) if findings.components else (),
     )
 
@@ -72,21 +79,25 @@ def _says(component: Mapping[str, Any]) -> str:
 
 
 def _rows(evidence: Evidence, findings: Findings) -> tuple[ScoreRow, ...]:
-    assert evidence.score.combine is not None
+    score = evidence.score
+    said = {} if score.combine is None else {c["name"]: _says(c) for c in score.components}
+    names = dict.fromkeys(row.component for row in findings.components)
+    alone = (_alone(name, said.get(name), findings) for name in names)
     together = ScoreRow(
         name="φ",
-        says=_COMBINED[evidence.score.combine][1],
+        says=_phrase(score) if score.combine is None else _COMBINED[score.combine][1],
         decides=True,
         cells=_strip_first([*findings.patch[:-1], findings.strip]),
     )
-    return (*(_alone(component, findings) for component in evidence.score.components), together)
+    return (*alone, together)
 
 
-def _alone(component: Mapping[str, Any], findings: Findings) -> ScoreRow:
-    rows = [row for row in findings.components if row.component == component["name"]]
+def _alone(name: str, says: str | None, findings: Findings) -> ScoreRow:
+    """Return the row of a component, which `says` what it is, or else of the paper's φ."""
+    rows = [row for row in findings.components if row.component == name]
     return ScoreRow(
-        name=component["name"],
-        says=_says(component),
+        name="paper\N{RIGHT SINGLE QUOTATION MARK}s φ" if says is None else name,
+        says=_PUBLISHED if says is None else says,
         decides=False,
         cells=_strip_first(rows),
     )
