@@ -35,7 +35,7 @@ INK, FAINT = "#20262e", "#5b6470"
 MOST_CARDS = 6
 HEAD_INCHES, CARD_INCHES = 0.9, (7.3, 5.15)
 LEGEND = (
-    "Red: where the score's map is high, in patches above their thresholds. "
+    "Red: where the score's map is high, in patches above thresholds and in the enlarged one. "
     "Blue: what is defective in truth, which the inspection does not know."
 )
 
@@ -173,7 +173,7 @@ def draw_card(figure: SubFigure, card: Card, truth: str) -> None:
     draw_frame(strip, card)
     patch = card.shown
     sign = ">" if patch.score > patch.threshold else "≤"
-    compared = f"score {patch.score:.3g} {sign} threshold {patch.threshold:.3g}"
+    compared = f"score {patch.score:.3g} {sign} threshold {patch.threshold:.3g}".replace("-", "−")
     draw_patch(seen, card, card.painted([]), "as the camera sees it")
     draw_patch(judged, card, card.painted([patch]), compared)
     draw_mask(judged, card, 1.1)

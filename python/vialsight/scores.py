@@ -131,7 +131,8 @@ def _pooled(pooling: Any) -> str:
 
 def _filtered(component: Mapping[str, Any]) -> str:
     located = component["per_location"], ", in standard deviations from its location's mean"
-    smoothed = component["smoothing"], f", smoothed by {component['smoothing']:g} pixels"
+    sigma = component["smoothing"]
+    smoothed = sigma, f", smoothed by {sigma:g} pixel{'' if sigma == 1.0 else 's'}"
     return "".join(text for applies, text in (located, smoothed) if applies)
 
 

@@ -134,7 +134,7 @@ class TestEvaluate:
         study = json.loads((tmp_path / "report" / "report.json").read_text())["knapp"]
         assert study["margin"] == 0.1
         assert study["rze"]["man"] == pytest.approx(0.82)
-        assert "Knapp study:" in done.stderr
+        assert "Knapp study: the machine " in done.stdout
         _, zone = done.stdout.split("Strips people reject, and nominal ones\n")
         assert [line.split()[0] for line in zone.splitlines()][-2:] == ["vial", "strip"]
 

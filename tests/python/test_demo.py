@@ -1,5 +1,6 @@
 """`tools/demo` refuses what it cannot do; its picture shows right verdicts and mistakes."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,104 @@ class TestRefusals:
         assert done.returncode == 0
         for option in ("--data simulated", "--data elpv", "--train", "--seed N", "--fresh"):
             assert f"\n  {option} " in done.stdout
+
+
+# Stands for the installed program: notes its arguments, and makes what the verb would make.
+FAKE_VIALSIGHT = """#!/usr/bin/env bash
+echo "$*" >>"$LOG"
+previous=
+for argument in "$@"; do
+  [ "$previous" != --out ] || out=$argument
+  previous=$argument
+done
+case "$1" in
+  simulate) mkdir -p "$out"; touch "$out/dataset.csv" "$out/manual.csv" ;;
+  freeze | calibrate) mkdir -p "$out"; echo "$*" >"$out/manifest.json" ;;
+  evaluate) mkdir -p "$out"; echo "a table" ;;
+  inspect) echo "{}" ;;
+esac
+"""
+FAKE_ENVIRONMENT = """
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
+VENV=$PWD/.venv
+say() { :; }
+fail() { echo "error: $*" >&2; exit 2; }
+ensure_compiler() { :; }
+ensure_venv() { :; }
+install_package() { :; }
+"""
+
+
+class TestSteps:
+    """Which verbs run, in which order, and which are not repeated."""
+
+    @pytest.fixture
+    def repository(self, tmp_path: Path) -> Path:
+        for name in ("tools", ".venv/bin", "bundles/bfs-5.vsb"):
+            (tmp_path / name).mkdir(parents=True)
+        (tmp_path / "tools" / "demo").write_bytes((TOOLS / "demo").read_bytes())
+        (tmp_path / "tools" / "environment.sh").write_text(FAKE_ENVIRONMENT)
+        (tmp_path / "bundles" / "bfs-5.vsb" / "manifest.json").write_text("shipped")
+        for name, text in (("vialsight", FAKE_VIALSIGHT), ("python", "#!/bin/sh\n")):
+            program = tmp_path / ".venv" / "bin" / name
+            program.write_text(text)
+            program.chmod(0o755)
+        return tmp_path
+
+    def verbs(self, repository: Path, *arguments: str) -> list[str]:
+        """Run the demo; returns what it called the program with."""
+        log = repository / "log"
+        log.write_text("")
+        command = ["bash", str(repository / "tools" / "demo"), *arguments]
+        environment = {**os.environ, "LOG": str(log)}
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=60, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        assert "a table\n" in done.stdout
+        return log.read_text().splitlines()
+
+    def test_shipped_bundle_is_used_without_training(self, repository: Path) -> None:
+        kit, bundle = "demo/simulated/kit-7", "bundles/bfs-5.vsb"
+        assert self.verbs(repository) == [
+            f"simulate kit --strips 44 --runs 1 --seed 7 --out {kit}",
+            f"verify {bundle}",
+            f"evaluate {bundle} --data {kit} --out demo/simulated/report "
+            f"--knapp {kit}/manual.csv --margin 0.05",
+            f"inspect {bundle} --data {kit} --split test --json",
+        ]
+        assert self.verbs(repository) == [f"verify {bundle}"]
+
+    def test_other_strips_and_other_bundles_are_inspected_anew(self, repository: Path) -> None:
+        first = [line.split()[0] for line in self.verbs(repository)]
+        assert [line.split()[0] for line in self.verbs(repository, "--seed", "8")] == first
+        (repository / "bundles" / "bfs-5.vsb" / "manifest.json").write_text("another")
+        again = self.verbs(repository, "--seed", "8")
+        assert [line.split()[0] for line in again] == ["verify", "evaluate", "inspect"]
+
+    def test_training_makes_the_bundle_once(self, repository: Path) -> None:
+        lines = self.verbs(repository, "--train")
+        work, bundle = "demo/simulated/training", "demo/simulated/bfs-5.vsb"
+        assert [" ".join(line.split()[:2]) for line in lines] == [
+            "simulate train",
+            "simulate calibration",
+            "train -c",
+            f"freeze {work}/run",
+            f"calibrate {work}/frozen.vsb",
+            "simulate kit",
+            f"verify {bundle}",
+            f"evaluate {bundle}",
+            f"inspect {bundle}",
+        ]
+        preset = "python/vialsight/presets/bfs_5.yaml"
+        assert lines[2] == f"train -c {preset} --data {work}/train --out {work}/run"
+        assert self.verbs(repository, "--train") == [f"verify {bundle}"]
+
+    def test_fresh_keeps_the_training_unless_told(self, repository: Path) -> None:
+        self.verbs(repository, "--train")
+        assert self.verbs(repository, "--fresh")[0].startswith("simulate kit ")
+        assert (repository / "demo" / "simulated" / "bfs-5.vsb").exists()
+        assert self.verbs(repository, "--train", "--fresh")[0].startswith("simulate train ")
 
 
 # Two vials with one region each, one frame; thresholds as of logits.

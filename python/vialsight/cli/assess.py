@@ -20,7 +20,7 @@ from vialsight.evaluation.decisions import Decisions
 from vialsight.evaluation.evaluate import ManualStudy
 from vialsight.evaluation.evaluate import evaluate as evaluate_bundle
 from vialsight.evaluation.findings import Findings
-from vialsight.report import new_report, rebuild_report
+from vialsight.report import knapp_sentence, new_report, rebuild_report
 from vialsight.statistics.manual import read_manual
 
 FittedRule = Annotated[str, typer.Option("--run-rule", help="AGREE/RUNS: runs that must agree.")]
@@ -199,8 +199,8 @@ def _print_findings(findings: Findings) -> None:
     _print_decisions(findings)
     for text in findings.limitations:
         console.log(f"note: {text}")
-    if findings.knapp is not None:
-        console.log(f"Knapp study: {findings.knapp.verdict.replace('_', ' ')}")
+    if (sentence := knapp_sentence(findings)) is not None:
+        print(f"\n{sentence}")
     if findings.reject_zone is not None:
         print("\nStrips people reject, and nominal ones")
         _print_decisions(findings.reject_zone)

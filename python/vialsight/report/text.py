@@ -54,7 +54,7 @@ def percent_interval(value: Interval | None) -> str:
 
 def score(value: float | None) -> str:
     """Return φ or a threshold to six decimals, as the paper prints them."""
-    return NONE if value is None else f"{value:.6f}"
+    return NONE if value is None else f"{value:.6f}".replace("-", "−")
 
 
 def milliseconds(value: float) -> str:
