@@ -106,6 +106,18 @@ def test_what_is_expected_is_mean_plus_projection(
         np.testing.assert_allclose(expected.half[row, ..., 0], half, atol=2e-6)
 
 
+def test_codes_do_not_depend_on_the_batch(
+    patches: np.ndarray, fitted: dict[str, np.ndarray]
+) -> None:
+    """Sums in float32 come in another order for few rows; the network amplifies the difference."""
+    model = Expectation(fitted)
+    reduced = tf.constant(pooled(patches, 4)[..., None], tf.float32)
+    whole = model.of(reduced).codes.numpy()
+    for batch in (1, 3, 7):
+        parts = [model.of(reduced[i : i + batch]).codes for i in range(0, len(patches), batch)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
 def test_usual_differences_are_medians_of_absolute_ones(
     patches: np.ndarray, fitted: dict[str, np.ndarray]
 ) -> None:
