@@ -40,7 +40,7 @@ class GrdnetSection(Section):
 
     method: Literal["grdnet"] = Field(default="grdnet", description="the segmenting network")
     preset: Literal["line-S", "line-M"] = Field(
-        default="line-M", description="0.8 or 1.4 GFLOP a patch of 256x256"
+        default="line-M", description="0.66 or 1.34 GFLOP a patch of 256x256"
     )
     components: int = Field(
         default=64, ge=0, le=256, description="of the linear model of each region, at a quarter"
