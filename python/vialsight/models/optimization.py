@@ -1,7 +1,10 @@
-"""Adam on TensorFlow's fused kernel, loss scaling for float16, and the learning-rate schedule."""
+"""What trainings in steps share: Adam, loss scaling for float16, the learning rate, their state.
+
+Adam is TensorFlow's fused kernel.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import tensorflow as tf
@@ -58,6 +61,11 @@ class LossScale(tf.Module):  # type: ignore[misc]
         self.scale = tf.Variable(INITIAL_LOSS_SCALE, trainable=False)
         self.calm_steps = tf.Variable(0.0, trainable=False)
 
+    @property
+    def state(self) -> list[Any]:
+        """What a checkpoint needs."""
+        return [self.scale, self.calm_steps]
+
     def unscale(self, gradients: Sequence[Tensor]) -> list[Tensor]:
         """Divide gradients of the scaled loss by the scale."""
         return [gradient / self.scale for gradient in gradients]
@@ -71,6 +79,43 @@ class LossScale(tf.Module):  # type: ignore[misc]
         calm = tf.where(calm >= GROWTH_INTERVAL, 0.0, calm)
         tf.raw_ops.AssignVariableOp(resource=self.scale.handle, value=scale)
         tf.raw_ops.AssignVariableOp(resource=self.calm_steps.handle, value=calm)
+
+
+def scaled(loss: Tensor, scale: LossScale | None) -> Tensor:
+    """Return a loss as its gradients are taken of it; `scale` is None in other precisions."""
+    return loss if scale is None else loss * scale.scale
+
+
+def apply_gradients(
+    gradients: Sequence[Tensor], apply: Callable[[Sequence[Tensor]], None], scale: LossScale | None
+) -> None:
+    """Apply gradients of a scaled loss, averaged over all replicas, by moving the optimizers.
+
+    With a scale only finite gradients are applied, unscaled, and the scale adapts.
+    """
+    gradients = _averaged(gradients)
+    if scale is None:
+        apply(gradients)
+        return
+    gradients = scale.unscale(gradients)
+    finite = all_finite(gradients)
+
+    def applied() -> bool:
+        apply(gradients)
+        return True
+
+    tf.cond(finite, applied, lambda: False)
+    scale.update(finite)
+
+
+def values(variables: Sequence[Any]) -> list[Any]:
+    """Return the TensorFlow variables behind Keras variables."""
+    return [variable.value for variable in variables]
+
+
+def numbered(name: str, variables: Sequence[Any]) -> dict[str, Any]:
+    """Name variables by their order, for checkpoints."""
+    return {f"{name}/{index:04d}": variable for index, variable in enumerate(variables)}
 
 
 def all_finite(gradients: Sequence[Tensor]) -> Tensor:
@@ -93,6 +138,14 @@ def learning_rate(
     peak = maximum * math.pow(schedule.restart_factor, restarts)
     rate = peak * 0.5 * (1.0 + math.cos(math.pi * over))
     return rate * min(1.0, (step + 1) / schedule.warmup_steps) if schedule.warmup_steps else rate
+
+
+def _averaged(gradients: Sequence[Tensor]) -> Sequence[Tensor]:
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return gradients
+    averaged: list[Tensor] = context.all_reduce(tf.distribute.ReduceOp.MEAN, list(gradients))
+    return averaged
 
 
 def _slot(variable: Any) -> Any:

@@ -17,7 +17,7 @@ from vialsight.models.drae.step import LOSS_NAMES, Pace, Step, Trainable, networ
 from vialsight.models.gaussian_fit import complete
 from vialsight.models.gaussians import DISTANCE, LATENT, Inside
 from vialsight.models.method import Batch, Completed, Method, Network, SavedState
-from vialsight.models.optimization import learning_rate
+from vialsight.models.optimization import learning_rate, numbered, values
 from vialsight.models.regions import NearestMean
 from vialsight.scores import Component
 
@@ -75,12 +75,7 @@ class DraeTraining:
 def _network(config: Config, patch_size: int, saved: SavedState) -> Network:
     """Return the trained generator without its latent output."""
     generator = build_generator(network_options(config, patch_size, synchronized=False))
-    saved.restore(
-        {
-            f"generator/{index:04d}": variable.value
-            for index, variable in enumerate(generator.variables)
-        }
-    )
+    saved.restore(numbered("generator", values(generator.variables)))
     network: Network = deployed_part(generator)
     return network
 

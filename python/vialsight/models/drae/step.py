@@ -1,6 +1,8 @@
 """One training step: the networks, their optimizers, and what a batch does to them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import tensorflow as tf
@@ -12,7 +14,14 @@ from vialsight.models.drae import losses
 from vialsight.models.drae.network import NetworkOptions, Networks, build_networks
 from vialsight.models.drae.section import DraeSection
 from vialsight.models.method import Batch
-from vialsight.models.optimization import Adam, LossScale, all_finite
+from vialsight.models.optimization import (
+    Adam,
+    LossScale,
+    apply_gradients,
+    numbered,
+    scaled,
+    values,
+)
 from vialsight.models.perturbation import Perturbed, Rows, augment, perturb
 
 LOSS_NAMES: Final = (
@@ -59,8 +68,8 @@ class Trainable:
         both = [*networks.generator.trainable_variables, *networks.encoder.trainable_variables]
         return cls(
             networks,
-            Adam(_values(both), config.optimizer),
-            Adam(_values(networks.discriminator.trainable_variables), config.optimizer),
+            Adam(values(both), config.optimizer),
+            Adam(values(networks.discriminator.trainable_variables), config.optimizer),
             LossScale() if config.training.precision == "mixed_float16" else None,
         )
 
@@ -69,11 +78,11 @@ class Trainable:
         named: dict[str, Any] = {}
         for name in ("generator", "encoder", "discriminator"):
             model = getattr(self.networks, name)
-            named |= _numbered(name, _values(model.variables))
-        named |= _numbered("generator_optimizer", self.generator_optimizer.slots)
-        named |= _numbered("discriminator_optimizer", self.discriminator_optimizer.slots)
+            named |= numbered(name, values(model.variables))
+        named |= numbered("generator_optimizer", self.generator_optimizer.slots)
+        named |= numbered("discriminator_optimizer", self.discriminator_optimizer.slots)
         if self.loss_scale is not None:
-            named |= _numbered("loss_scale", [self.loss_scale.scale, self.loss_scale.calm_steps])
+            named |= numbered("loss_scale", self.loss_scale.state)
         return named
 
 
@@ -88,20 +97,22 @@ class Step:
         self._config, self._section = config, section_of(config, DraeSection)
         self._trainable = trainable
         networks = trainable.networks
-        self._generator_variables = _values(
+        self._generator_variables = values(
             [*networks.generator.trainable_variables, *networks.encoder.trainable_variables]
         )
-        self._discriminator_variables = _values(networks.discriminator.trainable_variables)
+        self._discriminator_variables = values(networks.discriminator.trainable_variables)
 
     def __call__(self, batch: Batch, pace: Pace) -> Tensor:
         """Train on one replica's share; return its losses, float32 (6,), as LOSS_NAMES."""
         images, perturbed = self._prepare(batch)
         with tf.GradientTape(persistent=True) as tape:
             outcome = self._losses(images, perturbed, pace.ramp)
-            scaled = [self._scaled(outcome.generator), self._scaled(outcome.discriminator)]
-        generator = tape.gradient(scaled[0], self._generator_variables)
-        discriminator = tape.gradient(scaled[1], self._discriminator_variables)
-        self._move(_averaged(generator + discriminator), batch.step + 1, pace)
+            scale = self._trainable.loss_scale
+            both = [scaled(outcome.generator, scale), scaled(outcome.discriminator, scale)]
+        generator = tape.gradient(both[0], self._generator_variables)
+        discriminator = tape.gradient(both[1], self._discriminator_variables)
+        apply = partial(self._apply, count=batch.step + 1, pace=pace)
+        apply_gradients(generator + discriminator, apply, scale)
         return outcome.values
 
     def _prepare(self, batch: Batch) -> tuple[Tensor, Perturbed]:
@@ -170,21 +181,7 @@ class Step:
             beta=perturbed.beta,
         )
 
-    def _scaled(self, loss: Tensor) -> Tensor:
-        scale = self._trainable.loss_scale
-        return loss if scale is None else loss * scale.scale
-
-    def _move(self, gradients: list[Tensor], count: Tensor, pace: Pace) -> None:
-        scale = self._trainable.loss_scale
-        if scale is None:
-            self._apply(gradients, count, pace)
-            return
-        gradients = scale.unscale(gradients)
-        finite = all_finite(gradients)
-        tf.cond(finite, lambda: self._apply(gradients, count, pace), lambda: False)
-        scale.update(finite)
-
-    def _apply(self, gradients: list[Tensor], count: Tensor, pace: Pace) -> bool:
+    def _apply(self, gradients: Sequence[Tensor], *, count: Tensor, pace: Pace) -> None:
         split = len(self._generator_variables)
         self._trainable.generator_optimizer.apply(
             gradients[:split], learning_rate=pace.learning_rate, count=count
@@ -192,7 +189,6 @@ class Step:
         self._trainable.discriminator_optimizer.apply(
             gradients[split:], learning_rate=pace.discriminator_learning_rate, count=count
         )
-        return True
 
 
 def network_options(config: Config, patch_size: int, *, synchronized: bool) -> NetworkOptions:
@@ -214,20 +210,3 @@ def network_options(config: Config, patch_size: int, *, synchronized: bool) -> N
         raise TrainingError(
             f"{error}; choose another model.preset, or prepare other patches"
         ) from None
-
-
-def _averaged(gradients: list[Tensor]) -> list[Tensor]:
-    context = tf.distribute.get_replica_context()
-    if context.num_replicas_in_sync == 1:
-        return gradients
-    averaged: list[Tensor] = context.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
-    return averaged
-
-
-def _values(variables: list[Any]) -> list[Any]:
-    """Return the TensorFlow variables behind Keras variables."""
-    return [variable.value for variable in variables]
-
-
-def _numbered(name: str, variables: list[Any]) -> dict[str, Any]:
-    return {f"{name}/{index:04d}": variable for index, variable in enumerate(variables)}

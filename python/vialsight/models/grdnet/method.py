@@ -15,11 +15,12 @@ from vialsight.models.configuration import Config, section_of
 from vialsight.models.gaussian_fit import complete
 from vialsight.models.gaussians import DISTANCE, LATENT, Inside
 from vialsight.models.grdnet.expectation import Arrays, Expectation, differences, fit_expectation
-from vialsight.models.grdnet.network import build_segmentation, values
+from vialsight.models.grdnet.network import build_segmentation
 from vialsight.models.grdnet.roi import read_roi
 from vialsight.models.grdnet.section import GrdnetSection
 from vialsight.models.grdnet.step import GrdnetTraining, segmentation_options
 from vialsight.models.method import Fitted, Method, SavedState
+from vialsight.models.optimization import numbered, values
 from vialsight.scores import Component
 
 ANOMALY = "anomaly"
@@ -80,8 +81,7 @@ class TrainedNetwork(tf.Module):  # type: ignore[misc]
         self._segmentation = build_segmentation(
             segmentation_options(config, patch_size, len(fitted["means"]), deployed=True)
         )
-        weights = values(self._segmentation.variables)
-        saved.restore({f"network/{number:04d}": one for number, one in enumerate(weights)})
+        saved.restore(numbered("network", values(self._segmentation.variables)))
 
     def __call__(self, patches: Tensor, training: bool = False) -> dict[str, Tensor]:
         """Return `reconstruction` (n,P,P,1) in [0,1] and `anomaly`, logits (n,P/2,P/2,1)."""

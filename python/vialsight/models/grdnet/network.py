@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import keras
-import tensorflow as tf
 from keras import layers
 
 from vialsight.models.grdnet.expectation import PLANES
@@ -120,8 +119,3 @@ class _Builder:
             **self._typed,
         )(x)
         return layers.ReLU(**self._typed)(x)
-
-
-def values(variables: list[Any]) -> list[tf.Variable]:
-    """Return the TensorFlow variables behind Keras variables."""
-    return [variable.value for variable in variables]

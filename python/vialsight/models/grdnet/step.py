@@ -1,6 +1,7 @@
 """A training step of GRD-Net's segmenting network."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -11,11 +12,19 @@ from vialsight.models.anomalies.drawing import LABEL_SCALE, REDUCED_SCALE
 from vialsight.models.configuration import Config, section_of
 from vialsight.models.grdnet import losses
 from vialsight.models.grdnet.expectation import Arrays, Expectation, differences
-from vialsight.models.grdnet.network import SegmentationOptions, build_segmentation, values
+from vialsight.models.grdnet.network import SegmentationOptions, build_segmentation
 from vialsight.models.grdnet.replay import Replay, Shown
 from vialsight.models.grdnet.section import GrdnetSection
 from vialsight.models.method import Batch
-from vialsight.models.optimization import Adam, LossScale, all_finite, learning_rate
+from vialsight.models.optimization import (
+    Adam,
+    LossScale,
+    apply_gradients,
+    learning_rate,
+    numbered,
+    scaled,
+    values,
+)
 from vialsight.models.perturbation import Rows, perturb
 
 LOSS_NAMES: Final = ("segmentation", "pixels", "patches", "top_nominal", "top_anomalous")
@@ -51,13 +60,12 @@ class GrdnetTraining:
 
     def variables(self) -> dict[str, Any]:
         """All state by a stable name, for checkpoints."""
-        named = _numbered("network", values(self._network.variables))
-        named |= _numbered("optimizer", self._optimizer.slots)
+        named = numbered("network", values(self._network.variables))
+        named |= numbered("optimizer", self._optimizer.slots)
         if self._replay is not None:
-            named |= _numbered("replay", self._replay.state)
+            named |= numbered("replay", self._replay.state)
         if self._loss_scale is not None:
-            state = [self._loss_scale.scale, self._loss_scale.calm_steps]
-            named |= _numbered("loss_scale", state)
+            named |= numbered("loss_scale", self._loss_scale.state)
         return named
 
     def pace(self, step: int, steps_per_epoch: int) -> tuple[Tensor, ...]:
@@ -79,8 +87,9 @@ class GrdnetTraining:
             top = losses.largest(logits, self._section.loss.largest)
             patches = losses.patch_cross_entropy(top, anomalous, nominal)
             loss = pixels + self._section.loss.patch_weight * patches
-            scaled = loss if self._loss_scale is None else loss * self._loss_scale.scale
-        self._move(tape.gradient(scaled, self._trained), batch.step + 1, pace)
+            scaled_loss = scaled(loss, self._loss_scale)
+        apply = partial(self._optimizer.apply, learning_rate=pace[0], count=batch.step + 1)
+        apply_gradients(tape.gradient(scaled_loss, self._trained), apply, self._loss_scale)
         if self._replay is not None:
             self._replay.learn(shown, top, nominal, came_from)
         means = [losses.mean_over(top * chosen, chosen) for chosen in (nominal, anomalous)]
@@ -145,23 +154,6 @@ class GrdnetTraining:
         weight = self._section.loss.positive_weight
         return losses.cross_entropy(logits, labels, positive_weight=weight)
 
-    def _move(self, gradients: list[Tensor], count: Tensor, pace: Any) -> None:
-        context = tf.distribute.get_replica_context()
-        if context.num_replicas_in_sync > 1:
-            gradients = context.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
-        if self._loss_scale is None:
-            self._optimizer.apply(gradients, learning_rate=pace[0], count=count)
-            return
-        gradients = self._loss_scale.unscale(gradients)
-        finite = all_finite(gradients)
-
-        def move() -> bool:
-            self._optimizer.apply(gradients, learning_rate=pace[0], count=count)
-            return True
-
-        tf.cond(finite, move, lambda: False)
-        self._loss_scale.update(finite)
-
 
 def segmentation_options(
     config: Config, size: int, regions: int, *, synchronized: bool = False, deployed: bool = False
@@ -186,7 +178,3 @@ def _cut(planes: Tensor, origins: Tensor, crop: int) -> Tensor:
     steps = tf.range(side)[None]
     rows = tf.gather(planes, origins[:, 0:1] + steps, axis=1, batch_dims=1)
     return tf.gather(rows, origins[:, 1:2] + steps, axis=2, batch_dims=1)
-
-
-def _numbered(name: str, variables: list[Any]) -> dict[str, Any]:
-    return {f"{name}/{index:04d}": variable for index, variable in enumerate(variables)}
