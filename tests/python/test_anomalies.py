@@ -10,11 +10,11 @@ from vialsight.models.anomalies.drawing import (
     UNCERTAIN,
     Drawing,
     Example,
-    averaged,
 )
 from vialsight.models.anomalies.families import FAMILY_OF
 from vialsight.models.anomalies.section import FAMILIES, AnomaliesConfig
 from vialsight.models.anomalies.shapes import blob, cut, thread, union, window_around
+from vialsight.models.pooling import block_means
 
 SIZE = 96
 USUAL = 0.005
@@ -184,7 +184,8 @@ def test_exposure_changes_the_image_and_what_is_averaged_alike() -> None:
 def test_averages_are_of_squares_of_four_pixels() -> None:
     patch = np.arange(64, dtype=np.float32).reshape(8, 8)
     expected = [[patch[:4, :4].mean(), patch[:4, 4:].mean()], [patch[4:, :4].mean(), 49.5]]
-    np.testing.assert_allclose(averaged(patch), expected)
+    np.testing.assert_allclose(block_means(patch, 4), expected)
+    np.testing.assert_allclose(block_means(patch[None], 4), [expected])
 
 
 @pytest.mark.parametrize("family", FAMILIES)

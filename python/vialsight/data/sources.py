@@ -44,6 +44,16 @@ def expect(source: PatchSource, indices: npt.NDArray[np.int64]) -> None:
         source.expect(np.unique(indices // (source.block_patches or 1)).tolist())
 
 
+def even_groups(patches: int, regions: int, count: int) -> npt.NDArray[np.int64]:
+    """Return indices (g,R) of g <= `count` groups of a patch of each region, evenly over them all.
+
+    Patch i of `patches` is of region i modulo `regions`.
+    """
+    groups = patches // regions
+    first = np.unique(np.linspace(0, groups - 1, min(count, groups)).astype(np.int64)) * regions
+    return np.asarray(first[:, np.newaxis] + np.arange(regions))
+
+
 def spread(source: PatchSource, count: int) -> npt.NDArray[np.int64]:
     """Return `count` indices, or as many as there are, spread evenly over a source.
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from vialsight.aliases import Patches, Tensor
+from vialsight.data.sources import even_groups
 from vialsight.models.gaussians import (
     DISTANCE,
     LATENT,
@@ -134,9 +135,7 @@ def _projection(network: OpenNetwork, nominal: Patches, regions: int) -> Project
         seen = network.inside(patches)
         return seen.features, seen.region
 
-    groups = np.linspace(0, len(nominal) // regions - 1, max(1, _SAMPLE // regions))
-    first = np.unique(groups.astype(np.int64))[:, np.newaxis] * regions
-    chosen = nominal[(first + np.arange(regions)).ravel()]
+    chosen = nominal[even_groups(len(nominal), regions, max(1, _SAMPLE // regions)).ravel()]
     features, region = (
         np.concatenate(parts) for parts in zip(*_batches(look, chosen), strict=True)
     )

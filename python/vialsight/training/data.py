@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from vialsight._core import Layout
 from vialsight.aliases import Patches, Progress
 from vialsight.config import DataConfig, SimulateConfig
@@ -17,7 +15,7 @@ from vialsight.data.fingerprints import Fingerprints, describe_all, joined
 from vialsight.data.patches import first_of_each_region
 from vialsight.data.records import raise_listed
 from vialsight.data.shards.index import INDEX_NAME
-from vialsight.data.sources import PatchSource, expect
+from vialsight.data.sources import PatchSource, even_groups, expect
 from vialsight.errors import ConfigError, DataError
 from vialsight.locator import ProductLocator
 from vialsight.training.locating import keep_for_run, run_locator
@@ -69,9 +67,7 @@ class TrainingData:
         """
         source = self.validation if len(self.validation) else self.training
         regions = len(self.layout.regions)
-        groups = np.linspace(0, len(source) // regions - 1, min(count, len(source) // regions))
-        first = np.unique(groups.astype(np.int64)) * regions
-        indices = (first[:, np.newaxis] + np.arange(regions)).ravel()
+        indices = even_groups(len(source), regions, count).ravel()
         expect(source, indices)
         return source.read(indices)
 

@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 from vialsight.models.anomalies.families import FAMILY_OF
 from vialsight.models.anomalies.section import FAMILIES, AnomaliesConfig
 from vialsight.models.anomalies.shapes import Float32, Random, Window
+from vialsight.models.pooling import block_means
 
 # Edge of a pixel of the label and of the reduced patch, in pixels of the patch.
 LABEL_SCALE: Final = 2
@@ -70,9 +71,8 @@ class Drawing:
             image, difference = self._through_camera(random, image, around.of(changed))
             label = self._labelled(around.inner(np.abs(difference)), region, origin)
         gain = np.float32(random.uniform(1.0 - self.config.gain, 1.0 + self.config.gain))
-        return Example(
-            self._as_taken(random, image * gain), label, averaged(changed * gain), origin
-        )
+        reduced = block_means(changed * gain, REDUCED_SCALE)
+        return Example(self._as_taken(random, image * gain), label, reduced, origin)
 
     def _origin(self, random: Random, size: int) -> tuple[int, int]:
         steps = (size - self.crop) // LABEL_SCALE + 1
@@ -122,7 +122,7 @@ class Drawing:
     def _labelled(self, difference: Float32, region: int, origin: tuple[int, int]) -> Float32:
         half, scale = self.crop // LABEL_SCALE, LABEL_SCALE
         size = gaussian_filter(difference, 1.0, truncate=3.0, mode="nearest")
-        size = size.reshape(half, scale, half, scale).mean(axis=(1, 3))
+        size = block_means(size, scale)
         top, left = origin[0] // scale, origin[1] // scale
         usual = self.spreads[region, top : top + half, left : left + half]
         least = np.maximum(self.config.visible, self.config.beyond_nominal * usual)
@@ -148,13 +148,6 @@ class Drawing:
         deviation = np.float32(random.uniform(0.0, config.noise))
         image += deviation * random.standard_normal(image.shape, np.float32)
         return np.clip(image, 0.0, 1.0, out=image)
-
-
-def averaged(patch: Float32) -> Float32:
-    """Return the means of squares of 4 by 4 pixels of a patch (P,P)."""
-    side = len(patch) // REDUCED_SCALE
-    squares = patch.reshape(side, REDUCED_SCALE, side, REDUCED_SCALE)
-    return np.asarray(squares.mean(axis=(1, 3)), np.float32)
 
 
 @dataclass(frozen=True)

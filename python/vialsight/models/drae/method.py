@@ -18,6 +18,7 @@ from vialsight.models.gaussian_fit import complete
 from vialsight.models.gaussians import DISTANCE, LATENT, Inside
 from vialsight.models.method import Batch, Completed, Method, Network, SavedState
 from vialsight.models.optimization import learning_rate, numbered, values
+from vialsight.models.pooling import block_means
 from vialsight.models.regions import NearestMean
 from vialsight.scores import Component
 
@@ -106,10 +107,7 @@ def _completed(network: Any, nominal: Patches, regions: int) -> Completed:
 
 def _reduced_mean(patches: Patches) -> npt.NDArray[np.float64]:
     """Return the mean of patches (n,P,P), averaged over 4x4 pixels, (P²/16,)."""
-    mean: npt.NDArray[np.float64] = patches.mean(axis=0, dtype=np.float64)
-    side = len(mean) // _REDUCED
-    squares = mean.reshape(side, _REDUCED, side, _REDUCED)
-    return np.asarray(squares.mean(axis=(1, 3))).ravel()
+    return block_means(patches.mean(axis=0, dtype=np.float64), _REDUCED).ravel()
 
 
 def _scores(config: Config, patch_size: int) -> Sequence[Component]:

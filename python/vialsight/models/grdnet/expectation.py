@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from vialsight.aliases import Patches, Progress, Tensor
+from vialsight.aliases import Progress, Tensor
 from vialsight.data.sources import PatchSource, expect, spread
 from vialsight.errors import TrainingError
 from vialsight.models.anomalies.drawing import LABEL_SCALE, REDUCED_SCALE
 from vialsight.models.method import Fitted
+from vialsight.models.passes import read_in_order
 from vialsight.models.pca.fit import OVERSAMPLING, StreamingComponents
+from vialsight.models.pooling import block_means
 from vialsight.models.regions import NearestMean, own_places
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -27,7 +29,6 @@ PLANES: Final = 5
 # Patches of a region that say how far patches usually differ from what is expected.
 _SPREAD_SAMPLE: Final = 400
 _READ_GROUPS: Final = 120
-_AHEAD: Final = 8
 # No camera measures a grey value better than this; also keeps quotients finite.
 _LEAST_SPREAD: Final = 2e-3
 
@@ -51,12 +52,14 @@ class Expectation(tf.Module):  # type: ignore[misc]
         super().__init__(name="expectation")
         means = np.asarray(arrays["means"], np.float64)
         regions, self.size = len(means), means.shape[1]
-        reduced = _pooled(means, REDUCED_SCALE).reshape(regions, -1)
+        reduced = block_means(means, REDUCED_SCALE).reshape(regions, -1)
         components = np.asarray(arrays["components"], np.float64)
         belongs = np.asarray(arrays["region"])
         self._regions = NearestMean(reduced)
         self._means = tf.constant(means.reshape(regions, -1), tf.float32)
-        self._half_means = tf.constant(_pooled(means, LABEL_SCALE).reshape(regions, -1), tf.float32)
+        self._half_means = tf.constant(
+            block_means(means, LABEL_SCALE).reshape(regions, -1), tf.float32
+        )
         self._components = tf.constant(components, tf.float32)
         self._belongs = tf.constant(np.equal.outer(np.arange(regions), belongs), tf.float32)
         self._own_places = tf.constant(own_places(belongs))
@@ -141,14 +144,11 @@ def fit_expectation(
         for _ in range(regions)
     ]
     sums = np.zeros((regions, size, size))
-    for first in range(0, len(training), _READ_GROUPS * regions):
-        last = min(first + _READ_GROUPS * regions, len(training))
-        patches = _read(training, first, last)
-        small = _pooled(patches, REDUCED_SCALE).reshape(len(patches), -1)
+    for patches in read_in_order(training, _READ_GROUPS * regions, progress):
+        small = block_means(patches, REDUCED_SCALE).reshape(len(patches), -1)
         for region in range(min(regions, len(patches))):
             streams[region].merge(small[region::regions])
             sums[region] += patches[region::regions].sum(axis=0, dtype=np.float64)
-        progress(last, len(training))
     found = [stream.components()[0][:components] for stream in streams]
     counts = np.array([stream.count for stream in streams])
     arrays = {
@@ -171,37 +171,21 @@ def _usual_differences(
     size = training.patch_size // LABEL_SCALE
     unknown = np.ones((regions, size, size), np.float32)
     model = Expectation({**arrays, "spreads": unknown})
-    groups = np.unique(spread(training, min(_SPREAD_SAMPLE, len(training) // regions) * regions))
-    groups = np.unique(groups // regions)[:_SPREAD_SAMPLE]
+    sampled = spread(training, min(_SPREAD_SAMPLE, len(training) // regions) * regions)
+    groups = np.unique(sampled // regions)[:_SPREAD_SAMPLE]
     kept: list[list[Float32]] = [[] for _ in range(regions)]
     for start in range(0, len(groups), _READ_GROUPS // 4):
         chosen = groups[start : start + _READ_GROUPS // 4, None] * regions + np.arange(regions)
         expect(training, chosen.ravel())
         patches = training.read(chosen.ravel())
-        reduced = _pooled(patches, REDUCED_SCALE)[..., None]
+        reduced = block_means(patches, REDUCED_SCALE)[..., None]
         half = np.asarray(model.of(tf.constant(reduced, tf.float32)).half)[..., 0]
-        away = np.abs(_pooled(patches, LABEL_SCALE) - half).astype(np.float32)
+        away = np.abs(block_means(patches, LABEL_SCALE) - half).astype(np.float32)
         for region in range(regions):
             kept[region].append(away[region::regions])
     return np.stack([1.4826 * np.median(np.concatenate(rows), axis=0) for rows in kept]).astype(
         np.float32
     )
-
-
-def _read(source: PatchSource, first: int, last: int) -> Patches:
-    ahead = min(first + _AHEAD * (last - first), len(source))
-    expect(source, np.arange(first, ahead))
-    patches = source.read(np.arange(first, last))
-    if not np.isfinite(patches).all():
-        raise TrainingError(f"patches {first} to {last - 1} hold values that are not finite")
-    return patches
-
-
-def _pooled(images: npt.NDArray[Any], scale: int) -> npt.NDArray[Any]:
-    """Return means of squares of images (n,h,w)."""
-    count, height, width = images.shape
-    squares = images.reshape(count, height // scale, scale, width // scale, scale)
-    return np.asarray(squares.mean(axis=(2, 4)))
 
 
 def _exact_codes(away: Tensor, components: Tensor) -> Tensor:

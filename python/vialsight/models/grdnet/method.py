@@ -9,7 +9,7 @@ import tensorflow as tf
 from vialsight import scores
 from vialsight.aliases import Patches, Progress, Tensor
 from vialsight.bundle import MAP, RECONSTRUCTION
-from vialsight.data.sources import PatchSource, expect
+from vialsight.data.sources import PatchSource, even_groups, expect
 from vialsight.models.anomalies.drawing import LABEL_SCALE, REDUCED_SCALE, Drawing
 from vialsight.models.configuration import Config, section_of
 from vialsight.models.gaussian_fit import complete
@@ -108,8 +108,7 @@ def _fit(config: Config, training: PatchSource, regions: int, progress: Progress
 
 def _textures(training: PatchSource, regions: int) -> Patches:
     """Return patches of each region, (R,k,P,P), evenly from the data."""
-    groups = np.linspace(0, len(training) // regions - 1, _TEXTURES).astype(np.int64)
-    chosen = np.unique(groups)[None, :] * regions + np.arange(regions)[:, None]
+    chosen = even_groups(len(training), regions, _TEXTURES).T
     expect(training, chosen.ravel())
     size = training.patch_size
     return training.read(chosen.ravel()).reshape(*chosen.shape, size, size)

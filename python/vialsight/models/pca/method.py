@@ -14,12 +14,13 @@ import tensorflow as tf
 from vialsight import scores
 from vialsight.aliases import Progress, Tensor
 from vialsight.bundle import MAP, RECONSTRUCTION
-from vialsight.data.sources import PatchSource, expect
+from vialsight.data.sources import PatchSource
 from vialsight.errors import TrainingError
 from vialsight.models.configuration import Config, section_of
 from vialsight.models.gaussian_fit import complete
 from vialsight.models.gaussians import LATENT, Inside
 from vialsight.models.method import Fitted, Method, Network, SavedState
+from vialsight.models.passes import read_in_order
 from vialsight.models.pca.fit import OVERSAMPLING, StreamingComponents, enough_for
 from vialsight.models.pca.section import PcaSection
 from vialsight.models.regions import NearestMean, own_places
@@ -28,8 +29,6 @@ from vialsight.scores import Component
 Arrays = dict[str, npt.NDArray[Any]]
 Float32 = npt.NDArray[np.float32]
 
-# Batches that are expected ahead of the one being read.
-_AHEAD: Final = 8
 _LARGE_BYTES: Final = 100 * 2**20
 
 
@@ -100,18 +99,12 @@ def _stream(
     size = training.patch_size**2
     rank = section.components + OVERSAMPLING
     streams = [StreamingComponents(size, rank) for _ in range(regions)]
-    at_a_time = section.batch_patches * regions
-    for first in range(0, len(training), at_a_time):
-        last = min(first + at_a_time, len(training))
-        expect(training, np.arange(first, min(first + _AHEAD * at_a_time, len(training))))
-        rows = training.read(np.arange(first, last)).reshape(-1, size)
-        if not np.isfinite(rows).all():
-            raise TrainingError(f"patches {first} to {last - 1} hold values that are not finite")
+    for patches in read_in_order(training, section.batch_patches * regions, progress):
+        rows = patches.reshape(-1, size)
         for region, stream in enumerate(streams):
             # Batches begin with region 0; the rest of a damaged source may lack the last regions.
             if len(rows) > region:
                 stream.merge(rows[region::regions])
-        progress(last, len(training))
     return streams, rows
 
 
