@@ -12,6 +12,7 @@ from vialsight.models.anomalies.drawing import (
     Example,
 )
 from vialsight.models.anomalies.families import FAMILY_OF
+from vialsight.models.anomalies.heaps import heap
 from vialsight.models.anomalies.section import FAMILIES, AnomaliesConfig
 from vialsight.models.anomalies.shapes import blob, cut, thread, union, window_around
 from vialsight.models.pooling import block_means
@@ -201,6 +202,34 @@ def test_changes_at_the_edge_stay_inside_the_patch(family: str, at: tuple[float,
             outside = np.ones((SIZE, SIZE), bool)
             outside[window.slices] = False
             np.testing.assert_array_equal(patch[outside], textured()[outside])
+
+
+def test_a_detail_that_stands_alone_is_repeated() -> None:
+    rows, columns = np.indices((SIZE, SIZE))
+    patch = flat()
+    # A dot on flat glass, beside the dark half of the patch, which is no detail.
+    patch[np.hypot(rows - 30, columns - 30) < 3.0] = 0.2
+    patch[70:] = 0.1
+    added = []
+    for number in range(30):
+        changed = patch.copy()
+        random = np.random.default_rng(number)
+        FAMILY_OF["repetition"](AnomaliesConfig(), random, changed, flat(), (30.0, 60.0))
+        added.append(((changed < 0.75 * patch) & (rows < 66)).sum())
+    # A dot has 29 pixels, and at least six are drawn; some lie on each other or outside.
+    assert np.median(added) > 60
+
+
+def test_heaps_gather_where_the_patch_has_edges() -> None:
+    patch = flat()
+    patch[50:] = 0.2
+    near = {True: 0, False: 0}
+    for number in range(200):
+        for edged in near:
+            random = np.random.default_rng(number)
+            places = heap(random, patch if edged else flat(), (48.0, 48.0), 20)
+            near[edged] += sum(47.0 <= y <= 52.0 for y, _ in places)
+    assert near[True] > 2 * near[False]
 
 
 def test_shapes_are_one_inside_and_zero_outside() -> None:

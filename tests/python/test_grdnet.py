@@ -262,6 +262,8 @@ def configured(*overrides: str) -> Config:
             "model.components=3",
             "model.batch_norm_momentum=0.8",
             f"model.crop={CROP}",
+            # Of little patches a heap fills most: too hard for a few steps.
+            "model.anomalies.families.repetition=0",
             "model.replay.patches=16",
             "optimizer.learning_rate=0.003",
             "training.batch_size=8",

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from vialsight.models.anomalies.heaps import Place, heap, repeat_detail
 from vialsight.models.anomalies.section import AnomaliesConfig
 from vialsight.models.anomalies.shapes import (
     Float32,
@@ -27,7 +28,6 @@ from vialsight.models.anomalies.shapes import (
     waves,
 )
 
-Place = tuple[float, float]
 # Changes a patch about a place, with the texture of another patch at hand; returns where.
 Family = Callable[[AnomaliesConfig, Random, Float32, Float32, Place], Window | None]
 
@@ -108,7 +108,7 @@ def relief(
         # The slope of a hill is its height over its radius; so is the shift.
         shift, blur = shift * radius * 1.2, 0.0
     else:
-        shape, blur = _grains(random, at, size), 0.5
+        shape, blur = _grains(random, patch, at), 0.5
     if shape is None:
         return None
     height = gaussian_filter(shape.values, blur) if blur else shape.values
@@ -153,6 +153,14 @@ def fading(
     return shape.window
 
 
+def repetition(
+    config: AnomaliesConfig, random: Random, patch: Float32, other: Float32, at: Place
+) -> Window | None:
+    """Show a detail that is there already many times."""
+    del config, other
+    return repeat_detail(random, patch, at)
+
+
 FAMILY_OF: Final[dict[str, Family]] = {
     "absorbing": absorbing,
     "lighter": lighter,
@@ -160,6 +168,7 @@ FAMILY_OF: Final[dict[str, Family]] = {
     "relief": relief,
     "displacement": displacement,
     "fading": fading,
+    "repetition": repetition,
 }
 
 
@@ -183,12 +192,11 @@ def _spots(config: AnomaliesConfig, random: Random, at: Place, size: int) -> Sha
     return shape
 
 
-def _grains(random: Random, at: Place, size: int) -> Shape | None:
-    shapes, spread = [], np.array([log_uniform(random, 4.0, 40.0) for _ in range(2)])
-    for _ in range(int(log_uniform(random, 3.0, 60.0))):
-        aside = random.normal(0.0, 1.0, 2) * spread
-        place = at[0] + aside[0], at[1] + aside[1]
-        shapes.append(blob(random, place, log_uniform(random, 1.5, 5.0), size, soft=2.0))
+def _grains(random: Random, patch: Float32, at: Place) -> Shape | None:
+    places = heap(random, patch, at, int(log_uniform(random, 3.0, 60.0)))
+    shapes = (
+        blob(random, place, log_uniform(random, 1.5, 5.0), len(patch), soft=2.0) for place in places
+    )
     return union([found for found in shapes if found is not None])
 
 

@@ -6,7 +6,15 @@ from pydantic import Field, model_validator
 
 from vialsight.config import Positive, Probability, Section, Weight
 
-FAMILIES: Final = ("absorbing", "lighter", "texture", "relief", "displacement", "fading")
+FAMILIES: Final = (
+    "absorbing",
+    "lighter",
+    "texture",
+    "relief",
+    "displacement",
+    "fading",
+    "repetition",
+)
 
 Range = Annotated[tuple[Positive, Positive], Field(description="from, to")]
 
@@ -20,6 +28,8 @@ class FamilyWeights(Section):
     relief: Weight = Field(default=0.22, description="grooves, hills and grains that bend light")
     displacement: Weight = Field(default=0.20, description="parts that lie elsewhere")
     fading: Weight = Field(default=0.10, description="parts that are blurred, or lack contrast")
+
+    repetition: Weight = Field(default=0.08, description="many of a detail that is there already")
 
     @model_validator(mode="after")
     def _some(self) -> "FamilyWeights":
