@@ -4,82 +4,62 @@
 usage: results_by_severity.py REPORT
 REPORT is a folder that `vialsight evaluate` wrote for simulated strips. A strip's number is the
 most by which any of its patches exceeds the threshold of its region at strip level. Intervals are
-95 %, by bootstrap over strips (2,000 replicates, seed 0).
+95 %, by the report's own bootstrap over strips.
 """
 
-import csv
-import json
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
-from vialsight.statistics.ranking import auroc
+from vialsight.evaluation.decisions import excess
+from vialsight.evaluation.evidence import Evidence, read_evidence
+from vialsight.evaluation.measures import ranked_auroc
+from vialsight.statistics.intervals import resampled_strips
 
 LEAST_SEVERITIES = (0.0, 0.3, 0.5, 0.7)
-REPLICATES = 2000
 
 
-def numbers_of(report: Path) -> dict[tuple[str, str], float]:
-    """Largest excess over the strip thresholds by product and run."""
-    levels = json.loads((report / "report.json").read_text())
-    thresholds = dict(zip(levels["regions"], levels["thresholds"]["strip"], strict=True))
-    found: dict[tuple[str, str], float] = defaultdict(lambda: -np.inf)
-    with (report / "scores.csv").open() as file:
-        for row in csv.DictReader(file):
-            key = row["product"], row["run"]
-            found[key] = max(found[key], float(row["score"]) - thresholds[row["region"]])
-    return found
-
-
-def severities_of(report: Path) -> dict[str, float]:
-    """Severity of the gravest defect by product; nominal strips are absent."""
+def severities_of(evidence: Evidence) -> np.ndarray:
+    """Severity of the gravest defect of each inspection's product; nominal ones have -1."""
     found: dict[str, float] = {}
-    with (report / "defects.csv").open() as file:
-        for row in csv.DictReader(file):
-            found[row["product"]] = max(float(row["severity"]), found.get(row["product"], 0.0))
-    return found
+    for defect in evidence.defects:
+        found[defect.product] = max(defect.severity or 0.0, found.get(defect.product, 0.0))
+    return np.array([found.get(product, -1.0) for product in evidence.products])
 
 
 def main() -> int:
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         print(__doc__, file=sys.stderr)
         return 2
-    report = Path(sys.argv[1])
-    numbers, severities = numbers_of(report), severities_of(report)
-    by_strip: dict[str, list[float]] = defaultdict(list)
-    for (product, _), number in numbers.items():
-        by_strip[product].append(number)
-    nominal = [by_strip[p] for p in by_strip if p not in severities]
+    evidence = read_evidence(Path(sys.argv[1]))
+    numbers = excess(evidence, "strip").max(axis=(1, 2, 3))
+    severities, nominal = severities_of(evidence), ~evidence.defective
     print("| severity | defective strips | AUROC | detected |")
     print("|---|---|---|---|")
     for least in LEAST_SEVERITIES:
-        chosen = [by_strip[p] for p in by_strip if severities.get(p, -1.0) >= least]
-        area, low, high = interval(nominal, chosen)
-        rate = np.mean(np.concatenate(chosen) > 0.0)
-        print(f"| ≥ {least:g} | {len(chosen)} | {area:.3f} [{low:.3f}, {high:.3f}] | {rate:.1%} |")
-    rejected = np.mean(np.concatenate(nominal) > 0.0)
-    print(f"\nnominal: {rejected:.2%} of {sum(map(len, nominal))} inspections rejected")
+        graver = severities >= least
+        chosen = nominal | graver
+        _, strips = np.unique(evidence.strip_of[chosen], return_inverse=True)
+        labels = graver[chosen]
+        per_strip = np.zeros(int(strips.max()) + 1, bool)
+        per_strip[strips] = labels
+        draws = resampled_strips(per_strip)
+        area, interval = ranked_auroc(numbers[chosen], labels, strips, draws)
+        count = np.unique(evidence.strip_of[graver]).size
+        share = np.mean(numbers[graver] > 0.0) if count else np.nan
+        print(f"| ≥ {least:g} | {count} | {shown(area, interval)} | {share:.1%} |")
+    rejected = np.mean(numbers[nominal] > 0.0)
+    print(f"\nnominal: {rejected:.2%} of {nominal.sum()} inspections rejected")
     return 0
 
 
-def interval(
-    nominal: list[list[float]], defective: list[list[float]]
-) -> tuple[float, float, float]:
-    """AUROC with its bootstrap interval over strips of both kinds."""
-    random = np.random.default_rng(0)
-
-    def area(good: list[list[float]], bad: list[list[float]]) -> float:
-        scores = np.concatenate([*good, *bad])
-        labels = np.arange(len(scores)) >= sum(map(len, good))
-        return float(auroc(scores, labels) or 0.0)
-
-    def drawn(strips: list[list[float]]) -> list[list[float]]:
-        return [strips[i] for i in random.integers(0, len(strips), len(strips))]
-
-    replicates = [area(drawn(nominal), drawn(defective)) for _ in range(REPLICATES)]
-    return area(nominal, defective), *np.quantile(replicates, [0.025, 0.975])
+def shown(area: float | None, interval: tuple[float, float] | None) -> str:
+    """Return a figure and its interval, or a dash where there is none."""
+    if area is None or interval is None:
+        return "–" if area is None else f"{area:.3f}"
+    low, high = interval
+    return f"{area:.3f} [{low:.3f}, {high:.3f}]"
 
 
 if __name__ == "__main__":
