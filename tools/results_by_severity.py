@@ -7,8 +7,11 @@ most by which any of its patches exceeds the threshold of its region at strip le
 95 %, by the report's own bootstrap over strips.
 """
 
+import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +19,17 @@ from vialsight.evaluation.decisions import excess
 from vialsight.evaluation.evidence import Evidence, read_evidence
 from vialsight.evaluation.measures import ranked_auroc
 from vialsight.statistics.intervals import resampled_strips
+
+
+class Row(NamedTuple):
+    """Strips whose gravest defect has a severity of `least` at least, against all nominal ones."""
+
+    least: float
+    strips: int
+    auroc: float | None
+    interval: tuple[float, float] | None
+    detected: float
+
 
 LEAST_SEVERITIES = (0.0, 0.3, 0.5, 0.7)
 
@@ -28,15 +42,10 @@ def severities_of(evidence: Evidence) -> np.ndarray:
     return np.array([found.get(product, -1.0) for product in evidence.products])
 
 
-def main() -> int:
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        print(__doc__, file=sys.stderr)
-        return 2
-    evidence = read_evidence(Path(sys.argv[1]))
+def rows_of(evidence: Evidence) -> Iterator[Row]:
+    """Measure the strips of each least severity against all nominal ones."""
     numbers = excess(evidence, "strip").max(axis=(1, 2, 3))
     severities, nominal = severities_of(evidence), ~evidence.defective
-    print("| severity | defective strips | AUROC | detected |")
-    print("|---|---|---|---|")
     for least in LEAST_SEVERITIES:
         graver = severities >= least
         chosen = nominal | graver
@@ -47,9 +56,22 @@ def main() -> int:
         draws = resampled_strips(per_strip)
         area, interval = ranked_auroc(numbers[chosen], labels, strips, draws)
         count = np.unique(evidence.strip_of[graver]).size
-        share = np.mean(numbers[graver] > 0.0) if count else np.nan
-        print(f"| ≥ {least:g} | {count} | {shown(area, interval)} | {share:.1%} |")
-    rejected = np.mean(numbers[nominal] > 0.0)
+        detected = float(np.mean(numbers[graver] > 0.0)) if count else math.nan
+        yield Row(least, count, area, interval, detected)
+
+
+def main() -> int:
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    evidence = read_evidence(Path(sys.argv[1]))
+    print("| severity | defective strips | AUROC | detected |")
+    print("|---|---|---|---|")
+    for row in rows_of(evidence):
+        area = shown(row.auroc, row.interval)
+        print(f"| ≥ {row.least:g} | {row.strips} | {area} | {row.detected:.1%} |")
+    nominal = ~evidence.defective
+    rejected = np.mean(excess(evidence, "strip").max(axis=(1, 2, 3))[nominal] > 0.0)
     print(f"\nnominal: {rejected:.2%} of {nominal.sum()} inspections rejected")
     return 0
 
