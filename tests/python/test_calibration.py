@@ -34,10 +34,20 @@ def made_scores(
     )
 
 
-def fit(scored: CalibrationScores, objective: str = "balanced_accuracy", rule: str = "7/10"):
+def fit(
+    scored: CalibrationScores,
+    objective: str = "balanced_accuracy",
+    rule: str = "7/10",
+    *,
+    shared: bool = False,
+):
     agree, runs = map(int, rule.split("/"))
     return fit_levels(
-        scored, ["top", "bottom"], parse_objective(objective), RunRule(agree=agree, runs=runs)
+        scored,
+        ["top", "bottom"],
+        parse_objective(objective),
+        RunRule(agree=agree, runs=runs),
+        shared=shared,
     )
 
 
@@ -63,6 +73,30 @@ class TestFitLevels:
         above = scored.scores > np.array(result.levels["patch"].thresholds)
         by_patch = above.any(axis=(1, 2, 3))[~scored.defective].mean()
         assert result.levels["strip"].fit.false_reject_rate < by_patch
+
+    @pytest.mark.parametrize("runs", [1, 5])
+    def test_one_threshold_for_all_regions_is_the_best_single_one(self, runs: int) -> None:
+        scored = made_scores(nominal=60, defective=40, runs=runs)
+        result = fit(scored, rule="4/5", shared=True)
+        for level, agree in (("strip", 1), ("run", 4)):
+            fitted = result.levels[level]
+            assert len(set(fitted.thresholds)) == 1
+            if runs == 1 and level == "run":
+                continue  # A copy of the strip level's.
+            largest = scored.scores.astype(float).max(axis=(1, 2, 3))
+            unit = scored.unit if level == "run" else np.arange(len(largest))
+            bad = scored.defective_units if level == "run" else scored.defective
+
+            def balanced(threshold: float, unit=unit, bad=bad, agree=agree) -> float:
+                above = np.bincount(unit, largest > threshold)  # noqa: B023
+                right = np.where(bad, above, np.bincount(unit) - above) >= agree
+                return (right[bad].mean() + right[~bad].mean()) / 2
+
+            best = max(balanced(value) for value in (-np.inf, *largest))
+            assert balanced(fitted.thresholds[0]) == pytest.approx(best)
+            assert fitted.fit.balanced_accuracy == pytest.approx(best)
+        # Patches of each region keep their own.
+        assert len(set(result.levels["patch"].thresholds)) == 2
 
     def test_run_level_counts_whole_strips(self) -> None:
         scored = made_scores(runs=5)

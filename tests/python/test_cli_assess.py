@@ -28,10 +28,14 @@ class TestCalibrate:
         out = tmp_path / "out.vsb"
         done = run(
             "calibrate", tiny_bundle, "--data", tiny_dataset_folder, "--out", out,
-            "--objective", "max_detection_at_false_reject=0.2", "--run-rule", "1/1",
+            "--objective", "max_detection_at_false_reject=0.2", "--run-rule", "1/1", "--shared",
         )  # fmt: skip
-        record = json.loads(vialsight.Bundle.load(out).manifest_json)["calibration"]
-        assert record["objective"] == "max_detection_at_false_reject=0.2"
+        bundle = vialsight.Bundle.load(out)
+        record = json.loads(bundle.manifest_json)["calibration"]
+        assert record["objective"] == (
+            "max_detection_at_false_reject=0.2, one threshold for all regions"
+        )
+        assert len(set(bundle.thresholds["strip"])) == 1
         assert record["run_rule"] == {"agree": 1, "runs": 1}
         assert record["levels"]["run"]["origin"] == "fitted"
         assert record["levels"]["strip"]["false_reject_rate"] <= 0.2

@@ -53,6 +53,8 @@ Scores = npt.NDArray[np.float32]
 DEFAULT_OBJECTIVE: Final = Objective(BALANCED_ACCURACY)
 DEFAULT_QUANTILE: Final = Fraction("0.995")
 FITTED: Final = "fitted"
+# What the objective of a calibration with one threshold ends in.
+SHARED: Final = ", one threshold for all regions"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +109,7 @@ def calibrate(
     objective: Objective = DEFAULT_OBJECTIVE,
     rule: RunRule | None = None,
     quantile: Fraction = DEFAULT_QUANTILE,
+    shared: bool = False,
     accept_lookalikes: bool = False,
     threads: int = 0,
     progress: Progress | None = None,
@@ -115,8 +118,10 @@ def calibrate(
 
     `score` names the components that shall decide, of those the bundle offers, and `combine` how
     several become one number ("largest" or "sum"); without names, what decides now goes on.
-    `quantile` is the share of nominal units to accept where no defective ones are given. Scoring
-    can be interrupted: the same call goes on. `progress` is called with scored and total strips.
+    `quantile` is the share of nominal units to accept where no defective ones are given. `shared`
+    fits one threshold for all regions at the levels of strip and run: fewer to fit, where scores of
+    regions mean the same, as logits of one network do. Scoring can be interrupted: the same call
+    goes on. `progress` is called with scored and total strips.
     Raises DataError when such a score is not offered, the layout differs from the bundle's, the
     split is empty or incomplete, its products or images were trained on, patches cannot be
     labelled, or `out` exists.
@@ -140,14 +145,14 @@ def calibrate(
     )
     definition = fit_definition(manifest["score"], choice, scored)
     phi = scored.combined(bundle.make_score(definition))
-    result = fit_levels(phi, part.layout.regions, objective, rule, quantile)
+    result = fit_levels(phi, part.layout.regions, objective, rule, quantile, shared=shared)
     with_calibration(
         bundle,
         out,
         score=definition,
         thresholds={level: result.levels[level].thresholds for level in LEVELS},
         heatmap=heatmap_scales(choice, scored),
-        calibration=_record(result, part, data_sha256, objective, rule)
+        calibration=_record(result, part, data_sha256, _described(objective, shared), rule)
         | ({"not_located": len(scored.not_located)} if scored.not_located else {}),
         fingerprints=fingerprints.with_calibration(described).to_bytes(),
     )
@@ -163,8 +168,13 @@ def fit_levels(
     objective: Objective,
     rule: RunRule,
     quantile: Fraction = DEFAULT_QUANTILE,
+    *,
+    shared: bool = False,
 ) -> CalibrationResult:
-    """Fit all three levels to scores; raises DataError when they cannot be fitted."""
+    """Fit all three levels to scores; raises DataError when they cannot be fitted.
+
+    With `shared` strips and runs have one threshold for all regions.
+    """
     if not np.isfinite(scored.scores).all():
         raise DataError("scores must be finite to fit a threshold; the model is not usable")
     if not (~scored.defective).any():
@@ -176,8 +186,15 @@ def fit_levels(
         share = f"{float(quantile):g}"
         warnings.append(f"no defective strips: thresholds accept a share of {share} instead")
     patch, region_fits = _fit_patch_level(scored, regions, whole, quantile, warnings)
-    strip = _fit_whole(_strip_runs(scored), whole, scored)
-    run = _fit_run_level(scored, whole, rule, strip, warnings)
+    largest = _largest(scored)
+    # One number of a run: its largest score, whatever the region.
+    seen = largest.max(axis=1, keepdims=True) if shared else largest
+    strip = _fit_whole(_strip_runs(scored, seen), whole, scored)
+    run = _fit_run_level(scored, whole, rule, warnings, largest=seen, strip=strip)
+    if shared:
+        strip, run = (
+            replace(fit, thresholds=fit.thresholds * len(regions)) for fit in (strip, run)
+        )
     return CalibrationResult(
         regions=tuple(regions),
         region_fits=region_fits,
@@ -244,8 +261,10 @@ def _fit_run_level(
     scored: CalibrationScores,
     objective: Objective,
     rule: RunRule,
-    strip: LevelFit,
     warnings: list[str],
+    *,
+    largest: npt.NDArray[np.float64],
+    strip: LevelFit,
 ) -> LevelFit:
     counts = np.bincount(scored.unit)
     copied = LevelFit(
@@ -264,7 +283,7 @@ def _fit_run_level(
     if objective.kind == NOMINAL_TAIL:
         return copied
     runs = Runs(
-        scores=_largest(scored),
+        scores=largest,
         unit=scored.unit,
         defective=scored.defective_units,
         agree=rule.agree,
@@ -306,9 +325,9 @@ def _nominal_thresholds(runs: Runs, objective: Objective) -> tuple[float, ...]:
     return tuple(tail_threshold(column, part) for column in good.scores.T)
 
 
-def _strip_runs(scored: CalibrationScores) -> Runs:
+def _strip_runs(scored: CalibrationScores, largest: npt.NDArray[np.float64]) -> Runs:
     return Runs(
-        scores=_largest(scored),
+        scores=largest,
         unit=np.arange(len(scored.scores)),
         defective=scored.defective,
     )
@@ -356,11 +375,15 @@ def _check_labelled(part: Dataset) -> None:
     )
 
 
+def _described(objective: Objective, shared: bool) -> str:
+    return f"{objective}{SHARED if shared else ''}"
+
+
 def _record(
     result: CalibrationResult,
     part: Dataset,
     data_sha256: str,
-    objective: Objective,
+    objective: str,
     rule: RunRule,
 ) -> dict[str, Any]:
     """Return the manifest's `calibration` object."""
@@ -374,7 +397,7 @@ def _record(
     }
     regions = zip(result.regions, result.region_fits, strict=True)
     return {
-        "objective": str(objective),
+        "objective": objective,
         "data_sha256": data_sha256,
         "levels": levels,
         "run_rule": asdict(rule),

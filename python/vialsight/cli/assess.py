@@ -66,6 +66,14 @@ def calibrate(
     quantile: Annotated[
         str, typer.Option(help="Share of nominal samples to accept where no defective are given.")
     ] = str(float(DEFAULT_QUANTILE)),
+    shared: Annotated[
+        bool,
+        typer.Option(
+            "--shared",
+            help="One threshold for all regions at the levels of strip and run: where scores of "
+            "regions mean the same, as grdnet's do.",
+        ),
+    ] = False,
     accept_lookalikes: Lookalikes = False,
     threads: Threads = 0,
 ) -> None:
@@ -90,6 +98,7 @@ def calibrate(
             objective=chosen,
             rule=rule,
             quantile=share,
+            shared=shared,
             accept_lookalikes=accept_lookalikes,
             threads=threads,
             progress=progress,
