@@ -43,15 +43,26 @@ def test_it_accepts_its_golden_patches(inspector: vialsight.Inspector) -> None:
         assert (inspector.score_patches(patches) <= threshold).all()
 
 
-@pytest.mark.parametrize("radius", [6.0, 10.0])
+SPOTS = [(region, radius) for region in PLAIN for radius in (6.0, 10.0)]
+# Known, and in docs/results.md: in the liquid a dark spot of this size is taken for a bubble.
+TAKEN_FOR_A_BUBBLE = pytest.mark.xfail(strict=True, reason="looks like a bubble in the liquid")
+
+
+@pytest.mark.parametrize(
+    ("region", "radius"),
+    [
+        pytest.param(*spot, marks=TAKEN_FOR_A_BUBBLE if spot == ("liquid_body", 6.0) else ())
+        for spot in SPOTS
+    ],
+)
 def test_a_spot_is_no_less_anomalous_for_being_seen_through_a_lens(
-    inspector: vialsight.Inspector, radius: float
+    inspector: vialsight.Inspector, region: str, radius: float
 ) -> None:
+    patches = inspector.bundle.golden_inputs[list(PLAIN).index(region)]
+    pasted, seen = (
+        inspector.score_patches(spotted(patches, PLAIN[region], radius, sigma))
+        for sigma in (0.0, LENS_SIGMA)
+    )
     # A network that had learnt from pasted changes lost 16 logits between the two.
-    for region, patches in zip(PLAIN, inspector.bundle.golden_inputs, strict=True):
-        pasted, seen = (
-            inspector.score_patches(spotted(patches, PLAIN[region], radius, sigma))
-            for sigma in (0.0, LENS_SIGMA)
-        )
-        assert np.median(seen - pasted) > -3.0
-        assert np.median(seen) > np.median(inspector.score_patches(patches)) + 2.0
+    assert np.median(seen - pasted) > -3.0
+    assert np.median(seen) > np.median(inspector.score_patches(patches)) + 2.0
