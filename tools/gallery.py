@@ -8,13 +8,12 @@ where the score's map is high, and what is defective in truth.
 """
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from vialsight.data.defects import KnownDefect
-from vialsight.evaluation.evidence import Evidence, Picture, read_evidence
+from vialsight.data.defects import KnownDefect, gravest
+from vialsight.evaluation.evidence import PICTURES_FOLDER, Evidence, Picture, read_evidence
 from vialsight.evaluation.patch_pictures import FALSE_REJECT, MISS, SAMPLE
 
 COLUMNS, CASES = 3, 6
@@ -48,11 +47,6 @@ def sections(evidence: Evidence) -> list[tuple[str, list[Picture]]]:
         ("Missed by the least", one_a_product(sorted(missed, key=margin, reverse=True))),
         ("Good strips rejected", one_a_product(sorted(alarms, key=margin, reverse=True))),
     ]
-
-
-def gravest(defects: Iterable[KnownDefect]) -> dict[str, KnownDefect]:
-    """Return the gravest defect of each product."""
-    return {d.product: d for d in sorted(defects, key=lambda d: d.severity or 0.0)}
 
 
 def one_a_product(pictures: list[Picture]) -> list[Picture]:
@@ -91,7 +85,7 @@ def drawn(report: Path) -> Image.Image:
         for number, picture in enumerate(pictures):
             row, column = divmod(number, COLUMNS)
             x, top = GAP + column * (tile_width + GAP), y + row * row_height
-            with Image.open(report / "pictures" / picture.file) as tile:
+            with Image.open(report / PICTURES_FOLDER / picture.file) as tile:
                 size = PANEL * tile.width // tile.height, PANEL
                 page.paste(tile.convert("RGB").resize(size, Image.Resampling.LANCZOS), (x, top))
             words = caption(picture, defects)

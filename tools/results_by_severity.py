@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vialsight.data.defects import gravest
 from vialsight.evaluation.decisions import excess
 from vialsight.evaluation.evidence import Evidence, read_evidence
 from vialsight.evaluation.measures import ranked_auroc
@@ -36,9 +37,8 @@ LEAST_SEVERITIES = (0.0, 0.3, 0.5, 0.7)
 
 def severities_of(evidence: Evidence) -> np.ndarray:
     """Severity of the gravest defect of each inspection's product; nominal ones have -1."""
-    found: dict[str, float] = {}
-    for defect in evidence.defects:
-        found[defect.product] = max(defect.severity or 0.0, found.get(defect.product, 0.0))
+    defects = gravest(evidence.defects)
+    found = {product: defect.severity or 0.0 for product, defect in defects.items()}
     return np.array([found.get(product, -1.0) for product in evidence.products])
 
 

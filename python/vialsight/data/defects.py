@@ -27,6 +27,11 @@ class KnownDefect:
     vial: int | None = None
 
 
+def gravest(defects: Iterable[KnownDefect]) -> dict[str, KnownDefect]:
+    """Return the defect of highest severity of each product; an unknown severity counts as 0."""
+    return {d.product: d for d in sorted(defects, key=lambda d: d.severity or 0.0)}
+
+
 def read_defects(path: Path) -> tuple[KnownDefect, ...]:
     """Read a table of defects; a product may have several, severity and vial may be empty.
 
