@@ -137,10 +137,11 @@ def training_rates(folder: Path, steps: int) -> list[float]:
     import tensorflow as tf
 
     from vialsight.models.configuration import load_config
-    from vialsight.models.drae.step import Pace, Step, Trainable
+    from vialsight.models.drae.adversaries import Pace
+    from vialsight.models.drae.step import Step
 
     config = load_config(None, ["model.preset=drae-64", f"training.batch_size={BATCH}"])
-    step = Step(config, Trainable.create(config, SIZE, replicas=1))
+    step = Step(config, SIZE, replicas=1)
     pace = Pace(*(tf.constant(value, tf.float32) for value in (1e-4, 1e-4, 1.0)))
     compiled = tf.function(lambda batch: step(batch, pace), autograph=False)
     rates = []

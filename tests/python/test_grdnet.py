@@ -18,6 +18,7 @@ from vialsight.errors import ConfigError, TrainingError
 from vialsight.models.configuration import Config, load_config
 from vialsight.models.grdnet import losses
 from vialsight.models.grdnet.expectation import Expectation, differences, fit_expectation
+from vialsight.models.grdnet.method import DrawnExamples
 from vialsight.models.grdnet.network import PRESETS, SegmentationOptions, build_segmentation
 from vialsight.models.grdnet.replay import Replay, Shown
 from vialsight.models.grdnet.roi import read_roi
@@ -285,7 +286,10 @@ def run(patches: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bundle(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("grdnet") / "frozen.vsb"
+    return freeze_run(run, tmp_path_factory.mktemp("grdnet") / "frozen.vsb")
+
+
+def freeze_run(run: Path, out: Path) -> Path:
     golden = products(8, seed=9).reshape(8, REGIONS, SIZE, SIZE).swapaxes(0, 1)
     freeze(
         run,
@@ -394,3 +398,94 @@ def test_a_lost_fit_is_named(run: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "run" / "fitted")
     with pytest.raises(TrainingError, match="holds no fit"):
         load_network(tmp_path / "run")
+
+
+GENERATED = [
+    "model.crop=null",
+    "model.generator.preset=drae-16",
+    "training.steps=40",
+    "training.sample_every=20",
+    "training.checkpoint_every=20",
+    "training.batch_size=4",
+]
+
+
+@pytest.mark.parametrize("kind", ["mixed", "perlin"])
+def test_a_generator_learns_what_is_expected_instead(
+    kind: str, patches: np.ndarray, tmp_path: Path
+) -> None:
+    config = configured(*GENERATED, f"model.anomalies.kind={kind}")
+    source = ArrayPatches(patches)
+    train(config, source, source, tmp_path / "run", data_identity=IDENTITY)
+    header = (tmp_path / "run/losses.csv").read_text().splitlines()[0].split(",")
+    rows = np.loadtxt(tmp_path / "run/losses.csv", delimiter=",", skiprows=1)
+    contextual = rows[:, header.index("contextual")]
+    assert contextual[-8:].mean() < 0.8 * contextual[:8].mean()
+    assert np.isfinite(rows).all()
+
+
+@pytest.mark.parametrize("bottleneck", ["dense", "convolutional"])
+def test_a_generator_is_frozen_with_the_network(
+    bottleneck: str, patches: np.ndarray, tmp_path: Path
+) -> None:
+    config = configured(*GENERATED, f"model.generator.bottleneck={bottleneck}", "training.steps=3")
+    source = ArrayPatches(patches)
+    train(config, source, source, tmp_path / "run", data_identity=IDENTITY)
+    freeze_run(tmp_path / "run", tmp_path / "frozen.vsb")
+    inputs = products(5, seed=12)
+    outputs = load_network(tmp_path / "run")(tf.constant(inputs[..., None]))
+    whole = outputs["reconstruction"].numpy()[..., 0]
+    assert whole.shape == inputs.shape
+    # What the segmenting network sees of it: half its size, and the difference from it.
+    smooth = gaussian_filter(
+        outputs["anomaly"].numpy()[..., 0].astype(float), (0, 1.0, 1.0), mode="reflect"
+    )
+    inspector = vialsight.Inspector(tmp_path / "frozen.vsb", require_thresholds=False)
+    np.testing.assert_allclose(inspector.score_patches(inputs), smooth.max(axis=(1, 2)), atol=2e-4)
+
+
+def test_a_generator_goes_on_where_it_was(patches: np.ndarray, tmp_path: Path) -> None:
+    """With all its state. Not bit by bit as without one: docs/methods.md says why."""
+    source, run = ArrayPatches(patches), tmp_path / "run"
+    for length in (3, 4):
+        config = configured(*GENERATED, "training.checkpoint_every=1", f"training.steps={length}")
+        train(config, source, source, run, data_identity=IDENTITY)
+    before, after = (
+        dict(np.load(run / f"checkpoints/step-0000000{step}/state.npz")) for step in (3, 4)
+    )
+    rate = 2.0 * config.model.generator.learning_rate
+    for name in ("generator", "encoder", "discriminator"):
+        optimizer = "discriminator" if name == "discriminator" else "generator"
+        assert any(key.startswith(f"{optimizer}_optimizer/") for key in before)
+        weights = [key for key in before if key.startswith(f"{name}/") and before[key].ndim == 4]
+        assert weights
+        # One step of Adam moves a weight by its rate or so; fresh weights are far from these.
+        assert all(np.abs(after[key] - before[key]).max() < 3.0 * rate for key in weights)
+        assert any((after[key] != before[key]).any() for key in weights)
+
+
+def test_a_generator_is_shown_anomalies_and_taught_clean_images(patches: np.ndarray) -> None:
+    """The target has no anomaly, and the same noise, place and exposure."""
+    config = configured(*GENERATED, "model.anomalies.probability=1.0")
+    fitted = fit_expectation(3, ArrayPatches(patches), REGIONS, lambda done, total: None)
+    arrays = {**fitted.arrays, "roi": np.ones((REGIONS, SIZE // 2, SIZE // 2), bool)}
+    examples = DrawnExamples(config, ArrayPatches(patches), REGIONS, arrays)
+    images, labels, _, _, clean = examples(patches[:40], np.arange(40), 0, 0)
+    changed = np.abs(images - clean)
+    labelled = np.kron(labels == 1.0, np.ones((2, 2))) > 0
+    assert (
+        changed[labelled].mean()
+        > 20.0 * changed[np.kron(labels == 0.0, np.ones((2, 2))) > 0].mean()
+    )
+    np.testing.assert_allclose(clean, patches[:40], atol=0.25)
+
+
+def test_a_generator_of_crops_is_refused() -> None:
+    with pytest.raises(ConfigError, match="a generator needs whole patches"):
+        configured("model.generator.preset=drae-16")
+
+
+def test_patches_that_do_not_halve_five_times_are_refused(tmp_path: Path) -> None:
+    odd = ArrayPatches(np.ascontiguousarray(products(60)[:, :48, :48]))
+    with pytest.raises(TrainingError, match="a multiple of 32; got 48"):
+        train(configured(), odd, odd, tmp_path / "run", data_identity=IDENTITY)

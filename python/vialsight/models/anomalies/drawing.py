@@ -34,13 +34,15 @@ class Example(NamedTuple):
     """A crop (S,S) float32 of a patch, what is known of it, and the whole patch made small.
 
     Each pixel of `label` (S/2,S/2) is ANOMALOUS, NOMINAL or UNCERTAIN; `origin` is where in the
-    patch the crop lies (y, x); `reduced` (P/4,P/4) averages the whole patch.
+    patch the crop lies (y, x); `reduced` (P/4,P/4) averages the whole patch; `clean` (S,S) is the
+    image as it would be without the anomaly, its noise included.
     """
 
     image: Float32
     label: Float32
     reduced: Float32
     origin: tuple[int, int]
+    clean: Float32
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,17 @@ class Drawing:
         if wanted:
             changed, window = self._changed(random, patch, other, origin)
         around = _Crop(origin, self.crop, len(patch))
-        image = around.of(patch)
+        image = clean = around.of(patch)
         label = np.zeros((self.crop // LABEL_SCALE,) * 2, np.float32)
         if window is not None:
             image, difference = self._through_camera(random, image, around.of(changed))
             label = self._labelled(around.inner(np.abs(difference)), region, origin)
         gain = np.float32(random.uniform(1.0 - self.config.gain, 1.0 + self.config.gain))
         reduced = block_means(changed * gain, REDUCED_SCALE)
-        return Example(self._as_taken(random, image * gain), label, reduced, origin)
+        taking = self._taking(random)
+        taken = taking.of(image * gain)
+        without = taken if window is None else taking.of(clean * gain)
+        return Example(taken, label, reduced, origin, without)
 
     def _origin(self, random: Random, size: int) -> tuple[int, int]:
         steps = (size - self.crop) // LABEL_SCALE + 1
@@ -132,21 +137,32 @@ class Drawing:
             label[~self.roi[region, top : top + half, left : left + half]] = NOMINAL
         return label
 
-    def _as_taken(self, random: Random, image: Float32) -> Float32:
-        """Vary sharpness, place and noise of nominal patches and others alike.
-
-        `image` has a margin around the crop, which is cut off.
-        """
+    def _taking(self, random: Random) -> "_Taking":
+        """Draw sharpness, place and noise, of nominal patches and others alike."""
         config = self.config
-        if random.random() < _BLURRED_SHARE:
-            image = gaussian_filter(image, random.uniform(*config.blur), truncate=3.0)
+        sigma = random.uniform(*config.blur) if random.random() < _BLURRED_SHARE else None
         shift = np.zeros(2)
         if random.random() < _SHIFTED_SHARE:
             limit = _MARGIN - 1.0
             shift = np.clip(random.normal(0.0, config.play, 2), -limit, limit)
-        image = _shifted(image, shift, self.crop)
         deviation = np.float32(random.uniform(0.0, config.noise))
-        image += deviation * random.standard_normal(image.shape, np.float32)
+        noise = deviation * random.standard_normal((self.crop, self.crop), np.float32)
+        return _Taking(sigma, shift, noise)
+
+
+@dataclass(frozen=True)
+class _Taking:
+    """How an image is taken: blurred by `sigma` pixels, `shift` (y, x) away, with noise (S,S)."""
+
+    sigma: float | None
+    shift: npt.NDArray[np.float64]
+    noise: Float32
+
+    def of(self, image: Float32) -> Float32:
+        """Return the image (S,S) that is taken of one with a margin."""
+        if self.sigma is not None:
+            image = gaussian_filter(image, self.sigma, truncate=3.0)
+        image = _shifted(image, self.shift, len(self.noise)) + self.noise
         return np.clip(image, 0.0, 1.0, out=image)
 
 

@@ -11,9 +11,10 @@ from vialsight import scores
 from vialsight.aliases import Patches, Tensor
 from vialsight.bundle import MAP, RECONSTRUCTION
 from vialsight.models.configuration import Config, section_of
+from vialsight.models.drae.adversaries import Pace, ramp_at
 from vialsight.models.drae.network import build_generator, deployed_part, opened
 from vialsight.models.drae.section import DraeSection
-from vialsight.models.drae.step import LOSS_NAMES, Pace, Step, Trainable, network_options
+from vialsight.models.drae.step import LOSS_NAMES, Step, network_options
 from vialsight.models.gaussian_fit import complete
 from vialsight.models.gaussians import DISTANCE, LATENT, Inside
 from vialsight.models.method import Batch, Completed, Method, Network, SavedState
@@ -34,8 +35,7 @@ class DraeTraining:
     ) -> None:
         del fitted  # nothing is fitted first
         self._config = config
-        self._trainable = Trainable.create(config, patch_size, replicas=replicas)
-        self._step = Step(config, self._trainable)
+        self._step = Step(config, patch_size, replicas=replicas)
 
     @property
     def loss_names(self) -> Sequence[str]:
@@ -44,13 +44,13 @@ class DraeTraining:
 
     def variables(self) -> dict[str, Any]:
         """All state by a stable name, for checkpoints."""
-        return self._trainable.variables()
+        return self._step.variables()
 
     def pace(self, step: int, steps_per_epoch: int) -> Pace:
         """Return learning rates and the ramp of w_1 and w_3 at a step."""
         optimizer, schedule = self._config.optimizer, self._config.schedule
         maxima = optimizer.learning_rate, optimizer.discriminator_learning_rate
-        rates = (
+        generator, discriminator = (
             learning_rate(
                 step,
                 maximum or optimizer.learning_rate,
@@ -59,9 +59,10 @@ class DraeTraining:
             )
             for maximum in maxima
         )
-        ramp_steps = section_of(self._config, DraeSection).loss.ramp_steps
-        ramp = min(1.0, step / ramp_steps) if ramp_steps else 1.0
-        return Pace(*(tf.constant(value, tf.float32) for value in (*rates, ramp)))
+        ramp = ramp_at(step, section_of(self._config, DraeSection).loss)
+        return Pace(
+            tf.constant(generator, tf.float32), tf.constant(discriminator, tf.float32), ramp
+        )
 
     def __call__(self, batch: Batch, pace: Any) -> Tensor:
         """Train on one replica's share; return its losses float32 (6,), as `loss_names`."""
@@ -69,8 +70,7 @@ class DraeTraining:
 
     def reconstruct(self, images: Patches) -> Patches:
         """Return X̂ of images (n,P,P,1), in inference mode."""
-        generator = self._trainable.networks.generator
-        return np.asarray(generator(images, training=False)[0], np.float32)
+        return np.asarray(self._step.reconstruct(images), np.float32)
 
 
 def _network(config: Config, patch_size: int, saved: SavedState) -> Network:

@@ -16,6 +16,9 @@ from vialsight.models.drae.topology import TOPOLOGIES, Topology
 from vialsight.models.layers import DepthToSpace, SpaceToDepth
 
 LATENT_SIZE: Final = 64
+# Channels of a convolutional bottleneck; GRD-Net's (METHODS section 1).
+LATENT_CHANNELS: Final = 32
+BOTTLENECKS: Final = ("dense", "convolutional")
 
 # Layers by whose names `opened` finds what lies between encoder and decoder.
 _FLAT: Final = "flat"
@@ -26,13 +29,15 @@ _Z: Final = "z"
 class NetworkOptions:
     """What the four networks of one training have in common.
 
-    `dtype` is a Keras dtype policy name; `synchronized` makes batch norm average its statistics
-    over all replicas of a distribution strategy.
+    `bottleneck` is `dense` (z is 64 numbers) or `convolutional` (z is 32 at each place of the last
+    feature map); `dtype` is a Keras dtype policy name; `synchronized` makes batch norm average its
+    statistics over all replicas of a distribution strategy.
     """
 
     patch_size: int
     preset: str = "drae-64"
     activation: str = "relu"
+    bottleneck: str = "dense"
     batch_norm_momentum: float = 0.99
     dtype: str = "float32"
     synchronized: bool = False
@@ -42,6 +47,10 @@ class NetworkOptions:
             raise ValueError(f"preset must be one of {', '.join(TOPOLOGIES)}; got {self.preset!r}")
         if self.activation not in ("relu", "leaky_relu"):
             raise ValueError(f"activation must be relu or leaky_relu; got {self.activation!r}")
+        if self.bottleneck not in BOTTLENECKS:
+            raise ValueError(
+                f"bottleneck must be one of {', '.join(BOTTLENECKS)}; got {self.bottleneck!r}"
+            )
         multiple = self.topology.reduction
         if self.patch_size < multiple or self.patch_size % multiple:
             raise ValueError(
@@ -65,7 +74,8 @@ class NetworkOptions:
 class Networks:
     """The trained networks; only `generator` is deployed.
 
-    generator: X* (n,P,P,1) -> (X̂ (n,P,P,1), z (n,64)); encoder: X̂ -> ẑ (n,64);
+    generator: X* (n,P,P,1) -> (X̂ (n,P,P,1), z); encoder: X̂ -> ẑ, shaped as z: (n,64), or
+    (n,h,w,32) of a convolutional bottleneck;
     discriminator: X -> (logit (n,1), F_C of `code_shape`).
     """
 
@@ -87,7 +97,7 @@ def build_networks(options: NetworkOptions) -> Networks:
 
 
 def build_generator(options: NetworkOptions) -> keras.Model:
-    """Create G_E, bottleneck and G_D: (n,P,P,1) in [0,1] -> [X̂ (n,P,P,1) in [0,1], z (n,64)]."""
+    """Create G_E, bottleneck and G_D: (n,P,P,1) in [0,1] -> [X̂ (n,P,P,1) in [0,1], z]."""
     image = _image_input(options)
     z = _latent(_encode(image, options), options)
     return keras.Model(image, [_decode(z, options), z], name="generator")
@@ -101,7 +111,7 @@ def deployed_part(generator: keras.Model) -> keras.Model:
 def opened(deployed: keras.Model) -> keras.Model:
     """Return the deployed part with its inside: (n,P,P,1) -> [X̂, z (n,64), features of `_encode`].
 
-    The features are float32 (n,P/16,P/16,width), the encoder's last.
+    Of a dense bottleneck. The features are float32 (n,P/16,P/16,width), the encoder's last.
     """
     features = _as_float32(deployed.get_layer(_FLAT).input)
     z = deployed.get_layer(_Z).output
@@ -147,17 +157,26 @@ def _encode_folded(image: Any, options: NetworkOptions) -> Any:
 
 
 def _latent(features: Any, options: NetworkOptions) -> Any:
+    if options.bottleneck == "convolutional":
+        return layers.Conv2D(LATENT_CHANNELS, 1, dtype="float32", name=_Z)(features)
     flat = layers.Flatten(dtype=options.dtype, name=_FLAT)(features)
     # Losses are computed in float32, whatever the precision of the layers.
     return layers.Dense(LATENT_SIZE, dtype="float32", name=_Z)(flat)
 
 
 def _decode(z: Any, options: NetworkOptions) -> Any:
-    height, width, channels = options.code_shape
-    x = layers.Dense(height * width * channels, dtype=options.dtype)(z)
-    x = layers.Reshape((height, width, channels), dtype=options.dtype)(x)
+    x = _widened(z, options)
     x = (_decode_to_full_size if options.topology.fold == 1 else _decode_folded)(x, options)
     return layers.Activation("sigmoid", dtype="float32", name="reconstruction")(x)
+
+
+def _widened(z: Any, options: NetworkOptions) -> Any:
+    """Return the feature map that the decoder starts from."""
+    height, width, channels = options.code_shape
+    if options.bottleneck == "convolutional":
+        return layers.Conv2D(channels, 1, dtype=options.dtype)(z)
+    x = layers.Dense(height * width * channels, dtype=options.dtype)(z)
+    return layers.Reshape((height, width, channels), dtype=options.dtype)(x)
 
 
 def _decode_to_full_size(x: Any, options: NetworkOptions) -> Any:

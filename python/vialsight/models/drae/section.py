@@ -48,13 +48,12 @@ class PerturbationConfig(Section):
         return self
 
 
-class LossConfig(Section):
+class GanLossConfig(Section):
     """Weights and forms of the generator's losses (SPEC section 4)."""
 
     adversarial_weight: Weight = Field(default=1.0, description="w_1")
     contextual_weight: Weight = Field(default=50.0, description="w_2")
     encoder_weight: Weight = Field(default=1.0, description="w_3")
-    noise_weight: Weight = Field(default=3.0, description="w_4")
     pixel_weight: Weight = Field(default=2.0, description="w_a, inside the contextual loss")
     ssim_weight: Weight = Field(default=1.0, description="w_b, inside the contextual loss")
     ramp_steps: int = Field(
@@ -65,6 +64,12 @@ class LossConfig(Section):
     pixel: Literal["huber", "l1"] = Field(
         default="huber", description="huber: 2026 paper; l1: 2024 paper"
     )
+
+
+class LossConfig(GanLossConfig):
+    """Weights and forms of the generator's losses (SPEC section 4), that of the noise included."""
+
+    noise_weight: Weight = Field(default=3.0, description="w_4")
     noise: Literal["2026", "2024"] = Field(default="2026", description="form of L_nse, by paper")
 
 

@@ -15,6 +15,7 @@ from vialsight.aliases import Progress, Tensor
 from vialsight.data.sources import PatchSource, expect, spread
 from vialsight.errors import TrainingError
 from vialsight.models.anomalies.drawing import LABEL_SCALE, REDUCED_SCALE
+from vialsight.models.grdnet.section import EDGE_MULTIPLE
 from vialsight.models.method import Fitted
 from vialsight.models.passes import read_in_order
 from vialsight.models.pca.fit import OVERSAMPLING, StreamingComponents
@@ -78,6 +79,11 @@ class Expectation(tf.Module):  # type: ignore[misc]
         half = tf.matmul(region, self._half_means) + self._deviation(codes, self._up2)
         return Expected(region, codes, _images(half, self.size // LABEL_SCALE))
 
+    def taught(self, expected: Expected, reconstruction: Tensor) -> Expected:
+        """Return what is expected where X̂ (n,P,P,1) is another model's; the region stays."""
+        half = tf.nn.avg_pool2d(reconstruction, LABEL_SCALE, LABEL_SCALE, "VALID")
+        return expected._replace(half=half)
+
     def own_codes(self, expected: Expected) -> Tensor:
         """Return codes (n,k) of the patch's own region alone; k is the most of a region."""
         return tf.matmul(expected.codes, self._own_places)
@@ -133,9 +139,9 @@ def fit_expectation(
             f"a linear model needs two patches of each region at least; the data hold "
             f"{len(training)} of {regions} regions: add images"
         )
-    if training.patch_size % REDUCED_SCALE:
+    if training.patch_size % EDGE_MULTIPLE:
         raise TrainingError(
-            f"grdnet needs patches whose edge is a multiple of {REDUCED_SCALE}; got "
+            f"grdnet needs patches whose edge is a multiple of {EDGE_MULTIPLE}; got "
             f"{training.patch_size}: prepare them with another --patch-size"
         )
     size = training.patch_size

@@ -15,6 +15,7 @@ from vialsight.models.configuration import Config, section_of
 from vialsight.models.gaussian_fit import complete
 from vialsight.models.gaussians import DISTANCE, LATENT, Inside
 from vialsight.models.grdnet.expectation import Arrays, Expectation, differences, fit_expectation
+from vialsight.models.grdnet.generator import trained_generator
 from vialsight.models.grdnet.network import build_segmentation
 from vialsight.models.grdnet.roi import read_roi
 from vialsight.models.grdnet.section import GrdnetSection
@@ -44,24 +45,27 @@ class DrawnExamples:
         self._seed, self._regions = config.training.seed, regions
         self._textures = _textures(training, regions)
         half, reduced = crop // LABEL_SCALE, training.patch_size // REDUCED_SCALE
-        self.signature = (
+        signature = (
             tf.TensorSpec((crop, crop), tf.float32),
             tf.TensorSpec((half, half), tf.float32),
             tf.TensorSpec((reduced, reduced), tf.float32),
             tf.TensorSpec((2,), tf.int32),
         )
+        # What a generator is to make of the image; the linear model has no use for it.
+        with_clean = section.generator is not None
+        self.signature = (*signature, signature[0]) if with_clean else signature
 
     def __call__(
         self, images: Patches, indices: npt.NDArray[np.int64], step: int, first_row: int
     ) -> tuple[npt.NDArray[np.generic], ...]:
-        """Return images, labels, averages and origins of the rows, as `signature` says."""
+        """Return images, labels, averages, origins, and clean images, as `signature` says."""
         drawn = []
         for row, (image, index) in enumerate(zip(images, indices, strict=True), first_row):
             random = np.random.default_rng([self._seed, _DRAWING_STREAM, step, row])
             region = int(index) % self._regions
             drawn.append(self._drawing(random, image, self._other(random, region), region))
-        kinds = (np.float32, np.float32, np.float32, np.int32)
-        columns = zip(*drawn, strict=True)
+        columns = list(zip(*drawn, strict=True))[: len(self.signature)]
+        kinds = (spec.dtype.as_numpy_dtype for spec in self.signature)
         return tuple(np.array(c, kind) for c, kind in zip(columns, kinds, strict=True))
 
     def _other(self, random: np.random.Generator, region: int) -> Patches:
@@ -82,19 +86,25 @@ class TrainedNetwork(tf.Module):  # type: ignore[misc]
             segmentation_options(config, patch_size, len(fitted["means"]), deployed=True)
         )
         saved.restore(numbered("network", values(self._segmentation.variables)))
+        self._generator = trained_generator(config, patch_size, saved)
 
     def __call__(self, patches: Tensor, training: bool = False) -> dict[str, Tensor]:
         """Return `reconstruction` (n,P,P,1) in [0,1] and `anomaly`, logits (n,P/2,P/2,1)."""
         return dict(self.inside(patches).outputs)
 
     def inside(self, patches: Tensor) -> Inside:
-        """Return outputs, region, codes of the linear model, and features (n,P/16,P/16,C)."""
+        """Return outputs, region, codes of what is expected, and features (n,P/16,P/16,C)."""
         reduced = tf.nn.avg_pool2d(patches, REDUCED_SCALE, REDUCED_SCALE, "VALID")
         expected = self._expectation.of(reduced)
+        if self._generator is None:
+            reconstruction = self._expectation.reconstruction(expected)
+            codes = self._expectation.own_codes(expected)
+        else:
+            reconstruction, codes = self._generator(patches)
+            expected = self._expectation.taught(expected, reconstruction)
         seen = differences(patches, self._expectation.planes(expected))
         logits, features = self._segmentation([patches, seen, expected.region], training=False)
-        outputs = {RECONSTRUCTION: self._expectation.reconstruction(expected), ANOMALY: logits}
-        codes = self._expectation.own_codes(expected)
+        outputs = {RECONSTRUCTION: reconstruction, ANOMALY: logits}
         return Inside(outputs, expected.region, codes, features)
 
 

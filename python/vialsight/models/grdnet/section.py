@@ -7,8 +7,10 @@ from pydantic import Field, model_validator
 
 from vialsight.config import Positive, Probability, Section, Weight
 from vialsight.models.anomalies.section import AnomaliesConfig
+from vialsight.models.drae.section import GanLossConfig, Preset
 
-CROP_MULTIPLE = 32
+# The network halves five times; it is deployed on whole patches, whatever it was trained on.
+EDGE_MULTIPLE = 32
 
 
 class SegmentationLossConfig(Section):
@@ -35,6 +37,20 @@ class ReplayConfig(Section):
     )
 
 
+class GeneratorConfig(Section):
+    """A generator trained as a GAN, instead of the linear model; it needs whole patches."""
+
+    preset: Preset = Field(default="line-S", description="its network, as of drae")
+    bottleneck: Literal["dense", "convolutional"] = Field(
+        default="dense", description="64 numbers, or 32 at each place of the last feature map"
+    )
+    learning_rate: Positive = Field(default=1e-3, description="maximum, of the generator")
+    discriminator_learning_rate: Positive | None = Field(
+        default=None, description="null: learning_rate"
+    )
+    loss: GanLossConfig = Field(default=GanLossConfig(), description=str(GanLossConfig.__doc__))
+
+
 class GrdnetSection(Section):
     """GRD-Net (SPEC section 8): a U-Net looks at a patch and at what was expected of it."""
 
@@ -45,13 +61,16 @@ class GrdnetSection(Section):
     components: int = Field(
         default=64, ge=0, le=256, description="of the linear model of each region, at a quarter"
     )
+    generator: GeneratorConfig | None = Field(
+        default=None, description="what is expected of a patch; null: the linear model"
+    )
     batch_norm_momentum: float = Field(
         default=0.99, ge=0.0, lt=1.0, description="of the running statistics"
     )
     crop: int | None = Field(
         default=None,
-        ge=CROP_MULTIPLE,
-        multiple_of=CROP_MULTIPLE,
+        ge=EDGE_MULTIPLE,
+        multiple_of=EDGE_MULTIPLE,
         description="train on squares of this edge, cut from patches; null: on whole patches",
     )
     roi: tuple[Path | None, ...] | None = Field(
@@ -68,7 +87,11 @@ class GrdnetSection(Section):
     replay: ReplayConfig = Field(default=ReplayConfig(), description=str(ReplayConfig.__doc__))
 
     @model_validator(mode="after")
-    def _whole_for_perlin(self) -> "GrdnetSection":
-        if self.anomalies.kind == "perlin" and self.crop is not None:
+    def _whole_where_needed(self) -> "GrdnetSection":
+        if self.crop is None:
+            return self
+        if self.anomalies.kind == "perlin":
             raise ValueError("anomalies of kind perlin need whole patches: set crop to null")
+        if self.generator is not None:
+            raise ValueError("a generator needs whole patches: set crop to null")
         return self

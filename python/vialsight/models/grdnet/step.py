@@ -10,8 +10,10 @@ import tensorflow as tf
 from vialsight.aliases import Patches, Tensor
 from vialsight.models.anomalies.drawing import LABEL_SCALE, REDUCED_SCALE
 from vialsight.models.configuration import Config, section_of
+from vialsight.models.drae.adversaries import Adversaries, Duel, Pace, ramp_at
 from vialsight.models.grdnet import losses
-from vialsight.models.grdnet.expectation import Arrays, Expectation, differences
+from vialsight.models.grdnet.expectation import Arrays, Expectation, Expected, differences
+from vialsight.models.grdnet.generator import DUEL_LOSSES, chosen, generator_options
 from vialsight.models.grdnet.network import SegmentationOptions, build_segmentation
 from vialsight.models.grdnet.replay import Replay, Shown
 from vialsight.models.grdnet.section import GrdnetSection
@@ -48,6 +50,7 @@ class GrdnetTraining:
         )
         self._trained = values(self._network.trainable_variables)
         self._optimizer = Adam(self._trained, config.optimizer)
+        self._adversaries = _adversaries(config, patch_size, replicas)
         float16 = config.training.precision == "mixed_float16"
         self._loss_scale = LossScale() if float16 else None
         places = self._section.replay.patches
@@ -55,13 +58,18 @@ class GrdnetTraining:
 
     @property
     def loss_names(self) -> Sequence[str]:
-        """The loss, its parts, and the mean largest logits of nominal and anomalous patches."""
-        return LOSS_NAMES
+        """The loss, its parts, and the mean largest logits of nominal and anomalous patches.
+
+        Then those of the generator and its adversary, if there is one.
+        """
+        return LOSS_NAMES if self._adversaries is None else (*LOSS_NAMES, *DUEL_LOSSES)
 
     def variables(self) -> dict[str, Any]:
         """All state by a stable name, for checkpoints."""
         named = numbered("network", values(self._network.variables))
         named |= numbered("optimizer", self._optimizer.slots)
+        if self._adversaries is not None:
+            named |= self._adversaries.variables()
         if self._replay is not None:
             named |= numbered("replay", self._replay.state)
         if self._loss_scale is not None:
@@ -69,43 +77,78 @@ class GrdnetTraining:
         return named
 
     def pace(self, step: int, steps_per_epoch: int) -> tuple[Tensor, ...]:
-        """Return the learning rate at a step."""
-        optimizer, schedule = self._config.optimizer, self._config.schedule
-        rate = learning_rate(
-            step, optimizer.learning_rate, schedule, steps_per_epoch=steps_per_epoch
-        )
-        return (tf.constant(rate, tf.float32),)
+        """Return the learning rate at a step, and what a generator's `Pace` holds."""
+        schedule = self._config.schedule
+
+        def rate(maximum: float) -> Tensor:
+            found = learning_rate(step, maximum, schedule, steps_per_epoch=steps_per_epoch)
+            return tf.constant(found, tf.float32)
+
+        own = rate(self._config.optimizer.learning_rate)
+        if self._adversaries is None:
+            return (own,)
+        generator = chosen(self._config)
+        other = generator.discriminator_learning_rate or generator.learning_rate
+        ramp = ramp_at(step, generator.loss)
+        return (own, rate(generator.learning_rate), rate(other), ramp)
 
     def __call__(self, batch: Batch, pace: Any) -> Tensor:
-        """Train on one replica's share; return its losses float32 (5,), as `loss_names`."""
-        shown, labels = self._examples(batch)
+        """Train on one replica's share; return its losses float32 (k,), as `loss_names`."""
+        shown, labels, clean = self._examples(batch)
         shown, labels, came_from = self._with_replayed(batch, shown, labels)
         anomalous, nominal = losses.kinds(labels)
+        expected = self._expectation.of(shown.reduced)
+        duel = None
+        if self._adversaries is not None:
+            duel, gradients = self._duel(shown, _target(shown, clean, came_from), pace[3])
+            expected = self._expectation.taught(expected, duel.reconstruction)
+        # Its own tape: the segmenting network's gradients do not reach the generator.
         with tf.GradientTape() as tape:
-            logits = self._logits(shown)
+            logits = self._logits(shown, expected)
             pixels = self._pixel_loss(logits, labels)
             top = losses.largest(logits, self._section.loss.largest)
             patches = losses.patch_cross_entropy(top, anomalous, nominal)
             loss = pixels + self._section.loss.patch_weight * patches
             scaled_loss = scaled(loss, self._loss_scale)
-        apply = partial(self._optimizer.apply, learning_rate=pace[0], count=batch.step + 1)
-        apply_gradients(tape.gradient(scaled_loss, self._trained), apply, self._loss_scale)
+        own = tape.gradient(scaled_loss, self._trained)
+        apply = partial(self._apply, count=batch.step + 1, pace=pace)
+        apply_gradients(own if duel is None else [*own, *gradients], apply, self._loss_scale)
         if self._replay is not None:
             self._replay.learn(shown, top, nominal, came_from)
         means = [losses.mean_over(top * chosen, chosen) for chosen in (nominal, anomalous)]
-        return tf.stack([loss, pixels, patches, *means])
+        parts = [] if duel is None else [getattr(duel, name) for name in DUEL_LOSSES]
+        return tf.stack([loss, pixels, patches, *means, *parts])
+
+    def _duel(self, shown: Shown, clean: Tensor, ramp: Tensor) -> tuple[Duel, list[Tensor]]:
+        """Let generator and discriminator meet; return gradients of both sides as well."""
+        adversaries, weights = self._adversaries, chosen(self._config).loss
+        assert adversaries is not None  # asked for by those that have one
+        with tf.GradientTape(persistent=True) as tape:
+            duel = adversaries.duel(clean, shown.images, weights, ramp)
+            both = [scaled(one, self._loss_scale) for one in (duel.generator, duel.discriminator)]
+        return duel, adversaries.gradients(tape, *both)
+
+    def _apply(self, gradients: Sequence[Tensor], *, count: Tensor, pace: Any) -> None:
+        split = len(self._trained)
+        self._optimizer.apply(gradients[:split], learning_rate=pace[0], count=count)
+        if self._adversaries is not None:
+            self._adversaries.apply(gradients[split:], count=count, pace=Pace(*pace[1:]))
 
     def reconstruct(self, images: Patches) -> Patches:
         """Return what is expected of images (n,P,P,1), in full size."""
+        if self._adversaries is not None:
+            return np.asarray(self._adversaries.reconstruct(images), np.float32)
         reduced = tf.nn.avg_pool2d(tf.constant(images), REDUCED_SCALE, REDUCED_SCALE, "VALID")
         expected = self._expectation.of(reduced)
         return np.asarray(self._expectation.reconstruction(expected), np.float32)
 
-    def _examples(self, batch: Batch) -> tuple[Shown, Tensor]:
-        images, labels, reduced, origins = batch.extras
+    def _examples(self, batch: Batch) -> tuple[Shown, Tensor, Tensor]:
+        """Return what is shown, labels (n,S/2,S/2,1), and the images without anomalies."""
+        images, labels, reduced, origins, *clean = batch.extras
         shown = Shown(images[..., None], reduced[..., None], origins)
-        labels = labels[..., None]
-        return self._perturbed(batch, shown) if self._draws_perlin else (shown, labels)
+        if self._draws_perlin:
+            return *self._perturbed(batch, shown), shown.images
+        return shown, labels[..., None], clean[0][..., None] if clean else shown.images
 
     @property
     def _draws_perlin(self) -> bool:
@@ -142,8 +185,7 @@ class GrdnetTraining:
         first = tf.cast(batch.first_row, tf.int32)
         return Rows(first, int(shown.images.shape[0]), self._config.training.batch_size)
 
-    def _logits(self, shown: Shown) -> Tensor:
-        expected = self._expectation.of(shown.reduced)
+    def _logits(self, shown: Shown, expected: Expected) -> Tensor:
         planes = _cut(self._expectation.planes(expected), shown.origins // LABEL_SCALE, self._crop)
         seen = tf.stop_gradient(differences(shown.images, planes))
         return self._network([shown.images, seen, expected.region], training=True)[0]
@@ -153,6 +195,19 @@ class GrdnetTraining:
             return losses.focal(logits, labels)
         weight = self._section.loss.positive_weight
         return losses.cross_entropy(logits, labels, positive_weight=weight)
+
+
+def _adversaries(config: Config, patch_size: int, replicas: int) -> Adversaries | None:
+    if section_of(config, GrdnetSection).generator is None:
+        return None
+    options = generator_options(config, patch_size, synchronized=replicas > 1)
+    return Adversaries.create(options, config.optimizer)
+
+
+def _target(shown: Shown, clean: Tensor, came_from: Tensor) -> Tensor:
+    """Return what a generator is to make of what is shown: replayed images are clean already."""
+    replayed = tf.reshape(came_from >= 0, (-1, 1, 1, 1))
+    return tf.where(replayed, shown.images, clean)
 
 
 def segmentation_options(
