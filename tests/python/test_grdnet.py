@@ -436,7 +436,6 @@ def test_a_generator_is_frozen_with_the_network(
     outputs = load_network(tmp_path / "run")(tf.constant(inputs[..., None]))
     whole = outputs["reconstruction"].numpy()[..., 0]
     assert whole.shape == inputs.shape
-    # What the segmenting network sees of it: half its size, and the difference from it.
     smooth = gaussian_filter(
         outputs["anomaly"].numpy()[..., 0].astype(float), (0, 1.0, 1.0), mode="reflect"
     )

@@ -35,14 +35,14 @@ class Example(NamedTuple):
 
     Each pixel of `label` (S/2,S/2) is ANOMALOUS, NOMINAL or UNCERTAIN; `origin` is where in the
     patch the crop lies (y, x); `reduced` (P/4,P/4) averages the whole patch; `clean` (S,S) is the
-    image as it would be without the anomaly, its noise included.
+    image as it would be without the anomaly, its noise included; None where nobody asks for it.
     """
 
     image: Float32
     label: Float32
     reduced: Float32
     origin: tuple[int, int]
-    clean: Float32
+    clean: Float32 | None
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,14 @@ class Drawing:
 
     `spreads` float32 (R,P/2,P/2) says how far nominal patches usually are from what is expected of
     them, per region and location, in grey values; `crop` is S, even; `roi` bool of the same shape
-    as `spreads` says where anomalies count.
+    as `spreads` says where anomalies count; `with_clean` asks for clean images.
     """
 
     config: AnomaliesConfig
     spreads: Float32
     crop: int
     roi: npt.NDArray[np.bool_] | None = None
+    with_clean: bool = False
 
     def __call__(self, random: Random, patch: Float32, other: Float32, region: int) -> Example:
         """Return an example of a patch; `other` is one whose texture is strange here."""
@@ -75,9 +76,8 @@ class Drawing:
         gain = np.float32(random.uniform(1.0 - self.config.gain, 1.0 + self.config.gain))
         reduced = block_means(changed * gain, REDUCED_SCALE)
         taking = self._taking(random)
-        taken = taking.of(image * gain)
-        without = taken if window is None else taking.of(clean * gain)
-        return Example(taken, label, reduced, origin, without)
+        without = taking.of(clean * gain) if self.with_clean else None
+        return Example(taking.of(image * gain), label, reduced, origin, without)
 
     def _origin(self, random: Random, size: int) -> tuple[int, int]:
         steps = (size - self.crop) // LABEL_SCALE + 1

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from vialsight.aliases import Patches, Tensor
-from vialsight.config import OptimizerConfig
+from vialsight.config import OptimizerConfig, ScheduleConfig
 from vialsight.models.drae import losses
 from vialsight.models.drae.network import NetworkOptions, Networks, build_networks
 from vialsight.models.drae.section import GanLossConfig
-from vialsight.models.optimization import Adam, numbered, values
+from vialsight.models.optimization import Adam, learning_rate, numbered, values
 
 
 class Pace(NamedTuple):
@@ -117,7 +117,18 @@ class Adversaries:
         return self.networks.generator(images, training=False)[0]
 
 
-def ramp_at(step: int, weights: GanLossConfig) -> Tensor:
-    """Return what w_1 and w_3 are multiplied by at a step, a scalar in [0,1]."""
-    ramp = min(1.0, step / weights.ramp_steps) if weights.ramp_steps else 1.0
-    return tf.constant(ramp, tf.float32)
+def pace_at(
+    step: int,
+    maxima: tuple[float, float | None],
+    ramp_steps: int,
+    schedule: ScheduleConfig,
+    *,
+    steps_per_epoch: int,
+) -> Pace:
+    """Return the pace at a step; `maxima` are of generator and discriminator, None: the same."""
+    generator, discriminator = (
+        learning_rate(step, maximum or maxima[0], schedule, steps_per_epoch=steps_per_epoch)
+        for maximum in maxima
+    )
+    ramp = min(1.0, step / ramp_steps) if ramp_steps else 1.0
+    return Pace(*(tf.constant(value, tf.float32) for value in (generator, discriminator, ramp)))

@@ -11,14 +11,14 @@ from vialsight import scores
 from vialsight.aliases import Patches, Tensor
 from vialsight.bundle import MAP, RECONSTRUCTION
 from vialsight.models.configuration import Config, section_of
-from vialsight.models.drae.adversaries import Pace, ramp_at
+from vialsight.models.drae.adversaries import Pace, pace_at
 from vialsight.models.drae.network import build_generator, deployed_part, opened
 from vialsight.models.drae.section import DraeSection
 from vialsight.models.drae.step import LOSS_NAMES, Step, network_options
 from vialsight.models.gaussian_fit import complete
 from vialsight.models.gaussians import DISTANCE, LATENT, Inside
 from vialsight.models.method import Batch, Completed, Method, Network, SavedState
-from vialsight.models.optimization import learning_rate, numbered, values
+from vialsight.models.optimization import numbered, values
 from vialsight.models.pooling import block_means
 from vialsight.models.regions import NearestMean
 from vialsight.scores import Component
@@ -49,19 +49,12 @@ class DraeTraining:
     def pace(self, step: int, steps_per_epoch: int) -> Pace:
         """Return learning rates and the ramp of w_1 and w_3 at a step."""
         optimizer, schedule = self._config.optimizer, self._config.schedule
-        maxima = optimizer.learning_rate, optimizer.discriminator_learning_rate
-        generator, discriminator = (
-            learning_rate(
-                step,
-                maximum or optimizer.learning_rate,
-                schedule,
-                steps_per_epoch=steps_per_epoch,
-            )
-            for maximum in maxima
-        )
-        ramp = ramp_at(step, section_of(self._config, DraeSection).loss)
-        return Pace(
-            tf.constant(generator, tf.float32), tf.constant(discriminator, tf.float32), ramp
+        return pace_at(
+            step,
+            (optimizer.learning_rate, optimizer.discriminator_learning_rate),
+            section_of(self._config, DraeSection).loss.ramp_steps,
+            schedule,
+            steps_per_epoch=steps_per_epoch,
         )
 
     def __call__(self, batch: Batch, pace: Any) -> Tensor:

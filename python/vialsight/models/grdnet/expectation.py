@@ -41,6 +41,11 @@ class Expected(NamedTuple):
     codes: Tensor
     half: Tensor
 
+    def taught(self, reconstruction: Tensor) -> "Expected":
+        """Return what is expected where X̂ (n,P,P,1) is another model's; the region stays."""
+        half = tf.nn.avg_pool2d(reconstruction, LABEL_SCALE, LABEL_SCALE, "VALID")
+        return self._replace(half=half)
+
 
 class Expectation(tf.Module):  # type: ignore[misc]
     """The linear model in a graph.
@@ -78,11 +83,6 @@ class Expectation(tf.Module):  # type: ignore[misc]
         codes *= tf.matmul(region, self._belongs)
         half = tf.matmul(region, self._half_means) + self._deviation(codes, self._up2)
         return Expected(region, codes, _images(half, self.size // LABEL_SCALE))
-
-    def taught(self, expected: Expected, reconstruction: Tensor) -> Expected:
-        """Return what is expected where X̂ (n,P,P,1) is another model's; the region stays."""
-        half = tf.nn.avg_pool2d(reconstruction, LABEL_SCALE, LABEL_SCALE, "VALID")
-        return expected._replace(half=half)
 
     def own_codes(self, expected: Expected) -> Tensor:
         """Return codes (n,k) of the patch's own region alone; k is the most of a region."""

@@ -4,8 +4,6 @@ It is trained as a GAN (SPEC section 4) on patches with anomalies, towards the s
 them, beside the segmenting network, whose gradients do not reach it (METHODS section 1).
 """
 
-from typing import Final
-
 import tensorflow as tf
 
 from vialsight.aliases import Tensor
@@ -15,15 +13,12 @@ from vialsight.models.grdnet.section import GeneratorConfig, GrdnetSection
 from vialsight.models.method import SavedState
 from vialsight.models.optimization import numbered, values
 
-# Names in `Duel`.
-DUEL_LOSSES: Final = ("generator", "adversarial", "contextual", "encoder", "discriminator")
-
 
 def generator_options(
     config: Config, patch_size: int, *, synchronized: bool = False, deployed: bool = False
 ) -> NetworkOptions:
     """Return what a configuration says of the generator; a deployed one computes in float32."""
-    generator = chosen(config)
+    generator = generator_of(config)
     return NetworkOptions(
         patch_size=patch_size,
         preset=generator.preset,
@@ -34,7 +29,7 @@ def generator_options(
     )
 
 
-def chosen(config: Config) -> GeneratorConfig:
+def generator_of(config: Config) -> GeneratorConfig:
     """Return what a configuration that has a generator says of it; ValueError of another."""
     generator = section_of(config, GrdnetSection).generator
     if generator is None:

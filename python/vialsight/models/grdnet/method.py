@@ -39,8 +39,14 @@ class DrawnExamples:
     def __init__(self, config: Config, training: PatchSource, regions: int, fitted: Arrays) -> None:
         section = section_of(config, GrdnetSection)
         crop = section.crop or training.patch_size
+        # What a generator is to make of the image; Perlin noise is laid over clean ones later.
+        with_clean = section.generator is not None and section.anomalies.kind == "mixed"
         self._drawing = Drawing(
-            section.anomalies, np.asarray(fitted["spreads"]), crop, np.asarray(fitted["roi"])
+            section.anomalies,
+            np.asarray(fitted["spreads"]),
+            crop,
+            np.asarray(fitted["roi"]),
+            with_clean,
         )
         self._seed, self._regions = config.training.seed, regions
         self._textures = _textures(training, regions)
@@ -51,8 +57,6 @@ class DrawnExamples:
             tf.TensorSpec((reduced, reduced), tf.float32),
             tf.TensorSpec((2,), tf.int32),
         )
-        # What a generator is to make of the image; the linear model has no use for it.
-        with_clean = section.generator is not None
         self.signature = (*signature, signature[0]) if with_clean else signature
 
     def __call__(
@@ -101,7 +105,7 @@ class TrainedNetwork(tf.Module):  # type: ignore[misc]
             codes = self._expectation.own_codes(expected)
         else:
             reconstruction, codes = self._generator(patches)
-            expected = self._expectation.taught(expected, reconstruction)
+            expected = expected.taught(reconstruction)
         seen = differences(patches, self._expectation.planes(expected))
         logits, features = self._segmentation([patches, seen, expected.region], training=False)
         outputs = {RECONSTRUCTION: reconstruction, ANOMALY: logits}

@@ -10,10 +10,10 @@ import tensorflow as tf
 from vialsight.aliases import Patches, Tensor
 from vialsight.models.anomalies.drawing import LABEL_SCALE, REDUCED_SCALE
 from vialsight.models.configuration import Config, section_of
-from vialsight.models.drae.adversaries import Adversaries, Duel, Pace, ramp_at
+from vialsight.models.drae.adversaries import Adversaries, Duel, Pace, pace_at
 from vialsight.models.grdnet import losses
 from vialsight.models.grdnet.expectation import Arrays, Expectation, Expected, differences
-from vialsight.models.grdnet.generator import DUEL_LOSSES, chosen, generator_options
+from vialsight.models.grdnet.generator import generator_of, generator_options
 from vialsight.models.grdnet.network import SegmentationOptions, build_segmentation
 from vialsight.models.grdnet.replay import Replay, Shown
 from vialsight.models.grdnet.section import GrdnetSection
@@ -30,6 +30,8 @@ from vialsight.models.optimization import (
 from vialsight.models.perturbation import Rows, perturb
 
 LOSS_NAMES: Final = ("segmentation", "pixels", "patches", "top_nominal", "top_anomalous")
+# All but the reconstruction.
+_DUEL_LOSSES: Final = Duel._fields[1:]
 _REPLAY_STREAM: Final = 4
 _PERLIN_STREAM: Final = 5
 
@@ -62,7 +64,7 @@ class GrdnetTraining:
 
         Then those of the generator and its adversary, if there is one.
         """
-        return LOSS_NAMES if self._adversaries is None else (*LOSS_NAMES, *DUEL_LOSSES)
+        return LOSS_NAMES if self._adversaries is None else (*LOSS_NAMES, *_DUEL_LOSSES)
 
     def variables(self) -> dict[str, Any]:
         """All state by a stable name, for checkpoints."""
@@ -78,19 +80,16 @@ class GrdnetTraining:
 
     def pace(self, step: int, steps_per_epoch: int) -> tuple[Tensor, ...]:
         """Return the learning rate at a step, and what a generator's `Pace` holds."""
-        schedule = self._config.schedule
-
-        def rate(maximum: float) -> Tensor:
-            found = learning_rate(step, maximum, schedule, steps_per_epoch=steps_per_epoch)
-            return tf.constant(found, tf.float32)
-
-        own = rate(self._config.optimizer.learning_rate)
-        if self._adversaries is None:
+        config, generator = self._config, self._section.generator
+        schedule, maximum = config.schedule, config.optimizer.learning_rate
+        rate = learning_rate(step, maximum, schedule, steps_per_epoch=steps_per_epoch)
+        own = tf.constant(rate, tf.float32)
+        if generator is None:
             return (own,)
-        generator = chosen(self._config)
-        other = generator.discriminator_learning_rate or generator.learning_rate
-        ramp = ramp_at(step, generator.loss)
-        return (own, rate(generator.learning_rate), rate(other), ramp)
+        maxima = generator.learning_rate, generator.discriminator_learning_rate
+        ramp_steps = generator.loss.ramp_steps
+        duel = pace_at(step, maxima, ramp_steps, schedule, steps_per_epoch=steps_per_epoch)
+        return (own, *duel)
 
     def __call__(self, batch: Batch, pace: Any) -> Tensor:
         """Train on one replica's share; return its losses float32 (k,), as `loss_names`."""
@@ -98,10 +97,11 @@ class GrdnetTraining:
         shown, labels, came_from = self._with_replayed(batch, shown, labels)
         anomalous, nominal = losses.kinds(labels)
         expected = self._expectation.of(shown.reduced)
-        duel = None
+        duel, gradients = None, list[Tensor]()
         if self._adversaries is not None:
-            duel, gradients = self._duel(shown, _target(shown, clean, came_from), pace[3])
-            expected = self._expectation.taught(expected, duel.reconstruction)
+            target = _target(shown, clean, came_from)
+            duel, gradients = self._duel(self._adversaries, shown, target, Pace(*pace[1:]))
+            expected = expected.taught(duel.reconstruction)
         # Its own tape: the segmenting network's gradients do not reach the generator.
         with tf.GradientTape() as tape:
             logits = self._logits(shown, expected)
@@ -112,19 +112,20 @@ class GrdnetTraining:
             scaled_loss = scaled(loss, self._loss_scale)
         own = tape.gradient(scaled_loss, self._trained)
         apply = partial(self._apply, count=batch.step + 1, pace=pace)
-        apply_gradients(own if duel is None else [*own, *gradients], apply, self._loss_scale)
+        apply_gradients([*own, *gradients], apply, self._loss_scale)
         if self._replay is not None:
             self._replay.learn(shown, top, nominal, came_from)
         means = [losses.mean_over(top * chosen, chosen) for chosen in (nominal, anomalous)]
-        parts = [] if duel is None else [getattr(duel, name) for name in DUEL_LOSSES]
+        parts = () if duel is None else duel[1:]
         return tf.stack([loss, pixels, patches, *means, *parts])
 
-    def _duel(self, shown: Shown, clean: Tensor, ramp: Tensor) -> tuple[Duel, list[Tensor]]:
+    def _duel(
+        self, adversaries: Adversaries, shown: Shown, target: Tensor, pace: Pace
+    ) -> tuple[Duel, list[Tensor]]:
         """Let generator and discriminator meet; return gradients of both sides as well."""
-        adversaries, weights = self._adversaries, chosen(self._config).loss
-        assert adversaries is not None  # asked for by those that have one
+        weights = generator_of(self._config).loss
         with tf.GradientTape(persistent=True) as tape:
-            duel = adversaries.duel(clean, shown.images, weights, ramp)
+            duel = adversaries.duel(target, shown.images, weights, pace.ramp)
             both = [scaled(one, self._loss_scale) for one in (duel.generator, duel.discriminator)]
         return duel, adversaries.gradients(tape, *both)
 
