@@ -104,9 +104,8 @@ def link_shards(shards: Path, folder: Path, copies: tuple[int, ...]) -> None:
 
 def batches(folder: Path, *, steps: int, first: int = 0) -> Iterator[Any]:
     """Batches as a training gets them."""
-    import tensorflow as tf
-
     from vialsight.data import open_shards
+    from vialsight.pinned import tf
     from vialsight.training.batches import Batches, Order
 
     source = open_shards(folder).patches("train")
@@ -134,11 +133,10 @@ def reading_rate(folder: Path, steps: int) -> float:
 
 def training_rates(folder: Path, steps: int) -> list[float]:
     """Patches per second of each step after the first, which builds the graph."""
-    import tensorflow as tf
-
     from vialsight.models.configuration import load_config
     from vialsight.models.drae.adversaries import Pace
     from vialsight.models.drae.step import Step
+    from vialsight.pinned import tf
 
     config = load_config(None, ["model.preset=drae-64", f"training.batch_size={BATCH}"])
     step = Step(config, SIZE, replicas=1)

@@ -26,10 +26,14 @@ PYTHON_ROOMS = (
     ("__init__",),
     ("_core",),
     ("files", "frozen_graph", "pixels", "progress", "scores", "value_bins"),
+    ("pinned",),
     ("aliases", "errors"),
 )
 # Only here may a module need TensorFlow when it is imported; all others must do without.
-TENSORFLOW_ROOMS = {"models", "training"}
+TENSORFLOW_ROOMS = {"models", "pinned", "training"}
+# Whose settings count where they are imported; only PINNED does, all others import them from there.
+PINNED = "pinned"
+LIBRARIES = {"keras", "tensorflow"}
 
 CPP_ROOMS = (
     ("c_api", "stream"),
@@ -142,12 +146,19 @@ def check_tensorflow(modules: dict[str, Path]) -> Iterator[str]:
                 yield f"{place} may import '{cause[1]}' only inside a function"
 
 
+def check_pinned(modules: dict[str, Path]) -> Iterator[str]:
+    """Imports, anywhere in a module, of a library past the one that pins its settings."""
+    for module, path in modules.items():
+        if module == PINNED:
+            continue
+        for line, name in imports_of(ast.parse(path.read_text(encoding="utf-8"))):
+            if name.split(".", maxsplit=1)[0] in LIBRARIES:
+                yield f"{path}:{line}: import '{name}' from vialsight.{PINNED} only"
+
+
 def is_heavy(name: str, modules: dict[str, Path], heavy: set[str]) -> bool:
     """Whether importing `name` loads TensorFlow, as far as is known."""
-    return (
-        name.split(".", maxsplit=1)[0] in {"tensorflow", "keras"}
-        or own_module(name, modules) in heavy
-    )
+    return name.split(".", maxsplit=1)[0] in LIBRARIES or own_module(name, modules) in heavy
 
 
 def header_room(stem: str, sources: dict[str, str]) -> str:
@@ -192,7 +203,12 @@ def main() -> int:
     """Print violations; say how many."""
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent
     modules = python_modules(root / "python" / "vialsight")
-    violations = [*check_rooms(modules), *check_tensorflow(modules), *check_cpp(root)]
+    violations = [
+        *check_rooms(modules),
+        *check_tensorflow(modules),
+        *check_pinned(modules),
+        *check_cpp(root),
+    ]
     for violation in violations:
         print(violation)
     print(f"check_layers: {len(violations)} violations", file=sys.stderr)

@@ -14,6 +14,19 @@ bundle.
 
 ```yaml
 {schema}```
+
+## Settings of Keras
+
+They are part of the program, not of the machine: `floatx` float32, `epsilon` 10⁻⁷,
+`channels_last`, the TensorFlow backend, and no policy of types besides `training.precision`.
+`~/.keras/keras.json`, `KERAS_HOME`, `KERAS_BACKEND` and the like are not looked at, and no
+`keras.json` is written.
+
+In a program of your own, `vialsight.training`, and what else of VialSight loads TensorFlow, sets
+them for the whole process when it is imported, and again when a training or a freeze begins. Import
+it before Keras, or import Keras with the TensorFlow backend: where Keras runs on another one
+already, the import is refused with a sentence (`ConfigError`). `import vialsight` alone, which
+inspects, leaves Keras as it is.
 """
 
 if __name__ == "__main__":

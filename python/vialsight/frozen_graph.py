@@ -13,7 +13,7 @@ def import_graph(graph_def: bytes, input_name: str, output_names: Sequence[str])
     within a `tf.function`.
     """
     # Imported here: a bundle can be inspected where TensorFlow for Python is missing.
-    import tensorflow as tf
+    from vialsight.pinned import tf
 
     definition = tf.compat.v1.GraphDef.FromString(graph_def)
 

@@ -132,7 +132,7 @@ def _is_ssim_alone(bundle: _core.Bundle) -> bool:
 
 def _python_scorer(bundle: _core.Bundle, threads: int) -> Callable[[Patches], Patches]:
     """Return φ as Python computes it from the bundle's graph: one tf.function, nothing eager."""
-    import tensorflow as tf
+    from vialsight.pinned import tf
 
     if threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -3,7 +3,8 @@
 from typing import Any, Final
 
 import numpy as np
-import tensorflow as tf
+
+from vialsight.pinned import tf
 
 # By operation: which of its inputs is the kernel, and whose places it is applied to. A transposed
 # convolution multiplies every pixel of its input by the kernel, the others every one they make.

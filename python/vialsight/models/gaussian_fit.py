@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from vialsight.aliases import Patches, Tensor
 from vialsight.data.sources import even_groups
@@ -25,6 +24,7 @@ from vialsight.models.gaussians import (
     WithDistances,
 )
 from vialsight.models.method import Completed
+from vialsight.pinned import tf
 
 # Whitening takes their square at each place of each region: 1 KB of a bundle.
 CHANNELS: Final = 16

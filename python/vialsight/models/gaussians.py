@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from vialsight.aliases import Tensor
+from vialsight.pinned import tf
 
 LATENT: Final = "latent"
 DISTANCE: Final = "distance"

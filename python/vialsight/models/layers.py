@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import tensorflow as tf
-from keras import layers
+from vialsight.pinned import layers, tf
 
 
 class FusedBatchNormalization(layers.BatchNormalization):  # type: ignore[misc]

@@ -7,10 +7,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import tensorflow as tf
-
 from vialsight.aliases import Tensor
 from vialsight.config import OptimizerConfig, ScheduleConfig
+from vialsight.pinned import tf
 
 INITIAL_LOSS_SCALE: Final = 2.0**15
 GROWTH_INTERVAL: Final = 2000

@@ -7,9 +7,8 @@ repeated exactly. Patches are float32 (n,P,P,1) in [0,1].
 import math
 from typing import Final, NamedTuple
 
-import tensorflow as tf
-
 from vialsight.aliases import Tensor
+from vialsight.pinned import tf
 
 ROTATION_LIMIT: Final = math.pi / 8
 BETA_RANGE: Final = (0.5, 1.0)

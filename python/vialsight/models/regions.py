@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from vialsight.aliases import Tensor
+from vialsight.pinned import tf
 
 
 class NearestMean(tf.Module):  # type: ignore[misc]

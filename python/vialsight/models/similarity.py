@@ -4,9 +4,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from vialsight.aliases import Tensor
+from vialsight.pinned import tf
 
 SSIM_WINDOW: Final = 11
 SSIM_SIGMA: Final = 1.5

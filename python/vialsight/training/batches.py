@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from vialsight.aliases import Tensor
 from vialsight.data.sources import PatchSource, ReadAhead
 from vialsight.errors import TrainingError
 from vialsight.models.method import Batch, Examples
+from vialsight.pinned import tf
 
 # Streams of random numbers, one per purpose.
 _ORDER_STREAM: Final = 1

@@ -10,8 +10,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from vialsight import _core, scores
 from vialsight._core import Layout
@@ -30,6 +28,7 @@ from vialsight.locator import ProductLocator
 from vialsight.models.flops import graph_flop
 from vialsight.models.method import Method, Network, method_of
 from vialsight.models.similarity import ssim
+from vialsight.pinned import convert_variables_to_constants_v2, tf
 from vialsight.pixels import to_pixels, to_unit
 from vialsight.scores import Component
 from vialsight.training.journal import log

@@ -10,10 +10,10 @@ from typing import Any, Final, TextIO
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from vialsight.errors import TrainingError
 from vialsight.files import atomic
+from vialsight.pinned import tf
 
 log: Final = logging.getLogger("vialsight.training")
 

@@ -14,10 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-import keras
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from vialsight.aliases import Tensor
 from vialsight.data.sources import PatchSource, expect, spread
@@ -25,6 +23,7 @@ from vialsight.errors import TrainingError
 from vialsight.models.configuration import Config
 from vialsight.models.method import Examples, StepTraining, method_of
 from vialsight.models.similarity import ssim
+from vialsight.pinned import keras, pin, tf
 from vialsight.progress import Show, shown
 from vialsight.training.batches import Batches, Order
 from vialsight.training.checkpoints import Checkpoints
@@ -138,6 +137,7 @@ class _Run:
         return make(self.config, self.training, region_count(self.record["data_identity"]), fitted)
 
     def _prepare_runtime(self) -> None:
+        pin()
         if self.config.training.deterministic:
             tf.config.experimental.enable_op_determinism()
         keras.utils.set_random_seed(self.config.training.seed)

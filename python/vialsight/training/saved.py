@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from vialsight.errors import TrainingError
 from vialsight.models.method import Network, method_of
+from vialsight.pinned import pin
 from vialsight.training.checkpoints import Checkpoints
 from vialsight.training.runfolder import RunFolder
 
@@ -51,5 +52,6 @@ def load_network(run_dir: Path) -> Network:
     if record is None or not steps:
         raise TrainingError(f"{run_dir} holds no trained network; run `vialsight train` first")
     config = folder.config()
+    pin()
     saved = LastCheckpoint(checkpoints, steps[-1], Checkpoints(folder.fitted, keep=1))
     return method_of(config).network(config, int(record["patch_size"]), saved)

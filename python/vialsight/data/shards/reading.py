@@ -226,7 +226,7 @@ class _Parser:
     """From the data of a record to its patch."""
 
     def __init__(self, layout: Layout) -> None:
-        import tensorflow as tf
+        from vialsight.pinned import tf
 
         self._example = tf.train.Example
         self._size = layout.patch_size

@@ -92,7 +92,7 @@ def write_shard(task: ShardTask) -> int:
 
 
 def _write_shard(task: ShardTask, written: Callable[[int], None]) -> int:
-    import tensorflow as tf
+    from vialsight.pinned import tf
 
     task.folder.mkdir(parents=True, exist_ok=True)
     temporary = task.path.with_name(f".{task.path.name}.{secrets.token_hex(6)}.tmp")
@@ -119,7 +119,7 @@ def _write_shard(task: ShardTask, written: Callable[[int], None]) -> int:
 
 def _examples(group: Group, cutter: FrameCutter) -> Iterator[bytes]:
     """Yield serialised Examples of a group: frames, then vials, then regions."""
-    import tensorflow as tf
+    from vialsight.pinned import tf
 
     frames = group.load()
     if len(frames) != len(group.frames):

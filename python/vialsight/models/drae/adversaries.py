@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import tensorflow as tf
-
 from vialsight.aliases import Patches, Tensor
 from vialsight.config import OptimizerConfig, ScheduleConfig
 from vialsight.models.drae import losses
 from vialsight.models.drae.network import NetworkOptions, Networks, build_networks
 from vialsight.models.drae.section import GanLossConfig
 from vialsight.models.optimization import Adam, learning_rate, numbered, values
+from vialsight.pinned import tf
 
 
 class Pace(NamedTuple):

@@ -2,9 +2,8 @@
 
 from typing import Any, Final, Protocol
 
-from keras import layers
-
 from vialsight.models.layers import FusedBatchNormalization, NearestUpsampling
+from vialsight.pinned import layers
 
 LEAKY_SLOPE: Final = 0.2
 

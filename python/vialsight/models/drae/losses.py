@@ -5,10 +5,9 @@ Images are float32 (n,P,P,1) in [0,1]; every loss is a scalar mean over the batc
 
 from typing import Final
 
-import tensorflow as tf
-
 from vialsight.aliases import Tensor
 from vialsight.models.similarity import ssim
+from vialsight.pinned import tf
 
 HUBER_DELTA: Final = 1.0
 

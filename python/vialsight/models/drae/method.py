@@ -5,7 +5,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from vialsight import scores
 from vialsight.aliases import Patches, Tensor
@@ -21,6 +20,7 @@ from vialsight.models.method import Batch, Completed, Method, Network, SavedStat
 from vialsight.models.optimization import numbered, values
 from vialsight.models.pooling import block_means
 from vialsight.models.regions import NearestMean
+from vialsight.pinned import tf
 from vialsight.scores import Component
 
 # Pixels of a patch that are averaged to tell its region; patches are multiples of 16.

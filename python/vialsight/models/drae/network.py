@@ -7,13 +7,11 @@ section 2; of the presets for CPUs (`topology.py`), what these say.
 from dataclasses import dataclass
 from typing import Any, Final
 
-import keras
-from keras import layers
-
 from vialsight.bundle import RECONSTRUCTION
 from vialsight.models.drae.blocks import Blocks
 from vialsight.models.drae.topology import TOPOLOGIES, Topology
 from vialsight.models.layers import DepthToSpace, SpaceToDepth
+from vialsight.pinned import keras, layers
 
 LATENT_SIZE: Final = 64
 # Channels of a convolutional bottleneck; GRD-Net's (METHODS section 1).

@@ -3,8 +3,6 @@
 from functools import partial
 from typing import Any, Final
 
-import tensorflow as tf
-
 from vialsight.aliases import Patches, Tensor
 from vialsight.errors import TrainingError
 from vialsight.models.configuration import Config, section_of
@@ -15,6 +13,7 @@ from vialsight.models.drae.section import DraeSection
 from vialsight.models.method import Batch
 from vialsight.models.optimization import LossScale, apply_gradients, numbered, scaled
 from vialsight.models.perturbation import Perturbed, Rows, augment, perturb
+from vialsight.pinned import tf
 
 LOSS_NAMES: Final = (
     "generator",

@@ -9,7 +9,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from vialsight.aliases import Progress, Tensor
 from vialsight.data.sources import PatchSource, expect, spread
@@ -21,6 +20,7 @@ from vialsight.models.passes import read_in_order
 from vialsight.models.pca.fit import OVERSAMPLING, StreamingComponents
 from vialsight.models.pooling import block_means
 from vialsight.models.regions import NearestMean, own_places
+from vialsight.pinned import tf
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Float32 = npt.NDArray[np.float32]

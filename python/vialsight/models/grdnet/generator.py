@@ -4,14 +4,13 @@ It is trained as a GAN (SPEC section 4) on patches with anomalies, towards the s
 them, beside the segmenting network, whose gradients do not reach it (METHODS section 1).
 """
 
-import tensorflow as tf
-
 from vialsight.aliases import Tensor
 from vialsight.models.configuration import Config, section_of
 from vialsight.models.drae.network import NetworkOptions, build_generator
 from vialsight.models.grdnet.section import GeneratorConfig, GrdnetSection
 from vialsight.models.method import SavedState
 from vialsight.models.optimization import numbered, values
+from vialsight.pinned import tf
 
 
 def generator_options(

@@ -5,10 +5,9 @@ Logits and labels are (n,h,w,1); a label is ANOMALOUS, NOMINAL or UNCERTAIN (`mo
 
 from typing import Final
 
-import tensorflow as tf
-
 from vialsight.aliases import Tensor
 from vialsight.models.anomalies.drawing import ANOMALOUS, NOMINAL, UNCERTAIN
+from vialsight.pinned import tf
 
 # GRD-Net's; the paper does not state them (METHODS section 1).
 FOCAL_GAMMA: Final = 2.0

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from vialsight import scores
 from vialsight.aliases import Patches, Progress, Tensor
@@ -22,6 +21,7 @@ from vialsight.models.grdnet.section import GrdnetSection
 from vialsight.models.grdnet.step import GrdnetTraining, segmentation_options
 from vialsight.models.method import Fitted, Method, SavedState
 from vialsight.models.optimization import numbered, values
+from vialsight.pinned import tf
 from vialsight.scores import Component
 
 ANOMALY = "anomaly"

@@ -7,11 +7,9 @@ in multiples of 16, dense 3x3 convolutions, strided ones instead of pooling.
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-import keras
-from keras import layers
-
 from vialsight.models.grdnet.expectation import PLANES
 from vialsight.models.layers import FusedBatchNormalization, NearestUpsampling
+from vialsight.pinned import keras, layers
 
 # Probability of an anomaly at first: rare, so that the first steps do not unlearn everything.
 _RARE: Final = -3.0

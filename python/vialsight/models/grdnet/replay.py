@@ -6,9 +6,8 @@ distribution keeps the same memory: it sees the examples of all of them.
 
 from typing import Any, NamedTuple
 
-import tensorflow as tf
-
 from vialsight.aliases import Tensor
+from vialsight.pinned import tf
 
 # Hardness of an empty place: anything is harder.
 _EMPTY = -1e9

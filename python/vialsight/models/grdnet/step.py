@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any, Final
 
 import numpy as np
-import tensorflow as tf
 
 from vialsight.aliases import Patches, Tensor
 from vialsight.models.anomalies.drawing import LABEL_SCALE, REDUCED_SCALE
@@ -28,6 +27,7 @@ from vialsight.models.optimization import (
     values,
 )
 from vialsight.models.perturbation import Rows, perturb
+from vialsight.pinned import tf
 
 LOSS_NAMES: Final = ("segmentation", "pixels", "patches", "top_nominal", "top_anomalous")
 # All but the reconstruction.

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from vialsight import scores
 from vialsight.aliases import Progress, Tensor
@@ -24,6 +23,7 @@ from vialsight.models.passes import read_in_order
 from vialsight.models.pca.fit import OVERSAMPLING, StreamingComponents, enough_for
 from vialsight.models.pca.section import PcaSection
 from vialsight.models.regions import NearestMean, own_places
+from vialsight.pinned import tf
 from vialsight.scores import Component
 
 Arrays = dict[str, npt.NDArray[Any]]
