@@ -33,8 +33,12 @@ Clock::time_point deadline_of(std::optional<double> budget_s) {
 // An Inspector for Python: calls are serialised, because the C++ class has one control thread and Python callers, whom
 // the released GIL lets run side by side, do not.
 class PythonInspector {
+  // Before mutex_ is touched: after a fork, a thread that did not come along may hold it.
+  void require_usable() const { raise_unless_ok(inspector_.usable()); }
+
   template <typename Call>
   auto without_gil(Call call) {
+    require_usable();
     const py::gil_scoped_release released;
     const std::scoped_lock lock(mutex_);
     return call();
@@ -45,6 +49,7 @@ class PythonInspector {
       : inspector_(create(bundle, options)), patch_size_(bundle.layout().patch_size) {}
 
   StripVerdict inspect(const py::array& frames, std::optional<double> budget_s, std::uint64_t strip_id) {
+    require_usable();
     const std::vector<FrameView> views = views_of(frames);
     const Clock::time_point deadline = deadline_of(budget_s);
     const py::gil_scoped_release released;
@@ -103,6 +108,7 @@ class PythonInspector {
   }
 
   py::object images(int frame, int vial, int region) {
+    require_usable();
     const std::scoped_lock lock(mutex_);
     const auto images = inspector_.images(frame, vial, region);
     if (!images.has_value()) return py::none();
@@ -112,8 +118,14 @@ class PythonInspector {
   }
 
   [[nodiscard]] const Bundle& bundle() const { return inspector_.bundle(); }
-  [[nodiscard]] Statistics statistics() const { return inspector_.statistics(); }
-  [[nodiscard]] Health health() const { return inspector_.health(); }
+  [[nodiscard]] Statistics statistics() const {
+    require_usable();
+    return inspector_.statistics();
+  }
+  [[nodiscard]] Health health() const {
+    require_usable();
+    return inspector_.health();
+  }
 
  private:
   void score(std::span<const float> patches, std::size_t batch_size, const Regions& regions,

@@ -439,10 +439,16 @@ class Inspector:
         cpus: logical CPUs they stay on; empty means all.
         lock_memory: keep all memory of this process, and of the worker, resident (mlockall).
 
+    Works in the process that made it. After a fork (`os.fork`, multiprocessing's "fork") the child
+    can do nothing with it: every call raises BundleError at once and says so, and the child's end
+    leaves threads and worker to the parent, which goes on. Make an Inspector in the child, where
+    isolation "worker" does not depend on what TensorFlow does after a fork, or use "spawn".
+
     Raises:
         BundleError: the bundle is broken or not calibrated, an operation is not allowed, the golden
             patches score differently here, TensorFlow cannot be loaded, or the operating system
-            does not permit the scheduling.
+            does not permit the scheduling. Of every method and property but `bundle`: this process
+            came of a fork.
     """
 
     def __init__(

@@ -11,6 +11,9 @@
  * are told from living ones and refused. Destroy a handle once no other thread uses it; destroying NULL does nothing.
  * While a handshake lives, its inspector cannot be destroyed, and slots are opened and closed through it alone.
  * Threads: as in C++, one control thread per inspector; statistics, health, signals and counters from any thread.
+ * Processes: inspectors and handshakes are of the process that made them. In one that came of a fork, every call on
+ * them is VIALSIGHT_FAILED_PRECONDITION, with a sentence that says so, and outputs are rejects or zero; destroying them
+ * there does nothing to the parent. Create after the fork, or start the child with exec. Bundles may be used in both.
  * Deadlines and stamps are nanoseconds of CLOCK_MONOTONIC; VIALSIGHT_NO_DEADLINE waits for ever.
  * Counts are checked: an array of another length than the layout asks for is refused and stays as it was. Texts are
  * UTF-8, ended by a zero, and refused where `capacity` bytes do not hold them. Codes and structs:

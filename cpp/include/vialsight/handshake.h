@@ -17,6 +17,9 @@
 //
 // Threads: one control thread triggers, submits, finishes and acknowledges. signals and counters may be called from any
 // thread, of any priority: they never wait for the control thread, even where it is stopped in the middle of a call.
+//
+// Processes: as the Inspector, of the one that made it. In one that came of a fork, calls that return a Status refuse,
+// kFailedPrecondition, and signals and counters are zeroed; nothing reaches the parent's Inspector.
 #pragma once
 
 #include <cstdint>
@@ -54,7 +57,7 @@ struct HandshakeCounters {
 class VIALSIGHT_API Handshake {
  public:
   // Borrows `inspector`, which must stay where it is and outlive the Handshake. While a Handshake drives an Inspector,
-  // nobody else opens or closes its slots. kResourceExhausted: no memory.
+  // nobody else opens or closes its slots. kResourceExhausted: no memory; else what Inspector::usable says.
   [[nodiscard]] static Result<Handshake> create(Inspector& inspector);
   Handshake(Handshake&&) noexcept;
   Handshake& operator=(Handshake&&) noexcept;

@@ -9,6 +9,10 @@
 // thread. Several Inspectors may share a Bundle. Between open and close the library allocates nothing of its own,
 // except the text of an error. A call into the backend cannot be interrupted: a batch whose measured cost does not fit
 // before the deadline is not started, and one that overruns is dropped when it ends, never counted for another strip.
+//
+// Processes: an Inspector works in the process that made it. In one that came of a fork it refuses everything at once,
+// as one that was moved from does, and usable() says so; destroyed there, it leaves threads and worker to the parent,
+// which goes on. Fork first and create afterwards, or start the child with exec, which inherits nothing of it.
 #pragma once
 
 #include <cstddef>
@@ -51,7 +55,11 @@ class VIALSIGHT_API Inspector {
   [[nodiscard]] static Result<Inspector> create(const Bundle& bundle, const InspectorOptions& options = {});
   Inspector(Inspector&&) noexcept;
   Inspector& operator=(Inspector&&) noexcept;
-  ~Inspector();  // waits for a batch that is running; a worker is stopped at once
+  ~Inspector();  // waits for a batch that is running; a worker is stopped at once; after a fork: does neither
+
+  // Ok where this Inspector works. kFailedPrecondition: it was moved from, or this process came of a fork; then open,
+  // submit, score_patches and map return this status, inspect and close a reject (kNotReady), and the others nothing.
+  [[nodiscard]] Status usable() const;
 
   // Opens a slot. kFailedPrecondition: no thresholds; or one is open already, which stays open and becomes a reject
   // (kFrameStale), because nobody can tell of which strip the frames are that follow.
@@ -98,6 +106,9 @@ class VIALSIGHT_API Inspector {
   friend struct InspectorAccess;  // src/inspector/inspector_access.h: injects clock and backend in tests
   struct Impl;
   explicit Inspector(std::unique_ptr<Impl> impl) noexcept;
+  [[nodiscard]] Impl* reach() const noexcept;  // null: not usable
+  [[nodiscard]] Status refusal(const char* call) const;
+  void leave() noexcept;
   std::unique_ptr<Impl> impl_;
 };
 

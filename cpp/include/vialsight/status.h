@@ -19,7 +19,7 @@ enum class Code : std::uint8_t {
   kNotFound,            // a file or an entry is missing
   kDataCorrupt,         // an artifact is not what its manifest says
   kUnsupported,         // a format version, operation or option this build does not know
-  kFailedPrecondition,  // the call came in the wrong order or on an uncalibrated bundle
+  kFailedPrecondition,  // the call came in the wrong order, in a forked process or on an uncalibrated bundle
   kResourceExhausted,   // buffers are still in use or memory is not available
   kBackendFault,        // the inference backend failed
   kPermissionDenied,    // the operating system does not allow what the options ask for

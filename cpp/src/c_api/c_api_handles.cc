@@ -1,5 +1,7 @@
 #include "c_api/c_api_handles.h"
 
+#include <pthread.h>
+
 #include <atomic>
 #include <mutex>
 
@@ -16,6 +18,11 @@ struct Entry {
 
 Entry entries[kMaxHandles];
 std::mutex entries_mutex;
+
+// A fork waits until no other thread holds the lock: nobody would release it in the child, which may add and remove
+// handles as any process may. What fails is the registration, for want of memory, and then the wait.
+[[maybe_unused]] const int kForks =
+    ::pthread_atfork([] { entries_mutex.lock(); }, [] { entries_mutex.unlock(); }, [] { entries_mutex.unlock(); });
 
 // The entry a living handle names, or null.
 Entry* entry_of(const void* handle, HandleKind kind) noexcept {

@@ -39,6 +39,7 @@ vialsight_status vialsight_handshake_create(vialsight_inspector* inspector, vial
     *handshake = nullptr;
     InspectorObject* found = vialsight::find(inspector);
     if (found == nullptr) return vialsight::not_a_handle(inspector);
+    if (Status status = vialsight::usable(*found); !status.ok()) return status;
     if (found->driven) return {Code::kFailedPrecondition, "another handshake drives this inspector; destroy it first"};
     if (found->open) return {Code::kFailedPrecondition, "a slot of this inspector is open; close it first"};
     Result<Handshake> created = Handshake::create(found->inspector);

@@ -134,9 +134,11 @@ vialsight_status vialsight_inspector_create(const vialsight_bundle* bundle, cons
 }
 
 vialsight_status vialsight_inspector_destroy(vialsight_inspector* inspector) {
-  if (inspector == nullptr) return VIALSIGHT_OK;
-  return with_object(__func__, inspector, [&](const InspectorObject& object) -> Status {
-    if (object.driven) return {Code::kFailedPrecondition, "a handshake drives this inspector; destroy it first"};
+  return guarded(__func__, [&]() -> Status {
+    if (inspector == nullptr) return {};
+    const InspectorObject* object = vialsight::find(inspector);
+    if (object == nullptr) return vialsight::not_a_handle(inspector);
+    if (object->driven) return {Code::kFailedPrecondition, "a handshake drives this inspector; destroy it first"};
     static_cast<void>(vialsight::take_back(inspector));
     return {};
   });

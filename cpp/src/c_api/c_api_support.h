@@ -106,12 +106,19 @@ template <typename Handle>
   return static_cast<ObjectOf<Handle>*>(find_handle(handle, HandleType<Handle>::kKind));
 }
 
-// Runs `body` on the object of a living handle.
+// Ok where calls may reach the object: a Bundle is constant, all else is of the process that made it.
+[[nodiscard]] inline Status usable(const Bundle&) { return {}; }
+[[nodiscard]] inline Status usable(const InspectorObject& object) { return object.inspector.usable(); }
+[[nodiscard]] inline Status usable(const HandshakeObject& object) { return usable(object.inspector); }
+
+// Runs `body` on the object of a living handle, when it is usable.
 template <typename Handle, typename Body>
 vialsight_status with_object(const char* call, const Handle* handle, Body body) noexcept {
   return guarded(call, [&]() -> Status {
     ObjectOf<Handle>* object = find(handle);
-    return object != nullptr ? body(*object) : not_a_handle(handle);
+    if (object == nullptr) return not_a_handle(handle);
+    Status status = usable(*object);
+    return status.ok() ? body(*object) : status;
   });
 }
 // The same; `prepare` makes the output a reject, or zero, before anything else is looked at.

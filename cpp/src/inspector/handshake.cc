@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "base/home_process.h"
 #include "inspector/handshake_snapshot.h"
 
 namespace vialsight {
@@ -40,15 +41,23 @@ struct Handshake::Impl {
   [[nodiscard]] Signals signals() const noexcept;
   [[nodiscard]] HandshakeCounters counters() const noexcept { return snapshot_.read().counters; }
   [[nodiscard]] Status check_submit() const;
+  [[nodiscard]] bool is_here() const noexcept { return home_.is_here(); }
+  [[nodiscard]] Status check_home(const char* call) const;
   [[nodiscard]] Inspector& inspector() noexcept { return inspector_; }
 
  private:
   [[nodiscard]] Status refusal(std::uint64_t strip_id) const;
 
+  HomeProcess home_;
   Inspector& inspector_;
   Published now_;  // the control thread's
   Snapshot<Published> snapshot_;
 };
+
+Status Handshake::Impl::check_home(const char* call) const {
+  Status status = home_.check("Handshake");
+  return status.ok() ? status : Status(status.code(), std::string(call) + ": " + status.message());
+}
 
 Status Handshake::Impl::refusal(std::uint64_t strip_id) const {
   const std::string refused = "trigger: " + strip(strip_id) + " is refused and counts as rejected: ";
@@ -63,6 +72,7 @@ Status Handshake::Impl::refusal(std::uint64_t strip_id) const {
 }
 
 Status Handshake::Impl::trigger(std::uint64_t strip_id, Clock::time_point deadline) {
+  if (Status status = check_home("trigger"); !status.ok()) return status;
   // Frames that follow may be of either strip: the Inspector makes the busy one a reject, too.
   if (now_.state == State::kBusy) (void)inspector_.open(strip_id, deadline);
   const bool free = now_.state == State::kReady && inspector_.ready();
@@ -80,12 +90,13 @@ Status Handshake::Impl::trigger(std::uint64_t strip_id, Clock::time_point deadli
 }
 
 Status Handshake::Impl::check_submit() const {
+  if (Status status = check_home("submit"); !status.ok()) return status;
   if (now_.state == State::kBusy) return {};
   return {Code::kFailedPrecondition, "submit: no strip is busy; trigger one first"};
 }
 
 StripVerdict Handshake::Impl::finish() {
-  if (now_.state != State::kBusy) return {};
+  if (now_.state != State::kBusy || !is_here()) return {};
   StripVerdict verdict = inspector_.close();
   // The slot was closed, or another opened, behind our back: whatever was inspected, it was not this strip.
   if (verdict.strip_id != now_.strip_id) {
@@ -106,6 +117,7 @@ StripVerdict Handshake::Impl::finish() {
 }
 
 Status Handshake::Impl::acknowledge(std::uint64_t strip_id) {
+  if (Status status = check_home("acknowledge"); !status.ok()) return status;
   if (now_.state != State::kResultValid) {
     return {Code::kFailedPrecondition, "acknowledge: " + strip(strip_id) + " has no valid result; finish it first"};
   }
@@ -135,6 +147,9 @@ Signals Handshake::Impl::signals() const noexcept {
 }
 
 Result<Handshake> Handshake::create(Inspector& inspector) {
+  if (Status status = inspector.usable(); !status.ok()) {
+    return Status(status.code(), "Handshake: " + status.message());
+  }
   try {
     return Handshake(std::make_unique<Impl>(inspector));
   } catch (const std::bad_alloc&) {
@@ -169,10 +184,13 @@ Status Handshake::acknowledge(std::uint64_t strip_id) {
   return impl_ != nullptr ? impl_->acknowledge(strip_id) : moved_from("acknowledge");
 }
 
-Signals Handshake::signals() const noexcept { return impl_ != nullptr ? impl_->signals() : Signals{}; }
+// After a fork the copy of a valid accept would be shown for ever.
+Signals Handshake::signals() const noexcept {
+  return impl_ != nullptr && impl_->is_here() ? impl_->signals() : Signals{};
+}
 
 HandshakeCounters Handshake::counters() const noexcept {
-  return impl_ != nullptr ? impl_->counters() : HandshakeCounters{};
+  return impl_ != nullptr && impl_->is_here() ? impl_->counters() : HandshakeCounters{};
 }
 
 }  // namespace vialsight

@@ -18,10 +18,6 @@
 namespace vialsight {
 namespace {
 
-Status moved_from(const char* call) {
-  return {Code::kFailedPrecondition, std::string(call) + ": this Inspector was moved from; use the one it became"};
-}
-
 // Runs `make`; what it throws becomes a Status.
 template <typename Make>
 Result<Inspector> without_exceptions(Make make) {
@@ -93,25 +89,55 @@ Result<Inspector> Inspector::create(const Bundle& bundle, const InspectorOptions
 
 Inspector::Inspector(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
 Inspector::Inspector(Inspector&&) noexcept = default;
-Inspector& Inspector::operator=(Inspector&&) noexcept = default;
-Inspector::~Inspector() = default;
+Inspector& Inspector::operator=(Inspector&& other) noexcept {
+  leave();
+  impl_ = std::move(other.impl_);
+  return *this;
+}
+Inspector::~Inspector() { leave(); }
+
+// In a forked process nothing is destroyed: to join a thread that is not there would take for ever, and to stop the
+// worker would stop the parent's. The copy of the memory ends with the process.
+void Inspector::leave() noexcept {
+  if (impl_ != nullptr && !impl_->home().is_here()) (void)impl_.release();
+}
+
+Inspector::Impl* Inspector::reach() const noexcept {
+  return impl_ != nullptr && impl_->home().is_here() ? impl_.get() : nullptr;
+}
+
+Status Inspector::usable() const {
+  if (impl_ != nullptr) return impl_->home().check("Inspector");
+  return {Code::kFailedPrecondition, "this Inspector was moved from; use the one it became"};
+}
+
+Status Inspector::refusal(const char* call) const {
+  const Status status = usable();
+  return {status.code(), std::string(call) + ": " + status.message()};
+}
 
 Status Inspector::open(std::uint64_t strip_id, Clock::time_point deadline) {
-  return impl_ != nullptr ? impl_->open(strip_id, deadline) : moved_from("open");
+  Impl* impl = reach();
+  return impl != nullptr ? impl->open(strip_id, deadline) : refusal("open");
 }
 
 Status Inspector::submit(int frame_index, const FrameView& frame) {
-  return impl_ != nullptr ? impl_->submit(frame_index, frame, nullptr) : moved_from("submit");
+  Impl* impl = reach();
+  return impl != nullptr ? impl->submit(frame_index, frame, nullptr) : refusal("submit");
 }
 
 Status Inspector::submit(int frame_index, const FrameView& frame, const FrameStamp& stamp) {
-  return impl_ != nullptr ? impl_->submit(frame_index, frame, &stamp) : moved_from("submit");
+  Impl* impl = reach();
+  return impl != nullptr ? impl->submit(frame_index, frame, &stamp) : refusal("submit");
 }
 
-StripVerdict Inspector::close() { return impl_ != nullptr ? impl_->close() : StripVerdict{}; }
+StripVerdict Inspector::close() {
+  Impl* impl = reach();
+  return impl != nullptr ? impl->close() : StripVerdict{};
+}
 
 StripVerdict Inspector::inspect(std::uint64_t strip_id, std::span<const FrameView> frames, Clock::time_point deadline) {
-  if (impl_ != nullptr) return impl_->inspect(strip_id, frames, deadline);
+  if (Impl* impl = reach()) return impl->inspect(strip_id, frames, deadline);
   StripVerdict verdict;
   verdict.strip_id = strip_id;
   return verdict;
@@ -119,26 +145,46 @@ StripVerdict Inspector::inspect(std::uint64_t strip_id, std::span<const FrameVie
 
 Status Inspector::score_patches(std::span<const float> patches, std::span<const std::size_t> regions,
                                 std::size_t batch_size, const PatchResults& results) {
-  if (impl_ == nullptr) return moved_from("score_patches");
-  return impl_->score_patches(patches, regions, batch_size, results);
+  Impl* impl = reach();
+  return impl != nullptr ? impl->score_patches(patches, regions, batch_size, results) : refusal("score_patches");
 }
 
 Status Inspector::map(int frame, int vial, int region, std::span<float> result) const {
-  return impl_ != nullptr ? impl_->map(frame, vial, region, result) : moved_from("map");
+  const Impl* impl = reach();
+  return impl != nullptr ? impl->map(frame, vial, region, result) : refusal("map");
 }
 
 std::optional<Inspector::PatchImages> Inspector::images(int frame, int vial, int region) const {
-  return impl_ != nullptr ? impl_->images(frame, vial, region) : std::nullopt;
+  const Impl* impl = reach();
+  return impl != nullptr ? impl->images(frame, vial, region) : std::nullopt;
 }
 
+// Constant, and a copy after a fork: it needs neither thread nor lock.
 const Bundle& Inspector::bundle() const noexcept {
   static const Bundle kNone = BundleAccess::empty();
   return impl_ != nullptr ? impl_->bundle() : kNone;
 }
 
-Statistics Inspector::statistics() const noexcept { return impl_ != nullptr ? impl_->statistics() : Statistics{}; }
-Health Inspector::health() const { return impl_ != nullptr ? impl_->health() : Health{}; }
-bool Inspector::ready() const noexcept { return impl_ != nullptr && impl_->ready(); }
-std::uint64_t Inspector::heartbeat() const noexcept { return impl_ != nullptr ? impl_->heartbeat() : 0; }
+Statistics Inspector::statistics() const noexcept {
+  const Impl* impl = reach();
+  return impl != nullptr ? impl->statistics() : Statistics{};
+}
+
+Health Inspector::health() const {
+  if (const Impl* impl = reach()) return impl->health();
+  Health health;
+  health.last_fault = usable().message();
+  return health;
+}
+
+bool Inspector::ready() const noexcept {
+  const Impl* impl = reach();
+  return impl != nullptr && impl->ready();
+}
+
+std::uint64_t Inspector::heartbeat() const noexcept {
+  const Impl* impl = reach();
+  return impl != nullptr ? impl->heartbeat() : 0;
+}
 
 }  // namespace vialsight

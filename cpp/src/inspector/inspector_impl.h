@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "backend/restartable_backend.h"
+#include "base/home_process.h"
 #include "base/time_source.h"
 #include "inspector/frame_digest.h"
 #include "inspector/inspector_buffers.h"
@@ -63,6 +64,8 @@ struct Inspector::Impl {
   [[nodiscard]] std::optional<PatchImages> images(int frame, int vial, int region) const;
   Status map(int frame, int vial, int region, std::span<float> result) const;
   [[nodiscard]] const Bundle& bundle() const noexcept { return bundle_; }
+  // Elsewhere nothing of this may be called, not even the destructor.
+  [[nodiscard]] const HomeProcess& home() const noexcept { return home_; }
   [[nodiscard]] Statistics statistics() const noexcept;
   [[nodiscard]] Health health() const;
   [[nodiscard]] bool ready() const noexcept { return ready_ && is_calibrated(); }
@@ -100,6 +103,7 @@ struct Inspector::Impl {
   void lose_backend() noexcept;
   void note_fault(const Status& why) noexcept;
 
+  HomeProcess home_;
   Bundle bundle_;
   InspectorOptions options_;
   std::shared_ptr<TimeSource> time_;
