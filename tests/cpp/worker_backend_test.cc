@@ -11,6 +11,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <functional>
 #include <sstream>
 
 #include "worker_fixture.h"
@@ -332,34 +333,65 @@ TEST_F(WorkerTest, RefusesGoldenPatchesThatDiffer) {
   EXPECT_EQ(inspector.status().code(), Code::kDataCorrupt);
 }
 
+// As an orphan it may stay a zombie for a while.
+bool is_running(int pid) {
+  std::stringstream text;
+  text << std::ifstream("/proc/" + std::to_string(pid) + "/stat").rdbuf();
+  return !text.str().empty() && text.str().find(") Z") == std::string::npos;
+}
+
+struct Processes {
+  int worker = 0;
+  int child = 0;  // of the control program
+};
+
+class KilledProgramTest : public WorkerTest {
+ protected:
+  // A control program whose worker is hung in a batch, is killed, and leaves what `start` made of it behind.
+  Processes left_by_killed_program(const std::function<int()>& start) {
+    int ends[2];
+    EXPECT_EQ(::pipe(ends), 0);
+    const pid_t program = ::fork();
+    if (program == 0) {
+      Inspector inspector = create();
+      (void)inspect(inspector, kOrderHang, milliseconds(20));
+      const Processes left = {inspector.health().worker_pid, start()};
+      if (::write(ends[1], &left, sizeof left) != sizeof left) ::_exit(1);
+      ::pause();
+    }
+    Processes left;
+    EXPECT_EQ(::read(ends[0], &left, sizeof left), static_cast<ssize_t>(sizeof left));
+    EXPECT_EQ(::kill(left.worker, 0), 0);
+    ::kill(program, SIGKILL);
+    ::waitpid(program, nullptr, 0);
+    ::close(ends[0]);
+    ::close(ends[1]);
+    return left;
+  }
+};
+
 // The worker must not outlive a control program that was killed, whatever it is doing.
-TEST_F(WorkerTest, EndsWithAControlProgramThatIsKilled) {
+TEST_F(KilledProgramTest, TheWorkerEndsWithIt) {
 #ifdef VIALSIGHT_SANITIZED
   GTEST_SKIP() << "a sanitizer's runtime does not survive fork";
 #endif
-  int ends[2];
-  ASSERT_EQ(::pipe(ends), 0);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    Inspector inspector = create();
-    const int pid = inspector.health().worker_pid;
-    (void)inspect(inspector, kOrderHang, milliseconds(20));
-    if (::write(ends[1], &pid, sizeof pid) != sizeof pid) ::_exit(1);
-    ::pause();
-  }
-  int worker = 0;
-  ASSERT_EQ(::read(ends[0], &worker, sizeof worker), static_cast<ssize_t>(sizeof worker));
-  EXPECT_EQ(::kill(worker, 0), 0);
-  ::kill(child, SIGKILL);
-  ::waitpid(child, nullptr, 0);
-  const auto is_running = [&] {  // as an orphan it may stay a zombie for a while
-    std::stringstream text;
-    text << std::ifstream("/proc/" + std::to_string(worker) + "/stat").rdbuf();
-    return !text.str().empty() && text.str().find(") Z") == std::string::npos;
-  };
-  while (is_running()) std::this_thread::sleep_for(milliseconds(1));
-  ::close(ends[0]);
-  ::close(ends[1]);
+  const Processes left = left_by_killed_program([] { return 0; });
+  while (is_running(left.worker)) std::this_thread::sleep_for(milliseconds(1));
+}
+
+// Such a child holds a copy of the control program's end of the socket.
+TEST_F(KilledProgramTest, TheWorkerEndsThoughAForkedChildLivesOn) {
+#ifdef VIALSIGHT_SANITIZED
+  GTEST_SKIP() << "a sanitizer's runtime does not survive fork";
+#endif
+  const Processes left = left_by_killed_program([] {
+    const pid_t child = ::fork();
+    if (child == 0) ::pause();
+    return static_cast<int>(child);
+  });
+  while (is_running(left.worker)) std::this_thread::sleep_for(milliseconds(1));
+  EXPECT_TRUE(is_running(left.child));
+  ::kill(left.child, SIGKILL);
 }
 
 }  // namespace

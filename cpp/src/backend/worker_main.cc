@@ -1,12 +1,14 @@
 // vialsight-worker: runs the inference library for a control program that must survive it (Isolation::kWorker).
 //
 // Started by libvialsight.so only, see worker_protocol.h. It ends when the control program does, also in the middle of
-// a batch or hung in one: a thread of its own waits for the end of the socket.
+// a batch or hung in one: a thread of its own waits for the end of the socket, or of that program.
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
@@ -79,10 +81,13 @@ bool parse(int count, char** texts, Arguments& arguments) {
   return parsed;
 }
 
-// Nothing of a batch is worth keeping when nobody waits for it.
+// Nothing of a batch is worth keeping when nobody waits for it. The socket alone does not tell: what the control
+// program forked has a copy of its end, and may live on. Without pidfd_open, which poll then passes over, the socket
+// has to do.
 void exit_with_control_program() {
-  pollfd socket = {kDescriptorSocket, POLLRDHUP, 0};
-  while (::poll(&socket, 1, -1) < 0 && errno == EINTR) {
+  const int program = static_cast<int>(::syscall(SYS_pidfd_open, ::getppid(), 0));
+  std::array<pollfd, 2> ends = {pollfd{kDescriptorSocket, POLLRDHUP, 0}, pollfd{program, POLLIN, 0}};
+  while (::poll(ends.data(), ends.size(), -1) < 0 && errno == EINTR) {
   }
   ::_exit(0);
 }
