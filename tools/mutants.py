@@ -39,7 +39,9 @@ QUICK_TESTS = (
     "Inspector*:StripSlot*:Decide*:Verdict*:NameOf*:*PatchIsDefective*:BatchCost*:RefusedFrame*:"
     "ScorePatches*:FrameStamp*:FlatFrame*:FrameDigest*:IdleTest*"
 )
-OTHER_TESTS = "*PositiveRelease*:Handshake*:*CApi*:*Fork*:BackendLoader*:WorkerTest*:Scheduling*:Handles*"
+OTHER_TESTS = (
+    "*PositiveRelease*:Handshake*:*CApi*:*Fork*:BackendLoader*:WorkerTest*:Scheduling*:Handles*"
+)
 
 # (pattern, replacement): one match of the pattern is replaced.
 OPERATORS: tuple[tuple[str, str], ...] = (
