@@ -14,7 +14,10 @@ namespace vialsight {
 namespace {
 
 using nlohmann::json;
+using testing::AllOf;
+using testing::EndsWith;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 const char* const kText =
     R"({"format_version": 1, "name": "bfs-2", "frame": {"width": 640, "height": 480, "bit_depth": 12},
@@ -258,6 +261,15 @@ TEST_F(LayoutLoad, Folder) { EXPECT_EQ(Layout::load(folder_).status().code(), Co
 TEST_F(LayoutLoad, FileOfTwoMegabytes) {
   std::ofstream(folder_ / "big.json") << std::string(2U << 20U, ' ');
   EXPECT_EQ(Layout::load(folder_ / "big.json").status().code(), Code::kDataCorrupt);
+}
+
+TEST_F(LayoutLoad, MessagesNameTheFolderAndSayWhatCame) {
+  json object = valid_json();
+  object["vials"][0][0] = {600, 70, 200, 199};
+  std::ofstream(folder_ / "layout.json") << object;
+  EXPECT_THAT(Layout::load(folder_ / "layout.json").status().message(),
+              AllOf(StartsWith((folder_ / "layout.json").string() + ": vials[0][0]: box x 600, y 70, width 200"),
+                    EndsWith("does not lie inside the frame of 640x480")));
 }
 
 TEST_F(LayoutLoad, BrokenFileIsNamed) {

@@ -234,7 +234,7 @@ Result<Layout> layout_from_json_value(const json& value, const std::string& path
   layout.locate = read_locate(reader, value);
   if (Status status = reader.finish(); !status.ok()) return status;
   if (const Status status = first_problem(layout); !status.ok()) {
-    return corrupt(reader.path_of(status.message()));
+    return corrupt(reader.path_of("") + status.message());
   }
   return layout;
 }
@@ -244,7 +244,7 @@ Result<Layout> Layout::from_json(std::string_view json_text) { return parse_layo
 Result<Layout> Layout::load(const std::filesystem::path& path) {
   const Result<std::string> text = read_text(path);
   if (!text.ok()) return text.status();
-  return parse_layout(text.value(), path.filename().string());
+  return parse_layout(text.value(), path.string());
 }
 
 }  // namespace vialsight
