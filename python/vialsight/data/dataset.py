@@ -99,14 +99,17 @@ class Dataset:
     def require_layout(self, layout: Layout) -> None:
         """Raise DataError unless the data has this layout of a bundle.
 
-        Whether products are located may differ: that is the bundle's affair once it is frozen, and
-        the same images serve bundles that locate and bundles that do not.
+        Layouts are compared by value: the name says where a product came from, not where its
+        regions lie. Whether products are located may differ, too: that is the bundle's affair once
+        it is frozen, and the same images serve bundles that locate and bundles that do not.
         """
-        if _images_of(self.layout) != _images_of(layout):
-            raise DataError(
-                f"{self.folder / LAYOUT_NAME}: expected the bundle's layout {layout.to_json()}, "
-                f"got {self.layout.to_json()}"
-            )
+        here, bundles = _images_of(self.layout), _images_of(layout)
+        if here == bundles:
+            return
+        raise DataError(
+            f"{self.folder / LAYOUT_NAME}: expected the bundle's layout, got another "
+            f"({_difference(bundles, here)}); give data with its frames, regions and boxes"
+        )
 
     def sha256(self, *, decode: bool = True) -> str:
         """Hash of content: layout, labels, splits, image and mask bytes, in any row order.
@@ -206,9 +209,15 @@ def _truth_in_boxes(
 
 
 def _images_of(layout: Layout) -> dict[str, Any]:
-    """Return all that a layout says but how products are located."""
+    """Return what a layout says of images: neither its name nor how products are located."""
     fields: dict[str, Any] = json.loads(layout.to_json())
-    return {name: value for name, value in fields.items() if name != "locate"}
+    return {name: value for name, value in fields.items() if name not in ("name", "locate")}
+
+
+def _difference(expected: dict[str, Any], came: dict[str, Any]) -> str:
+    """Say in which fields two layouts differ, and how."""
+    differing = [name for name in expected if came[name] != expected[name]]
+    return ", ".join(f"{name} {came[name]} instead of {expected[name]}" for name in differing)
 
 
 def _strip(product: str, run: int, records: list[Record]) -> Strip:
