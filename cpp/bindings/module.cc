@@ -13,7 +13,11 @@ void raise(const Status& status, const char* exception_name) {
   if (exception_name == nullptr && status.code() == Code::kInvalidArgument) throw py::value_error(status.message());
   const py::object type =
       py::module_::import("vialsight.errors").attr(exception_name == nullptr ? "BundleError" : exception_name);
-  PyErr_SetString(type.ptr(), status.message().c_str());
+  // Paths in messages may be no UTF-8: their bytes reach Python as in any of its own paths.
+  const std::string& text = status.message();
+  const auto message = py::reinterpret_steal<py::object>(
+      PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "surrogateescape"));
+  if (message) PyErr_SetObject(type.ptr(), message.ptr());
   throw py::error_already_set();
 }
 
@@ -67,4 +71,5 @@ PYBIND11_MODULE(_core, module) {
   vialsight::bindings::register_scores(module);
   vialsight::bindings::register_bundle(module);
   vialsight::bindings::register_inspector(module);
+  vialsight::bindings::register_kept_stderr(module);
 }

@@ -422,6 +422,17 @@ class Health:
     @property
     def last_fault(self) -> str: ...
 
+class KeptStderr:
+    """Keeps what is written to file descriptor 2 in memory, from its making to its end.
+
+    One at a time does; others do nothing. Whatever ends the process meanwhile, but SIGKILL, what
+    was kept is written out first.
+    """
+
+    def __init__(self) -> None: ...
+    def end(self, *, everything: bool) -> None:
+        """Give the descriptor back and write what was kept to it, or all but TensorFlow's notes."""
+
 class Inspector:
     """Strips in, verdicts out, through the C++ core and its TensorFlow backend.
 

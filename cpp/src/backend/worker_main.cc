@@ -11,6 +11,7 @@
 #include <array>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <string_view>
@@ -20,6 +21,7 @@
 #include "backend/backend_loader.h"
 #include "backend/worker_memory.h"
 #include "backend/worker_protocol.h"
+#include "base/kept_stderr.h"
 #include "base/scheduling.h"
 
 namespace vialsight {
@@ -101,6 +103,20 @@ void reply(std::uint64_t sequence, const Status& status) {
   (void)::send(kDescriptorSocket, &answer, sizeof answer, MSG_NOSIGNAL);
 }
 
+// Notes of the inference library are no news to whoever reads the control program's stderr.
+bool wants_notes() {
+  const char* level = std::getenv("TF_CPP_MIN_LOG_LEVEL");  // NOLINT(concurrency-mt-unsafe): nobody sets it here
+  return level != nullptr && (std::string_view(level) == "0" || std::string_view(level) == "1");
+}
+
+Result<std::unique_ptr<Backend>> load_quietly(const std::filesystem::path& module, const BackendOptions& options) {
+  if (wants_notes()) return load_backend(module, options);
+  KeptStderr kept;
+  Result<std::unique_ptr<Backend>> backend = load_backend(module, options);
+  kept.end(backend.ok() ? KeptStderr::Show::kAllButNotes : KeptStderr::Show::kEverything);
+  return backend;
+}
+
 class Server {
  public:
   static Result<Server> create(const Arguments& arguments) {
@@ -118,7 +134,7 @@ class Server {
     BackendOptions options = arguments.backend;
     options.model = model.value().data();
     options.model_size = model.value().size();
-    Result<std::unique_ptr<Backend>> backend = load_backend(arguments.module, options);
+    Result<std::unique_ptr<Backend>> backend = load_quietly(arguments.module, options);
     if (!backend.ok()) return backend.status();
     return Server(std::move(inputs).value(), std::move(outputs).value(), std::move(backend).value(), options);
   }

@@ -4,6 +4,7 @@ The graph maps `patches:0` float32 (n,P,P,1) in [0,1] to the method's outputs, i
 with all variables as constants.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -61,9 +62,7 @@ def freeze_graph(
     concrete = tf.function(named, autograph=False).get_concrete_function(signature)
     frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=True)
     names = sorted(known)
-    graph_util = tf.compat.v1.graph_util
-    graph_def = graph_util.remove_training_nodes(frozen.graph.as_graph_def(), protected_nodes=names)
-    graph_def = graph_util.extract_sub_graph(graph_def, names)
+    graph_def = _pruned(frozen.graph.as_graph_def(), names)
     shapes = {name: concrete.structured_outputs[name].shape for name in names}
     return Model(
         graph_def=graph_def.SerializeToString(deterministic=True),
@@ -71,6 +70,18 @@ def freeze_graph(
         method=method,
         input_name=INPUT_NAME,
     )
+
+
+def _pruned(graph_def: Any, outputs: list[str]) -> Any:
+    """Return what of a graph its outputs need, without TensorFlow's notes on deprecation."""
+    graph_util, logger = tf.compat.v1.graph_util, tf.get_logger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        kept = graph_util.remove_training_nodes(graph_def, protected_nodes=outputs)
+        return graph_util.extract_sub_graph(kept, outputs)
+    finally:
+        logger.setLevel(level)
 
 
 def run_frozen(model: Model, patches: Patches) -> Outputs:
