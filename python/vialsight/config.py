@@ -21,10 +21,21 @@ Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 FrameNumber = Annotated[int, Field(ge=1, le=16)]
 
 
+# Whole numbers up to here are exact wherever they go: in JSON, float64 and TensorFlow.
+_LARGEST_INTEGER = 2**53
+
+
 class Section(BaseModel):
     """A closed set of keys; an instance never changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _no_huge_number(cls, value: Any) -> Any:
+        if isinstance(value, int | float) and math.isfinite(value) and value > _LARGEST_INTEGER:
+            raise ValueError(f"expected at most {_LARGEST_INTEGER}")
+        return value
 
 
 class SimulateConfig(Section):
@@ -185,8 +196,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def _parse_yaml(text: str, source: str) -> Any:
     try:
         return yaml.load(text, Loader=_UniqueKeyLoader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source} is not valid YAML: {error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # ValueError: of PyYAML, for what looks like a date and is none.
+        words = " ".join(str(error).split())
+        raise ConfigError(f"{source} is not valid YAML: {words}") from None
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:

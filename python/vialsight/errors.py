@@ -1,8 +1,17 @@
 """Errors a user can cause; every message says what was expected, what came, what to do."""
 
+from collections.abc import Sequence
+
 
 class VialSightError(Exception):
-    """Base of all errors raised on purpose; the command line prints them without a traceback."""
+    """Base of all errors raised on purpose; the command line prints them without a traceback.
+
+    `items` are details that stand on a line each, such as the files concerned; `str` has them all.
+    """
+
+    def __init__(self, message: str = "", items: Sequence[str] = ()) -> None:
+        super().__init__("\n".join([message, *(f"  {item}" for item in items)]))
+        self.message, self.items = message, tuple(items)
 
 
 class ConfigError(VialSightError):

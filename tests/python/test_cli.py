@@ -1,18 +1,14 @@
 """The command line: exit codes, stdout for data, stderr for people, no TensorFlow before need."""
 
-import io
 import json
-import logging
-import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from cli_support import flip_a_byte, run, run_process
 from PIL import Image
 from score_bundles import calibrated
 
@@ -35,56 +31,6 @@ VERBS = (
     "bench",
     "show",
 )
-
-
-class Done(NamedTuple):
-    """What a command wrote."""
-
-    stdout: str
-    stderr: str
-
-
-def run_process(*arguments: object, code: int = 0) -> Done:
-    """Run the command line in a process of its own and check its exit code."""
-    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "vialsight", *map(str, arguments)],
-        capture_output=True, text=True, env=environment, check=False,
-    )  # fmt: skip
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return Done(done.stdout, done.stderr)
-
-
-def run(*arguments: object, code: int = 0) -> Done:
-    """Run the command's entry point in this process, which spares its start-up; check its code."""
-    from vialsight.cli import main
-
-    logger = logging.getLogger("vialsight")
-    level, handlers, propagate = logger.level, logger.handlers, logger.propagate
-    returned: object = 0
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        redirect_stdout(io.StringIO()) as stdout,
-        redirect_stderr(io.StringIO()) as stderr,
-    ):
-        patch.setenv("COLUMNS", "200")
-        patch.setattr(sys, "argv", ["vialsight", *map(str, arguments)])
-        try:
-            main()
-        except SystemExit as end:
-            returned = end.code or 0
-        finally:
-            logger.handlers, logger.propagate = handlers, propagate
-            logger.setLevel(level)
-    assert returned == code, stdout.getvalue() + stderr.getvalue()
-    return Done(stdout.getvalue(), stderr.getvalue())
-
-
-def flip_a_byte(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
 
 
 class TestWithoutTensorflow:

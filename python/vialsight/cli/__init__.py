@@ -1,17 +1,26 @@
 """The command line: `vialsight VERB`. Nothing here imports TensorFlow before a verb needs it."""
 
-import os
 import sys
 from typing import Annotated
 
 import typer
 
 import vialsight
-from vialsight.cli import assess, console, line, locate, model, prepare, shards, simulate, soak
-from vialsight.errors import CheckFailed, VialSightError
-
-EXIT_CHECK_FAILED = 1
-EXIT_USAGE = 2
+from vialsight.cli import (
+    assess,
+    console,
+    line,
+    locate,
+    model,
+    prepare,
+    quiet,
+    running,
+    shards,
+    show,
+    simulate,
+    soak,
+    streams,
+)
 
 app = typer.Typer(
     name="vialsight",
@@ -34,18 +43,18 @@ app.command()(line.inspect)
 app.command()(line.verify)
 app.command()(line.bench)
 app.command()(soak.soak)
-app.command()(line.show)
+app.command()(show.show)
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(vialsight.__version__)
+        console.say(vialsight.__version__)
         raise typer.Exit
 
 
 def _print_cmake_dir(wanted: bool) -> None:
     if wanted:
-        print(vialsight.cmake_dir())
+        console.say(str(vialsight.cmake_dir()))
         raise typer.Exit
 
 
@@ -68,15 +77,8 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; exits 0 done, 1 a check failed, 2 usage or unusable input."""
-    # TensorFlow's start-up notes are no news to a user; its errors still appear.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    """Run the command line; exits 0 done, 1 a check failed, 2 unusable input, 3 a fault of ours."""
+    streams.open_all()
     console.show_logs()
-    try:
-        app(prog_name="vialsight")
-    except CheckFailed as error:
-        console.error(str(error))
-        sys.exit(EXIT_CHECK_FAILED)
-    except (VialSightError, OSError) as error:
-        console.error(str(error))
-        sys.exit(EXIT_USAGE)
+    quiet.install()
+    sys.exit(running.run(app, sys.argv[1:]))

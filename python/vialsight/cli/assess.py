@@ -11,15 +11,17 @@ from vialsight.bundle import read_manifest
 from vialsight.calibration.fitting import DEFAULT_QUANTILE, CalibrationResult
 from vialsight.calibration.fitting import calibrate as fit_bundle
 from vialsight.calibration.thresholds import parse_objective, parse_run_rule
-from vialsight.cli import console
-from vialsight.cli.model import BundlePath, Data, Threads
+from vialsight.cli import console, quiet
+from vialsight.cli.model import BundlePath, Data
+from vialsight.cli.options import Threads, finite
 from vialsight.cli.score_text import print_score
 from vialsight.data import read_dataset
-from vialsight.errors import DataError
+from vialsight.errors import BundleError, DataError
 from vialsight.evaluation.decisions import Decisions
 from vialsight.evaluation.evaluate import ManualStudy
 from vialsight.evaluation.evaluate import evaluate as evaluate_bundle
 from vialsight.evaluation.findings import Findings
+from vialsight.files import atomic
 from vialsight.report import knapp_sentence, new_report, rebuild_report
 from vialsight.statistics.manual import read_manual
 
@@ -85,9 +87,11 @@ def calibrate(
     The calibration strips must be others than those trained on: by product, pixels and looks.
     Interrupt it whenever you like; the same command goes on where it was.
     """
+    atomic.refuse_existing(out, BundleError)
     chosen, rule = parse_objective(objective), parse_run_rule(run_rule)
     share = parse_objective(f"nominal_quantile={quantile}").value or DEFAULT_QUANTILE
     loaded, dataset = _core.Bundle.load(bundle), read_dataset(data)
+    quiet.load_backend()
     with console.progress("calibrating") as progress:
         result = fit_bundle(
             loaded,
@@ -104,7 +108,7 @@ def calibrate(
             progress=progress,
         )
     print_score(read_manifest(_core.Bundle.load(out))["score"])
-    print()
+    console.say()
     _print_calibration(result)
 
 
@@ -122,6 +126,7 @@ def evaluate(
         typer.Option(
             min=0.0,
             max=1.0,
+            callback=finite,
             help="With --knapp: by how much the machine may be worse, stated before the study.",
         ),
     ] = None,
@@ -136,10 +141,12 @@ def evaluate(
     """
     if (knapp is None) != (margin is None):
         raise DataError("--knapp and --margin belong together: the margin is stated beforehand")
+    atomic.refuse_existing(out)
     loaded, dataset = _core.Bundle.load(bundle), read_dataset(data)
     manual = None
     if knapp is not None and margin is not None:
         manual = ManualStudy(results=read_manual(knapp), margin=margin)
+    quiet.load_backend()
     with (
         console.progress("evaluating") as progress,
         evaluate_bundle(
@@ -163,6 +170,7 @@ def report(
     out: Annotated[Path, typer.Option(help="Folder to write; must not exist.")],
 ) -> None:
     """Compute a report anew from its evidence: scores, verdicts, times. The same bytes come out."""
+    atomic.refuse_existing(out)
     _print_findings(rebuild_report(folder, out))
 
 
@@ -174,7 +182,7 @@ def _print_calibration(result: CalibrationResult) -> None:
             for i, name in enumerate(result.regions)
         ]
     )
-    print()
+    console.say()
     regions = zip(result.regions, result.region_fits, strict=True)
     console.print_table(
         [
@@ -209,9 +217,9 @@ def _print_findings(findings: Findings) -> None:
     for text in findings.limitations:
         console.log(f"note: {text}")
     if (sentence := knapp_sentence(findings)) is not None:
-        print(f"\n{sentence}")
+        console.say(f"\n{sentence}")
     if findings.reject_zone is not None:
-        print("\nStrips people reject, and nominal ones")
+        console.say("\nStrips people reject, and nominal ones")
         _print_decisions(findings.reject_zone)
 
 

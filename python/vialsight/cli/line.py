@@ -1,6 +1,5 @@
-"""Verbs around a finished bundle: inspect, verify, bench, show."""
+"""Verbs that run a finished bundle: inspect, verify, bench."""
 
-import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,17 +8,18 @@ import typer
 
 from vialsight import _core
 from vialsight.bundle import read_manifest
-from vialsight.cli import console
-from vialsight.cli.model import BundlePath, Threads
-from vialsight.cli.score_text import print_explained_score
-from vialsight.data import load_frame, read_dataset
-from vialsight.data.fingerprints import Fingerprints
+from vialsight.cli import console, quiet
+from vialsight.cli.model import BundlePath
+from vialsight.cli.options import LONGEST_MS, Json, Threads, finite
+from vialsight.data import read_dataset
 from vialsight.errors import BundleError, CheckFailed, DataError
+from vialsight.files import atomic
 from vialsight.line import bench as benchmark
 from vialsight.line.inspection import (
     Inspected,
     Product,
     inspect_product,
+    load_frames,
     products_of_dataset,
     products_of_images,
     write_heatmaps,
@@ -29,7 +29,8 @@ from vialsight.line.overview import write_overviews
 from vialsight.line.soak import compare_isolation
 
 Images = Annotated[list[Path] | None, typer.Argument(metavar="[IMAGES]...")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+# A day of strips every 90 ms; all their times are kept.
+MOST_STRIPS = 1_000_000
 
 
 def inspect(
@@ -49,7 +50,10 @@ def inspect(
     ] = None,
     level: Annotated[str, typer.Option(help="Threshold set: patch, strip or run.")] = "strip",
     budget_ms: Annotated[
-        float | None, typer.Option(min=0.001, help="Slot; a later verdict is a reject.")
+        float | None,
+        typer.Option(
+            min=0.001, max=LONGEST_MS, callback=finite, help="Slot; a later verdict is a reject."
+        ),
     ] = None,
     threads: Threads = 0,
     as_json: Json = False,
@@ -59,30 +63,33 @@ def inspect(
     Exit code 0 also when products are rejected; 2 when images could not be used, whose products
     are reported as rejected.
     """
+    chosen = _level(level)
     loaded = _core.Bundle.load(bundle)
     products = _products(loaded, images or [], data, split)
-    inspector = _core.Inspector(loaded, threads=threads, level=_level(level))
+    if heatmaps is not None:
+        atomic.require_folder(heatmaps)
+    quiet.load_backend()
+    inspector = _core.Inspector(loaded, threads=threads, level=chosen)
     if heatmaps is not None:
         heatmaps.mkdir(parents=True, exist_ok=True)
+    budget_s = None if budget_ms is None else budget_ms / 1e3
     results: list[Inspected] = []
-    with console.progress("inspecting") as progress:
-        for product in products:
-            budget_s = None if budget_ms is None else budget_ms / 1e3
-            results.append(inspect_product(inspector, product, budget_s=budget_s))
-            if heatmaps is not None:
-                write_heatmaps(inspector, results[-1], heatmaps, number=len(results))
-                write_overviews(inspector, results[-1], heatmaps, number=len(results))
-            progress(len(results), len(products))
-    _print_inspected(loaded, results, as_json)
+    try:
+        _inspect_all(inspector, products, results, budget_s, heatmaps)
+    finally:
+        # Whatever ended it: the verdicts that there are must not be lost.
+        if results:
+            _print_inspected(loaded, results, as_json)
     unusable = [result.error for result in results if result.error is not None]
     if unusable:
-        raise DataError("rejected, because images cannot be used:\n  " + "\n  ".join(unusable))
+        raise DataError("rejected, because images cannot be used:", unusable)
 
 
 def verify(bundle: BundlePath, threads: Threads = 0) -> None:
     """Check hashes, graph operations and golden patches through C++; exit code 1 if one fails."""
     if not bundle.is_dir():
         raise BundleError(f"{bundle}: no such folder; give the path of a bundle NAME.vsb")
+    quiet.load_backend()
     try:
         loaded = _core.Bundle.load(bundle)
         inspector = _core.Inspector(loaded, threads=threads, require_thresholds=False)
@@ -95,24 +102,31 @@ def verify(bundle: BundlePath, threads: Threads = 0) -> None:
             f"the bundle allows {loaded.golden_tolerance:g}"
         )
     calibrated = all(values is not None for values in loaded.thresholds.values())
-    print(f"ok  schema, sizes, hashes    manifest sha256 {loaded.sha256}")
-    print("ok  graph operations         all on the allow-list")
-    print(
+    console.say(f"ok  schema, sizes, hashes    manifest sha256 {loaded.sha256}")
+    console.say("ok  graph operations         all on the allow-list")
+    console.say(
         f"ok  golden patches           {loaded.golden_scores.size} scored, largest difference "
         f"{difference:.3g} (allowed {loaded.golden_tolerance:g})"
     )
     if loaded.locator is not None:
         count = len(loaded.locator["golden_poses"])
-        print(f"ok  golden frames            {count} located where they were at freezing")
-    print(f"--  calibrated               {'yes' if calibrated else 'no: vialsight calibrate'}")
+        console.say(f"ok  golden frames            {count} located where they were at freezing")
+    console.say(
+        f"--  calibrated               {'yes' if calibrated else 'no: vialsight calibrate'}"
+    )
 
 
 def bench(
     bundle: BundlePath,
     images: Images = None,
     *,
-    strips: Annotated[int, typer.Option(min=1, help="Strips to measure, after the warm-up.")] = 100,
-    budget_ms: Annotated[float, typer.Option(min=0.001, help="Slot between acquisitions.")] = 500.0,
+    strips: Annotated[
+        int, typer.Option(min=1, max=MOST_STRIPS, help="Strips to measure, after the warm-up.")
+    ] = 100,
+    budget_ms: Annotated[
+        float,
+        typer.Option(min=0.001, max=LONGEST_MS, callback=finite, help="Slot between acquisitions."),
+    ] = 500.0,
     against_python: Annotated[
         bool, typer.Option("--against-python", help="Also time the same graph in Python.")
     ] = False,
@@ -126,8 +140,9 @@ def bench(
     loaded = _core.Bundle.load(bundle)
     frames = None
     if images:
-        depth, products = loaded.layout.bit_depth, products_of_images(images, loaded.layout.frames)
-        frames = [np.stack([load_frame(p, depth) for p in product.images]) for product in products]
+        products = products_of_images(images, loaded.layout.frames)
+        frames = [load_frames(product, loaded.layout) for product in products]
+    quiet.load_backend()
     result: dict[str, Any] = {
         "bundle": loaded.name,
         "bundle_sha256": loaded.sha256,
@@ -146,57 +161,6 @@ def bench(
         _print_bench(result)
 
 
-def show(bundle: BundlePath, as_json: Json = False) -> None:
-    """Print what a bundle is: layout, network, score, thresholds, calibration, provenance."""
-    loaded = _core.Bundle.load(bundle)
-    if as_json:
-        print(loaded.manifest_json, end="" if loaded.manifest_json.endswith("\n") else "\n")
-        return
-    manifest, layout = read_manifest(loaded), loaded.layout
-    print(f"bundle       {loaded.name}, written {manifest['created']}")
-    print(f"sha256       {loaded.sha256}")
-    print(
-        f"layout       {layout.name}: {layout.frames} frames of {layout.frame_width}x"
-        f"{layout.frame_height}, {layout.bit_depth} bit; {layout.vials} vials x "
-        f"{len(layout.regions)} regions; patches of {layout.patch_size}"
-    )
-    _print_locator(manifest)
-    _print_network(manifest)
-    print_explained_score(manifest["score"], layout.regions)
-    print("provenance")
-    for key, value in manifest["provenance"].items():
-        text = f"{len(value)} products" if key == "training_products" else value
-        print(f"  {key:<18} {text}")
-    images = Fingerprints.from_bytes(loaded.fingerprints)
-    known = "" if images.training_known else ", not on record"
-    print(f"  {'training_images':<18} {images.training_images}{known}")
-    _print_calibration(manifest)
-
-
-def _print_locator(manifest: dict[str, Any]) -> None:
-    locate = manifest["locate"]
-    if locate is None:
-        print("locate       none: boxes are cut where they are drawn")
-        return
-    reach, limits = locate["reach"], locate["limits"]
-    print(
-        f"locate       {locate['model']}, up to {reach['shift_px']:g} pixels and "
-        f"{math.degrees(reach['turn_rad']):.2g}°; residual up to {limits['residual']:.3g}; frames "
-        f"of a strip up to {limits['apart_px']:.2g} pixels and "
-        f"{math.degrees(limits['apart_turn_rad']):.2g}° apart"
-    )
-
-
-def _print_network(manifest: dict[str, Any]) -> None:
-    runtime, version = manifest["runtime"], manifest["provenance"]["runtime_version"]
-    mebibytes = manifest["files"]["model"]["size"] / 2**20
-    print(f"method       {manifest['method']}, {mebibytes:.1f} MiB")
-    print(f"runtime      {runtime['name']} {version}, {runtime['precision']}")
-    for name, output in manifest["outputs"].items():
-        height, width = output["shape"][1:3]
-        print(f"output       {name}: {output['role']} of {height}x{width}")
-
-
 def _products(
     bundle: _core.Bundle, images: list[Path], data: Path | None, split: str
 ) -> tuple[Product, ...]:
@@ -207,6 +171,23 @@ def _products(
     dataset = read_dataset(data).select(split=split)
     dataset.require_layout(bundle.layout)
     return products_of_dataset(dataset)
+
+
+def _inspect_all(
+    inspector: _core.Inspector,
+    products: tuple[Product, ...],
+    results: list[Inspected],
+    budget_s: float | None,
+    heatmaps: Path | None,
+) -> None:
+    """Append the verdict of each product to `results`, and write its pictures."""
+    with console.progress("inspecting") as progress:
+        for product in products:
+            results.append(inspect_product(inspector, product, budget_s=budget_s))
+            if heatmaps is not None:
+                write_heatmaps(inspector, results[-1], heatmaps, number=len(results))
+                write_overviews(inspector, results[-1], heatmaps, number=len(results))
+            progress(len(results), len(products))
 
 
 def _level(name: str) -> Any:
@@ -253,13 +234,13 @@ def _golden_difference(bundle: _core.Bundle, inspector: _core.Inspector) -> floa
 
 def _print_bench(result: dict[str, Any]) -> None:
     for key, value in result["machine"].items():
-        print(f"{key:<12} {value}")
-    print(f"\n{result['strips']} strips of {result['patches_per_strip']} patches, in ms:")
+        console.say(f"{key:<12} {value}")
+    console.say(f"\n{result['strips']} strips of {result['patches_per_strip']} patches, in ms:")
     latencies = result["latency_ms"].items()
     console.print_table([{"stage": name, **values} for name, values in latencies])
-    print(f"misses of {result['budget_ms']:g} ms: {result['misses']} of {result['strips']}")
+    console.say(f"misses of {result['budget_ms']:g} ms: {result['misses']} of {result['strips']}")
     if isolated := result.get("against_in_process"):
-        print(f"\nms per strip, {isolated['strips']} turns:")
+        console.say(f"\nms per strip, {isolated['strips']} turns:")
         names = {"in process": "in_process_ms", "worker": "worker_ms"}
         names["difference"] = "worker_minus_in_process_ms"
         console.print_table([{"who": who, **isolated[key]} for who, key in names.items()])
@@ -267,33 +248,9 @@ def _print_bench(result: dict[str, Any]) -> None:
     if compared is None:
         return
     if "left_out" in compared:
-        print(f"\nno comparison with Python: {compared['left_out']}")
+        console.say(f"\nno comparison with Python: {compared['left_out']}")
         return
-    print(f"\nms per patch, batch {compared['batch']}, {compared['repeats']} turns:")
+    console.say(f"\nms per patch, batch {compared['batch']}, {compared['repeats']} turns:")
     names = {"c++": "cpp_ms_per_patch", "python": "python_ms_per_patch", "ratio": "python_over_cpp"}
     console.print_table([{"who": who, **compared[key]} for who, key in names.items()])
-    print(f"largest score difference: {compared['largest_score_difference']:.3g}")
-
-
-def _print_calibration(manifest: dict[str, Any]) -> None:
-    calibration = manifest["calibration"]
-    if calibration is None:
-        print("calibration  none: run `vialsight calibrate`")
-        return
-    rule = calibration["run_rule"]
-    print(f"calibration  {calibration['objective']}, {calibration['created']}")
-    print(f"  products           {len(calibration['products'])}")
-    if "not_located" in calibration:
-        print(f"  not located        {calibration['not_located']}, rejected whatever their scores")
-    print(f"  run rule           {rule['agree']} of {rule['runs']}\n")
-    thresholds = manifest["thresholds"]
-    console.print_table(
-        [
-            {**record, **{f"t_{level}": values[i] for level, values in thresholds.items()}}
-            for i, record in enumerate(calibration["regions"])
-        ]
-    )
-    print()
-    console.print_table(
-        [{"level": level, **record} for level, record in calibration["levels"].items()]
-    )
+    console.say(f"largest score difference: {compared['largest_score_difference']:.3g}")

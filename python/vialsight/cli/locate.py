@@ -133,8 +133,10 @@ def _print(study: Any, out: Path) -> None:
             for low, middle, high in [study.range_of(name) or (None, None, None)]
         ]
     )
-    print(f"found in {len(study.found)} of {len(study.images)} images")
+    console.say(f"found in {len(study.found)} of {len(study.images)} images")
     if study.spreads is not None:
-        print("spread in the boxes {:.4f} as they lie, {:.4f} moved back".format(*study.spreads))
-    print(f"worth it? {sentence(study)}")
+        console.say(
+            "spread in the boxes {:.4f} as they lie, {:.4f} moved back".format(*study.spreads)
+        )
+    console.say(f"worth it? {sentence(study)}")
     console.log(f"wrote {out}; next: open {out / 'locate.html'}")

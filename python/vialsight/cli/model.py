@@ -8,7 +8,8 @@ import typer
 
 from vialsight.cli import console
 from vialsight.config import DataConfig
-from vialsight.errors import DataError, TrainingError
+from vialsight.errors import BundleError, DataError, TrainingError
+from vialsight.files import atomic
 from vialsight.models.configuration import load_config
 from vialsight.training.data import TrainingData, training_data
 from vialsight.training.runfolder import RunFolder
@@ -20,7 +21,6 @@ NOMINAL_PER_REGION = 400
 
 BundlePath = Annotated[Path, typer.Argument(metavar="NAME.vsb", help="Bundle folder.")]
 Data = Annotated[Path, typer.Option("--data", help="Dataset folder.")]
-Threads = Annotated[int, typer.Option(min=0, help="Of the backend; 0: one per core.")]
 
 
 def train(
@@ -40,6 +40,7 @@ def train(
     if data is not None:
         chosen.append(f"data.path={json.dumps(str(data))}")
     resolved = load_config(config, chosen)
+    atomic.require_folder(out, TrainingError)
     with training_data(resolved.data, run=out) as found:
         from vialsight.training import loop as trainer
 
@@ -55,6 +56,7 @@ def freeze(
     ] = None,
 ) -> None:
     """Write the trained generator with golden patches as a bundle, not yet calibrated."""
+    atomic.refuse_existing(out, BundleError)
     identity = _read_identity(run)
     with training_data(_data_config(run, identity, data), run=run) as found:
         _require_locator(found, identity)

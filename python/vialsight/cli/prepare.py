@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from vialsight.cli import console
+from vialsight.cli.options import LARGEST_SEED
 from vialsight.data import Dataset, Fractions, adapters, prepare_elpv, prepare_mvtec, prepare_split
 
 
@@ -24,9 +25,10 @@ app = typer.Typer(
 )
 
 Out = Annotated[Path, typer.Option(help="Dataset folder to write; must not exist.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of the split by product.")]
+Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the split by product.")]
 PatchSize = Annotated[
-    int, typer.Option(min=16, help="P, edge of a patch in pixels; a multiple of 16.")
+    int,
+    typer.Option(min=16, max=4096, help="P, edge of a patch in pixels; a multiple of 16."),
 ]
 Nominal = Annotated[
     str,

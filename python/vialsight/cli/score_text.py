@@ -9,7 +9,7 @@ from vialsight.scores import in_words
 
 def print_score(score: Mapping[str, Any]) -> None:
     """Print in a line which components of the manifest's `score` decide, and how."""
-    print(f"score        {_summary(score)}")
+    console.say(f"score        {_summary(score)}")
 
 
 def print_explained_score(score: Mapping[str, Any], regions: list[str]) -> None:
@@ -27,7 +27,7 @@ def print_explained_score(score: Mapping[str, Any], regions: list[str]) -> None:
         ]
     )
     if score["normalisation"] is not None:
-        print()
+        console.say()
         console.print_table(_normalisation_rows(score["normalisation"], regions))
 
 

@@ -21,6 +21,7 @@ from vialsight.data import (
 from vialsight.data.shards.index import INDEX_NAME, ShardIndex
 from vialsight.data.shards.plan import DEFAULT_RECORDS_PER_SHARD
 from vialsight.errors import CheckFailed
+from vialsight.files import atomic
 from vialsight.training.data import TRAINING_SPLITS
 
 app = typer.Typer(
@@ -43,9 +44,8 @@ def check(
     with console.progress("checking") as progress:
         problems = check_shards(folder, progress=progress)
     if problems:
-        listed = "\n".join(f"  {problem}" for problem in problems)
-        raise CheckFailed(f"{folder}: must not be used; restore it or pack it again\n{listed}")
-    print(f"{folder}: every shard is as in {INDEX_NAME}")
+        raise CheckFailed(f"{folder}: must not be used; restore it or pack it again:", problems)
+    console.say(f"{folder}: every shard is as in {INDEX_NAME}")
 
 
 @prepare.app.command(name="shards")
@@ -62,6 +62,7 @@ def pack(
     ] = DEFAULT_RECORDS_PER_SHARD,
 ) -> None:
     """Pack the patches of a dataset folder into TFRecord shards, for training on very many."""
+    atomic.require_folder(out)
     data = read_dataset(dataset)
     groups = dataset_groups(data, split or TRAINING_SPLITS)
     with console.progress("locating") as progress:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, BinaryIO, Final
 import typer
 
 from vialsight.cli import console
-from vialsight.cli.options import LOCATOR
+from vialsight.cli.options import LARGEST_SEED, LOCATOR, LONGEST_MS, finite
 from vialsight.errors import SimulationError
 from vialsight.progress import Show
 from vialsight.simulation.live import DEFAULT_SLOT_S, LineStatistics, LiveLine, stream_line
@@ -23,14 +23,26 @@ from vialsight.simulation.workers import worker_count
 from vialsight.simulation.writing import write_set
 
 PATCH_MULTIPLE: Final = 16
+# More is a slip of the finger: a million strips take terabytes, and a machine has fewer cores.
+MOST_STRIPS: Final = 1_000_000
+MOST_RUNS: Final = 10_000
+MOST_WORKERS: Final = 1024
 # How often a line that is late says so.
 _REPORT_EVERY_S: Final = 10.0
 
 _OUT = typer.Option(help="Dataset folder to write, or to go on with.")
-_STRIPS = typer.Option(help="Physical strips; default: the set's full size.")
+_STRIPS = typer.Option(
+    min=2, max=MOST_STRIPS, help="Physical strips; default: the set's full size."
+)
+_RUNS = typer.Option(min=1, max=MOST_RUNS, help="Acquisitions of each strip.")
 _FRAMES = typer.Option(help="Frames of a run to record, such as 1,8,16; no rank images then.")
 _PATCH = typer.Option(help="P, a multiple of 16; images stay the same, shards hold such patches.")
-_SLOT = typer.Option(help=f"With --live: time per strip; default {DEFAULT_SLOT_S * 1e3:g}.")
+_SLOT = typer.Option(
+    min=0.001,
+    max=LONGEST_MS,
+    callback=finite,
+    help=f"With --live: time per strip; default {DEFAULT_SLOT_S * 1e3:g}.",
+)
 
 
 def simulate(
@@ -38,10 +50,12 @@ def simulate(
     out: Annotated[Path | None, _OUT] = None,
     *,
     strips: Annotated[int | None, _STRIPS] = None,
-    runs: Annotated[int, typer.Option(help="Acquisitions of each strip.")] = DEFAULT_RUNS,
+    runs: Annotated[int, _RUNS] = DEFAULT_RUNS,
     frames: Annotated[str | None, _FRAMES] = None,
-    seed: Annotated[int, typer.Option(help="Of every random number.")] = 0,
-    workers: Annotated[int, typer.Option(help="Processes that render; 0: one per core.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of every random number.")] = 0,
+    workers: Annotated[
+        int, typer.Option(min=0, max=MOST_WORKERS, help="Processes that render; 0: one per core.")
+    ] = 0,
     patch_size: Annotated[int, _PATCH] = 256,
     shards: Annotated[
         bool, typer.Option("--shards", help="Write TFRecord shards of patches instead of images.")
@@ -181,8 +195,6 @@ def _frame_numbers(text: str) -> list[int]:
 def _slot_s(slot_ms: float | None) -> float:
     if slot_ms is None:
         return DEFAULT_SLOT_S
-    if not 0 < slot_ms < float("inf"):
-        raise SimulationError(f"--slot-ms must be a number of ms above 0; got {slot_ms:g}")
     return slot_ms / 1e3
 
 

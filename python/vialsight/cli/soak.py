@@ -6,24 +6,38 @@ from typing import Annotated, Any
 import typer
 
 from vialsight import _core
-from vialsight.cli import console
-from vialsight.cli.line import Json
-from vialsight.cli.model import BundlePath, Threads
+from vialsight.cli import console, quiet
+from vialsight.cli.model import BundlePath
+from vialsight.cli.options import LONGEST_MS, LONGEST_SOAK_S, Json, Threads, finite
 from vialsight.errors import CheckFailed, DataError
 from vialsight.line.machine import machine
 from vialsight.line.soak import run_slots, scheduling_jitter
 
 # What a verdict may be late: the time to wake up on a busy machine, and no more.
 ALLOWED_LATENESS_MS = 50.0
+# The last one that a set of CPUs of the system's can hold.
+LARGEST_CPU = 1023
 
 
 def soak(
     bundle: BundlePath,
     *,
-    seconds: Annotated[float, typer.Option(min=1.0, help="How long to run.")] = 60.0,
-    slot_ms: Annotated[float, typer.Option(min=0.1, help="From one strip to the next.")] = 500.0,
+    seconds: Annotated[
+        float,
+        typer.Option(min=1.0, max=LONGEST_SOAK_S, callback=finite, help="How long to run."),
+    ] = 60.0,
+    slot_ms: Annotated[
+        float,
+        typer.Option(min=0.1, max=LONGEST_MS, callback=finite, help="From one strip to the next."),
+    ] = 500.0,
     interval_ms: Annotated[
-        float, typer.Option(min=0.0, help="From one frame of a strip to the next.")
+        float,
+        typer.Option(
+            min=0.0,
+            max=LONGEST_MS,
+            callback=finite,
+            help="From one frame of a strip to the next.",
+        ),
     ] = 0.0,
     isolation: Annotated[
         str, typer.Option(help="in_process, or worker: TensorFlow in a process of its own.")
@@ -48,14 +62,17 @@ def soak(
     """
     if isolation not in ("in_process", "worker"):
         raise DataError(f"--isolation: expected in_process or worker, got {isolation!r}")
+    chosen_cpus = _cpus(cpus)
     loaded = _core.Bundle.load(bundle)
+    if isolation == "in_process":
+        quiet.load_backend()
     inspector = _core.Inspector(
         loaded,
         threads=threads,
         require_fresh_frames=True,
         isolation="worker" if isolation == "worker" else "in_process",
         priority=priority,
-        cpus=_cpus(cpus),
+        cpus=chosen_cpus,
         lock_memory=lock_memory,
     )
     beside: AbstractContextManager[dict[str, Any]]
@@ -90,24 +107,27 @@ def soak(
 
 def _cpus(text: str) -> list[int]:
     try:
-        return [int(cpu) for cpu in text.split(",") if text]
+        cpus = [int(cpu) for cpu in text.split(",") if text]
     except ValueError:
-        raise DataError(f"--cpus: expected numbers like 2,3; got {text!r}") from None
+        cpus = [-1]
+    if all(0 <= cpu <= LARGEST_CPU for cpu in cpus):
+        return cpus
+    raise DataError(f"--cpus: expected numbers from 0 to {LARGEST_CPU}, like 2,3; got {text!r}")
 
 
 def _print(result: dict[str, Any]) -> None:
     for key, value in result["machine"].items():
-        print(f"{key:<12} {value}")
-    print(f"{'isolation':<12} {result['isolation']}")
-    print(f"\n{result['slots']} slots of {result['budget_ms']:g} ms, in ms:")
+        console.say(f"{key:<12} {value}")
+    console.say(f"{'isolation':<12} {result['isolation']}")
+    console.say(f"\n{result['slots']} slots of {result['budget_ms']:g} ms, in ms:")
     stages = result["latency_ms"].items()
     console.print_table([{"stage": name, **values} for name, values in stages])
-    print("verdicts: " + ", ".join(f"{name} {n}" for name, n in result["verdicts"].items()))
+    console.say("verdicts: " + ", ".join(f"{name} {n}" for name, n in result["verdicts"].items()))
     if result["frames_not_located"]:
-        print(f"frames in which the product was not found: {result['frames_not_located']}")
-    print(f"latest verdict, behind its deadline: {result['latest_verdict_ms']:.2f} ms")
-    print(f"memory growth: {result['memory_growth_bytes'] / 2**20:.2f} MiB")
+        console.say(f"frames in which the product was not found: {result['frames_not_located']}")
+    console.say(f"latest verdict, behind its deadline: {result['latest_verdict_ms']:.2f} ms")
+    console.say(f"memory growth: {result['memory_growth_bytes'] / 2**20:.2f} MiB")
     if result["cyclictest"] is not None:
         late = result["cyclictest"]["late_us"]
         text = ", ".join(f"{name} {us:g}" for name, us in late.items())
-        print(f"this machine's own lateness (cyclictest), in us: {text}")
+        console.say(f"this machine's own lateness (cyclictest), in us: {text}")

@@ -75,10 +75,10 @@ def raise_listed(title: str, problems: Sequence[str]) -> None:
     """Raise DataError with the first problems listed, or return when there are none."""
     if not problems:
         return
-    lines = [f"{title} ({len(problems)}):", *(f"  {text}" for text in problems[:_LISTED])]
+    items = list(problems[:_LISTED])
     if len(problems) > _LISTED:
-        lines.append(f"  and {len(problems) - _LISTED} more")
-    raise DataError("\n".join(lines))
+        items.append(f"and {len(problems) - _LISTED} more")
+    raise DataError(f"{title} ({len(problems)}):", items)
 
 
 def refuse_overlap(products: Iterable[str], used: Iterable[str], purpose: str) -> None:

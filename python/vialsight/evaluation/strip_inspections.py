@@ -74,7 +74,7 @@ class Inspections:
         self._number = {name: number for number, name in enumerate(names)}
         # The images have been decoded by now, and masks are above.
         self.data_sha256 = part.sha256(decode=False)
-        self.folder = out.with_name(f".{out.name}.partial")
+        self.folder = atomic.beside(out, ".partial")
         self._inspector = _core.Inspector(bundle, threads=threads)
         self._components = len(bundle.components)
         self._published = DecidingScore.of_manifest(read_manifest(bundle)).leaves_out_published

@@ -1,5 +1,6 @@
 """Files that are either complete or absent, whatever interrupts their writing."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -14,6 +15,8 @@ from typing import Any, Final
 from vialsight.errors import DataError, VialSightError
 
 _CHUNK_BYTES: Final = 2**20
+# Bytes in the name of a file on every file system of Linux.
+_LONGEST_NAME: Final = 255
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -31,8 +34,18 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write UTF-8 text atomically; see `write_bytes`."""
-    write_bytes(path, content.encode("utf-8"))
+    """Write UTF-8 text atomically; see `write_bytes`.
+
+    Raises DataError where the text holds a name that is no UTF-8.
+    """
+    try:
+        encoded = content.encode("utf-8")
+    except UnicodeEncodeError as error:
+        name = content[: error.end].rpartition("\n")[2][-80:]
+        raise DataError(
+            f"{path}: expected names in UTF-8, got other bytes at the end of {name!r}; rename it"
+        ) from None
+    write_bytes(path, encoded)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -52,9 +65,38 @@ def file_sha256(path: Path, *, sync: bool = False) -> str:
 
 
 def refuse_existing(path: Path, refusal: type[VialSightError] = DataError) -> None:
-    """Raise `refusal` when `path` exists: nothing is written over."""
+    """Raise `refusal` when `path` exists: nothing is written over; or when it cannot be made."""
+    require_place(path, refusal)
     if path.exists():
         raise refusal(f"{path} exists; choose another name or remove it first")
+
+
+def require_place(path: Path, refusal: type[VialSightError] = DataError) -> None:
+    """Raise `refusal` when no file or folder can be made at `path`: better now than after hours.
+
+    Its name is too long, a part of the path is a file, or the folder cannot be written into.
+    """
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        raise refusal(
+            f"{path}: expected a name of at most {_LONGEST_NAME} bytes, got "
+            f"{len(os.fsencode(path.name))}; choose a shorter one"
+        )
+    above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not above.is_dir():
+        raise refusal(f"{path}: {above} is no folder; check the path")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise refusal(f"{path}: {above} cannot be written into; choose another place")
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """Return `.NAME` and `suffix` in the folder of `path`, no longer than names may be.
+
+    Of a long name the beginning is left out for its SHA-256, so that equal paths give equal names.
+    """
+    name = os.fsencode(path.name)
+    if len(name) + len(suffix) + 1 > _LONGEST_NAME:
+        return path.with_name(f".{hashlib.sha256(name).hexdigest()}{suffix}")
+    return path.with_name(f".{path.name}{suffix}")
 
 
 @contextmanager
@@ -70,10 +112,17 @@ def new_folder(path: Path, refusal: type[VialSightError] = DataError) -> Iterato
     try:
         yield temporary
         _sync_tree(temporary)
-        temporary.rename(path)
+        _rename(temporary, path, refusal)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     _sync_folder(path.parent)
+
+
+def require_folder(path: Path, refusal: type[VialSightError] = DataError) -> None:
+    """Raise `refusal` when `path` is no folder and none can be made there."""
+    require_place(path, refusal)
+    if os.path.lexists(path) and not path.is_dir():
+        raise refusal(f"{path} is a file; give --out a folder")
 
 
 @contextmanager
@@ -93,8 +142,19 @@ def held_folder(path: Path, refusal: Exception) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _rename(folder: Path, path: Path, refusal: type[VialSightError]) -> None:
+    try:
+        folder.rename(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        raise refusal(
+            f"{path}: another process has written it meanwhile; choose another name"
+        ) from None
+
+
 def _temporary_sibling(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    return beside(path, f".{secrets.token_hex(6)}.tmp")
 
 
 def _sync_tree(root: Path) -> None:

@@ -106,4 +106,4 @@ class Unfinished:
 
 def partial_path(out: Path) -> Path:
     """Return where unfinished work for `out` is kept."""
-    return out.with_name(f".{out.name}.partial.npz")
+    return atomic.beside(out, ".partial.npz")

@@ -16,6 +16,8 @@ from vialsight.errors import DataError
 from vialsight.files import atomic
 from vialsight.line.pictures import Float32Image, encoded, fixed_heatmap, picture_of
 
+# Bytes; file systems take 255, of which a region's name may need 64. The number keeps names apart.
+_LONGEST_STEM = 140
 UNREADABLE_REASON = "frame_invalid"
 
 
@@ -107,16 +109,34 @@ def products_of_dataset(dataset: Dataset) -> tuple[Product, ...]:
     )
 
 
+def load_frames(product: Product, layout: _core.Layout) -> npt.NDArray[Any]:
+    """Return the frames (F,H,W) of a product, uint8 or uint16 as the layout's bit depth says.
+
+    Raises DataError naming the image that cannot be used or has another size than the layout's.
+    """
+    try:
+        frames = [load_frame(path, layout.bit_depth) for path in product.images]
+    except (OSError, MemoryError) as error:
+        raise DataError(f"{product.name}: expected readable images, got: {error}") from error
+    for path, frame in zip(product.images, frames, strict=True):
+        if frame.shape != (layout.frame_height, layout.frame_width):
+            height, width = frame.shape
+            raise DataError(
+                f"{path}: expected {layout.frame_width}x{layout.frame_height} pixels, the frame of "
+                f"the bundle's layout, got {width}x{height}"
+            )
+    return np.stack(frames)
+
+
 def inspect_product(
     inspector: _core.Inspector, product: Product, *, budget_s: float | None = None
 ) -> Inspected:
     """Inspect one product through the C++ core; images that cannot be used make it a reject."""
-    layout = inspector.bundle.layout
     try:
-        frames = _load_frames(product, layout.bit_depth)
-        verdict = inspector.inspect(frames, budget_s=budget_s)
-    except (DataError, ValueError) as error:
+        frames = load_frames(product, inspector.bundle.layout)
+    except DataError as error:
         return _unusable(product, inspector.bundle, str(error))
+    verdict = inspector.inspect(frames, budget_s=budget_s)
     return Inspected(
         product=product,
         accepted=verdict.accepted,
@@ -187,14 +207,6 @@ def picture_stem(product: Product, number: int) -> str:
     return f"{number:04}-{_file_stem(product)}"
 
 
-def _load_frames(product: Product, bit_depth: int) -> npt.NDArray[Any]:
-    frames = [load_frame(path, bit_depth) for path in product.images]
-    sizes = sorted({frame.shape for frame in frames})
-    if len(sizes) > 1:
-        raise DataError(f"{product.name}: frames of one product differ in size: {sizes}")
-    return np.stack(frames)
-
-
 def _unusable(product: Product, bundle: _core.Bundle, error: str) -> Inspected:
     layout = bundle.layout
     shape = (layout.frames, layout.vials, len(layout.regions))
@@ -235,8 +247,13 @@ def _nulls_for_nan(scores: Float32Image) -> Any:
 
 def _file_stem(product: Product) -> str:
     if product.run is not None:
-        return _safe(f"{product.name}-run{product.run}")
-    return _safe(Path(product.name).stem)
+        return f"{_short(_safe(product.name))}-run{product.run}"
+    return _short(_safe(Path(product.name).stem))
+
+
+def _short(text: str) -> str:
+    """Return the beginning of a name, to which numbers and a region's name are added."""
+    return text.encode()[:_LONGEST_STEM].decode(errors="ignore")
 
 
 def _safe(text: str) -> str:

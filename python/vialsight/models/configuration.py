@@ -1,5 +1,6 @@
 """The configuration of a training: one validated schema, read from YAML and `--set` overrides."""
 
+import copy
 import difflib
 import hashlib
 import json
@@ -33,6 +34,8 @@ METHODS: Final = tuple(
     str(section.model_fields["method"].default) for section in typing.get_args(MethodSection)
 )
 _DEFAULT_METHOD: Final = METHODS[0]
+# Kinds of errors of pydantic's at keys whose values are texts.
+_WANT_TEXT: Final = ("literal_error", "string_type", "path_type")
 # Sections that belong to one method lie inside it.
 _MOVED: Final = {"perturbation": "model.perturbation", "loss": "model.loss"}
 
@@ -71,7 +74,12 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     Override values are YAML scalars, keys are dotted (`training.steps=100`). Raises ConfigError
     that names the key, what was expected and, for an unknown key, the nearest valid one.
     """
-    return parse_config(read_values(path, overrides))
+    values = read_values(path, overrides)
+    texts = {key.strip(): text for key, _, text in (item.partition("=") for item in overrides)}
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        return parse_config(_with_texts(values, error, texts))
 
 
 def parse_config(values: Mapping[str, Any]) -> Config:
@@ -79,7 +87,10 @@ def parse_config(values: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(item) for item in error.errors())) from None
+        problems = [_explain(item) for item in error.errors()]
+        if len(problems) == 1:
+            raise ConfigError(problems[0]) from None
+        raise ConfigError("the configuration:", problems) from None
 
 
 def section_of(config: Config, kind: type[AnySection]) -> AnySection:
@@ -124,9 +135,41 @@ def _described(section: Section, indent: str) -> Iterator[str]:
             yield from (f"{indent}#   {line}" for line in _described(optional(), ""))
 
 
-def _explain(item: Any) -> str:
+def _with_texts(
+    values: Mapping[str, Any], error: ValidationError, texts: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return values with what YAML took for a number where a text is wanted: 2024 as "2024"."""
+    corrected = copy.deepcopy(dict(values))
+    for item in error.errors():
+        if item["type"] not in _WANT_TEXT or isinstance(item["input"], str):
+            continue
+        place, _ = _place(item)
+        text = texts.get(".".join(place))
+        if text is None and type(item["input"]) is int:
+            text = str(item["input"])
+        if text is not None:
+            _put(corrected, place, text.strip())
+    return corrected
+
+
+def _put(values: dict[str, Any], place: Sequence[str], text: str) -> None:
+    for name in place[:-1]:
+        inner = values.get(name)
+        if not isinstance(inner, dict):
+            return
+        values = inner
+    values[place[-1]] = text
+
+
+def _place(item: Any) -> tuple[list[str], str]:
+    """Return the keys that lead to a value that is wrong, and the method they belong to."""
     place = [str(part) for part in item["loc"]]
     method = place.pop(1) if place[:1] == ["model"] and len(place) > 1 else _DEFAULT_METHOD
+    return place, method
+
+
+def _explain(item: Any) -> str:
+    place, method = _place(item)
     key = ".".join(place)
     if item["type"] == "extra_forbidden":
         if key in _MOVED:

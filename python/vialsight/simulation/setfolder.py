@@ -121,8 +121,7 @@ def claimed(out: Path) -> Iterator[None]:
 
     Raises SimulationError when it is a file, cannot be made, or another process holds it.
     """
-    if out.exists() and not out.is_dir():
-        raise SimulationError(f"{out} is a file; give --out a folder")
+    atomic.require_folder(out, SimulationError)
     made = not out.exists()
     taken = SimulationError(f"another process is writing into {out}; wait for its end")
     with ExitStack() as stack:
