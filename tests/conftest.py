@@ -38,6 +38,7 @@ LONGEST = (
     "test_training",
     "test_rendered_patches",
     "test_installed_package",
+    "test_pinned",
 )
 
 

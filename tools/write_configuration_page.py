@@ -22,11 +22,11 @@ They are part of the program, not of the machine: `floatx` float32, `epsilon` 10
 `~/.keras/keras.json`, `KERAS_HOME`, `KERAS_BACKEND` and the like are not looked at, and no
 `keras.json` is written.
 
-In a program of your own, `vialsight.training`, and what else of VialSight loads TensorFlow, sets
-them for the whole process when it is imported, and again when a training or a freeze begins. Import
-it before Keras, or import Keras with the TensorFlow backend: where Keras runs on another one
-already, the import is refused with a sentence (`ConfigError`). `import vialsight` alone, which
-inspects, leaves Keras as it is.
+In a program of your own they hold for the whole process: `vialsight.pinned`, which all that trains
+imports, sets them when it is imported, and again when a training or a freeze begins. Import it
+before Keras, or import Keras with the TensorFlow backend: where Keras runs on another one already,
+the import is refused with a sentence (`ConfigError`). `import vialsight` alone, which inspects,
+leaves Keras as it is.
 """
 
 if __name__ == "__main__":

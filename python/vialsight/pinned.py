@@ -73,7 +73,7 @@ def _check_backend() -> None:
         raise ConfigError(
             f"Keras: expected the backend {BACKEND!r}, got {came!r}: this program imported Keras "
             "before VialSight, with settings of its own (KERAS_BACKEND or keras.json). Import "
-            "vialsight.training first, or set KERAS_BACKEND=tensorflow, or train in another "
+            "vialsight.pinned before it, or set KERAS_BACKEND=tensorflow, or train in another "
             "process, such as: vialsight train"
         )
 

@@ -203,6 +203,18 @@ def test_another_backend_is_refused_with_a_sentence(tmp_path: Path, module: str)
     assert "set KERAS_BACKEND=tensorflow" in result.stdout
 
 
+# What that sentence advises.
+@pytest.mark.parametrize(
+    ("program", "backend"), [("import vialsight.pinned", "torch"), ("", "tensorflow")]
+)
+def test_the_remedies_help(tmp_path: Path, program: str, backend: str) -> None:
+    settings(backend="torch")(tmp_path)
+    program = f"{program}\nimport keras\nimport vialsight.training.loop\n{PROBE}"
+    result = run(tmp_path, program, {"KERAS_BACKEND": backend})
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == DEFAULTS
+
+
 def test_the_core_leaves_keras_alone(tmp_path: Path) -> None:
     """A program that only inspects keeps its own settings, and pays for no import."""
     program = (
