@@ -21,7 +21,7 @@ PYTHON_ROOMS = (
     ("evaluation", "training"),
     ("calibration", "line", "models", "simulation", "statistics"),
     ("data",),
-    ("bundle", "config"),
+    ("bundle", "config", "quiet"),
     ("locator",),
     ("__init__",),
     ("_core",),

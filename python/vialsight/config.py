@@ -41,8 +41,10 @@ class Section(BaseModel):
 class SimulateConfig(Section):
     """Strips of the simulated set `train`, rendered while training."""
 
-    strips: int | None = Field(default=None, ge=2, description="null: the paper's 782")
-    runs: int = Field(default=10, ge=1, description="acquisitions of each strip")
+    strips: int | None = Field(
+        default=None, ge=2, le=1_000_000, description="null: the paper's 782"
+    )
+    runs: int = Field(default=10, ge=1, le=10_000, description="acquisitions of each strip")
     frames: tuple[FrameNumber, ...] | None = Field(
         default=None,
         min_length=1,
@@ -52,7 +54,9 @@ class SimulateConfig(Section):
     patch_size: int = Field(
         default=256, ge=16, multiple_of=16, description="256 copies the boxes; others resample them"
     )
-    workers: int = Field(default=0, ge=0, description="rendering processes; 0: one per core")
+    workers: int = Field(
+        default=0, ge=0, le=1024, description="rendering processes; 0: one per core"
+    )
 
     @field_validator("frames")
     @classmethod

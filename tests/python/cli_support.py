@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from vialsight.cli.quiet import LEVEL
+from vialsight.quiet import LEVEL
 
 
 class Done(NamedTuple):

@@ -14,8 +14,8 @@ from cli_support import run, run_here
 
 from vialsight import _core
 from vialsight.cli import running, streams
-from vialsight.cli.quiet import LEVEL
 from vialsight.data.fingerprints import Described, Fingerprints
+from vialsight.quiet import LEVEL
 
 Ended = subprocess.CompletedProcess[bytes]
 

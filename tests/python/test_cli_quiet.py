@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli_support import run_process
 
-from vialsight.cli.quiet import LEVEL, quietly
+from vialsight.quiet import LEVEL, quietly
 
 BANNER = b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n"
 NOTE = b"I0000 00:00:1795939935.250529   14086 port.cc:153] oneDNN custom operations are on.\n"
@@ -84,7 +84,7 @@ class TestQuietly:
 )
 def test_import_of_tensorflow(what: str, code: int, shown: bytes, tmp_path: Path) -> None:
     (tmp_path / "tensorflow.py").write_text(FAKE.format(notes=NOTES, what=what))
-    program = "from vialsight.cli import quiet; quiet.install(); import tensorflow"
+    program = "from vialsight import quiet; quiet.install(); import tensorflow"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},

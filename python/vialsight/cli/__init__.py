@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 import vialsight
+from vialsight import quiet
 from vialsight.cli import (
     assess,
     console,
@@ -13,7 +14,6 @@ from vialsight.cli import (
     locate,
     model,
     prepare,
-    quiet,
     running,
     shards,
     show,

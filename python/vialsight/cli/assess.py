@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from vialsight import _core
+from vialsight import _core, quiet
 from vialsight.bundle import read_manifest
 from vialsight.calibration.fitting import DEFAULT_QUANTILE, CalibrationResult
 from vialsight.calibration.fitting import calibrate as fit_bundle
 from vialsight.calibration.thresholds import parse_objective, parse_run_rule
-from vialsight.cli import console, quiet
+from vialsight.cli import console
 from vialsight.cli.model import BundlePath, Data
 from vialsight.cli.options import Threads, finite
 from vialsight.cli.score_text import print_score

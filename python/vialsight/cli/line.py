@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from vialsight import _core
+from vialsight import _core, quiet
 from vialsight.bundle import read_manifest
-from vialsight.cli import console, quiet
+from vialsight.cli import console
 from vialsight.cli.model import BundlePath
 from vialsight.cli.options import LONGEST_MS, Json, Threads, finite
 from vialsight.data import read_dataset
@@ -67,7 +67,7 @@ def inspect(
     loaded = _core.Bundle.load(bundle)
     products = _products(loaded, images or [], data, split)
     if heatmaps is not None:
-        atomic.require_folder(heatmaps)
+        atomic.require_folder(heatmaps, option="--heatmaps")
     quiet.load_backend()
     inspector = _core.Inspector(loaded, threads=threads, level=chosen)
     if heatmaps is not None:

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from vialsight import _core
-from vialsight.cli import console, quiet
+from vialsight import _core, quiet
+from vialsight.cli import console
 from vialsight.cli.model import BundlePath
 from vialsight.cli.options import LONGEST_MS, LONGEST_SOAK_S, Json, Threads, finite
 from vialsight.errors import CheckFailed, DataError

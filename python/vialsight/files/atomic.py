@@ -118,11 +118,13 @@ def new_folder(path: Path, refusal: type[VialSightError] = DataError) -> Iterato
     _sync_folder(path.parent)
 
 
-def require_folder(path: Path, refusal: type[VialSightError] = DataError) -> None:
-    """Raise `refusal` when `path` is no folder and none can be made there."""
+def require_folder(
+    path: Path, refusal: type[VialSightError] = DataError, *, option: str = "--out"
+) -> None:
+    """Raise `refusal` when `path`, what `option` says, is no folder and none can be made there."""
     require_place(path, refusal)
     if os.path.lexists(path) and not path.is_dir():
-        raise refusal(f"{path} is a file; give --out a folder")
+        raise refusal(f"{path} is a file; give {option} a folder")
 
 
 @contextmanager

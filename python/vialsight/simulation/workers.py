@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from multiprocessing.synchronize import Event
 from typing import Final, TypeVar
 
+from vialsight import quiet
 from vialsight.errors import SimulationError
 
 Task = TypeVar("Task")
@@ -127,6 +128,7 @@ _endings: Final[list[Event]] = []
 
 def _start_worker(ending: Event) -> None:
     _endings.append(ending)
+    quiet.install()
     # Stdout is the parent's, for data; here it would also outlive the parent's closing it.
     os.dup2(2, 1)
     threading.Thread(target=_watch_parent, name="parent-watch", daemon=True).start()

@@ -29,6 +29,7 @@ from vialsight.training.batches import Batches, Order
 from vialsight.training.checkpoints import Checkpoints
 from vialsight.training.fit import fit_run, fitted_first, region_count
 from vialsight.training.journal import CsvLog, TensorBoard, log, sample_picture, write_png
+from vialsight.training.precision import settle_float16
 from vialsight.training.runfolder import (
     FAILED,
     FINISHED,
@@ -112,6 +113,7 @@ class _Run:
         """Restore step `first_step` (0: start) and train to the end."""
         self._prepare_runtime()
         strategy = _strategy(self.config)
+        settle_float16()
         replicas = strategy.num_replicas_in_sync
         fitted = fitted_first(
             self.config, self.training, self.folder, self.record, chief=self.chief

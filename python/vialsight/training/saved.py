@@ -11,6 +11,7 @@ from vialsight.errors import TrainingError
 from vialsight.models.method import Network, method_of
 from vialsight.pinned import pin
 from vialsight.training.checkpoints import Checkpoints
+from vialsight.training.precision import settle_float16
 from vialsight.training.runfolder import RunFolder
 
 
@@ -53,5 +54,6 @@ def load_network(run_dir: Path) -> Network:
         raise TrainingError(f"{run_dir} holds no trained network; run `vialsight train` first")
     config = folder.config()
     pin()
+    settle_float16()
     saved = LastCheckpoint(checkpoints, steps[-1], Checkpoints(folder.fitted, keep=1))
     return method_of(config).network(config, int(record["patch_size"]), saved)

@@ -1,8 +1,8 @@
-"""Loads TensorFlow without the notes that its libraries print meanwhile.
+"""Keeps TensorFlow's notes away from users, and nothing else.
 
-They write to file descriptor 2 before anyone can ask them not to. Meanwhile that is kept in memory;
-if loading fails or the process crashes, all of it is shown, and otherwise all but the notes. With
-TF_CPP_MIN_LOG_LEVEL set to 0 or 1 nothing is kept: someone wants to see the notes.
+Its libraries write them to file descriptor 2 before anyone can ask them not to. Meanwhile that is
+kept in memory; if loading fails or the process crashes, all of it is shown, and otherwise all but
+the notes. With TF_CPP_MIN_LOG_LEVEL set to 0 or 1 nothing is kept: someone wants to see the notes.
 """
 
 import ctypes
@@ -20,14 +20,14 @@ from typing import Any, Final
 from vialsight import _core
 
 LEVEL: Final = "TF_CPP_MIN_LOG_LEVEL"
-_QUIET: Final = "2"
+_NO_NOTES: Final = "2"
 _BACKEND: Final = "vialsight_tensorflow.so"
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
     """Keep what is written to stderr; show it all when the block fails, else all but notes."""
-    if os.environ.get(LEVEL, _QUIET) in ("0", "1"):
+    if os.environ.get(LEVEL, _NO_NOTES) in ("0", "1"):
         yield
         return
     with suppress(OSError):
@@ -44,7 +44,7 @@ def quietly() -> Iterator[None]:
 def install() -> None:
     """From now on `import tensorflow` is quiet, wherever it happens in this process."""
     # Notes that come later, from sessions, TensorFlow drops itself; its errors still appear.
-    os.environ.setdefault(LEVEL, _QUIET)
+    os.environ.setdefault(LEVEL, _NO_NOTES)
     if not any(isinstance(finder, _QuietImport) for finder in sys.meta_path):
         sys.meta_path.insert(0, _QuietImport())
 
