@@ -6,6 +6,7 @@ changes is written as a new one.
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -292,9 +293,20 @@ def _digest(content: bytes) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
 
 
+def require_new_bundle(out: Path) -> None:
+    """Raise BundleError unless a bundle can be written to `out`; better before long work."""
+    _bundle_name(out)
+    atomic.refuse_existing(out, BundleError)
+
+
 def _bundle_name(out: Path) -> str:
     if out.suffix != ".vsb" or not out.stem:
         raise BundleError(f"{out}: a bundle's folder is named NAME.vsb; add the suffix")
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in out.stem):
+        raise BundleError(
+            f"{out}: expected a name in UTF-8 on one line, as the manifest repeats it; choose "
+            "another"
+        )
     return out.stem
 
 

@@ -35,6 +35,9 @@ def quietly() -> Iterator[None]:
     kept = _core.KeptStderr()
     try:
         yield
+    except KeyboardInterrupt:
+        kept.end(everything=False)
+        raise
     except BaseException:
         kept.end(everything=True)
         raise

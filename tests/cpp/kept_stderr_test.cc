@@ -170,6 +170,16 @@ TEST(KeptStderrDeathTest, Fault) {
 }
 #endif
 
+TEST(KeptStderrDeathTest, Termination) {
+  EXPECT_EXIT(
+      {
+        const KeptStderr kept;
+        print("before it hung\n");
+        ::raise(SIGTERM);
+      },
+      testing::KilledBySignal(SIGTERM), "before it hung");
+}
+
 TEST(KeptStderrDeathTest, HandlerOfBefore) {
   EXPECT_EXIT(
       {

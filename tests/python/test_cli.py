@@ -123,6 +123,18 @@ class TestWithoutTensorflow:
         done = run("freeze", run_folder, "--out", tmp_path / "a.vsb", code=2)
         assert "expected the data of the training" in done.stderr
 
+    def test_freezing_with_data_of_another_name(
+        self, own_dataset_folder: Path, tmp_path: Path
+    ) -> None:
+        run_folder = tmp_path / "run"
+        run_folder.mkdir()
+        identity = {
+            "data_sha256": "0" * 64, "folder": str(own_dataset_folder), "layout": {"name": "old"},
+        }  # fmt: skip
+        (run_folder / "run.json").write_text(json.dumps({"data_identity": identity}))
+        done = run("freeze", run_folder, "--out", tmp_path / "a.vsb", code=2)
+        assert "its layout is named 'tiny', the training's 'old'" in done.stderr
+
     def test_prepare_prints_counts(self, tiny_dataset_folder: Path, tmp_path: Path) -> None:
         done = run("prepare", "split", tiny_dataset_folder, "--out", tmp_path / "out", "--seed", 1)
         assert done.stdout.splitlines()[0].split() == ["split", "label", "products", "images"]

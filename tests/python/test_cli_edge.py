@@ -32,7 +32,8 @@ class Mistake(NamedTuple):
 
 OPTIONS = (
     # the shared case
-    Mistake("verify {bundle} --threads 5000", "'--threads'"),
+    Mistake("verify {bundle} --threads 5000", "5000"),
+    Mistake("verify {bundle} --threads=5000", "5000"),
     Mistake("inspect {bundle} {file} --threads 5000", "'--threads'"),
     Mistake("soak {bundle} --seconds 5 --slot-ms 1e9", "'--slot-ms'"),
     Mistake("bench {bundle} --budget-ms inf --strips 1 --json", "'--budget-ms'"),
@@ -113,7 +114,7 @@ PATHS = (
     Mistake("bench {bundle} {folder} {folder} {folder}", "Is a directory"),
     Mistake("evaluate {bundle} --data {data} --out {file}/report", "is no folder; check the path"),
     Mistake("calibrate {bundle} --data {data} --out {file}/a.vsb", "is no folder; check the path"),
-    Mistake("calibrate {bundle} --data {data} --out {folder}", "exists; choose another name"),
+    Mistake("calibrate {bundle} --data {data} --out {bundle}", "exists; choose another name"),
     Mistake("prepare split {data} --out {file}/p", "is no folder; check the path"),
     Mistake("prepare split {data} --out /proc/p", "/proc/"),
     Mistake("prepare split {data} --out {folder}/" + LONG + LONG, "choose a shorter one"),
@@ -122,10 +123,12 @@ PATHS = (
     Mistake("prepare shards {data} --out {file}", "is a file; give --out a folder"),
     Mistake("prepare shards {data} --out {file}/s", "is no folder; check the path"),
     Mistake("shards check {file}", "index.json"),
-    Mistake("freeze {folder} --out {file}", "exists; choose another name"),
+    Mistake("freeze {folder} --out {bundle}", "exists; choose another name"),
     Mistake("freeze {folder} --out {file}/a.vsb", "is no folder; check the path"),
     Mistake("inspect {bundle} --data {data} --heatmaps {file}", "is a file"),
     Mistake("inspect {bundle} --data {data} --heatmaps {file}/p", "is no folder; check the path"),
+    Mistake("freeze {folder} --out {folder}/a", "NAME.vsb; add the suffix"),
+    Mistake("calibrate {bundle} --data {data} --out {folder}/a", "NAME.vsb; add the suffix"),
     Mistake("freeze {file} --out {out}", "expected the folder of a training"),
     Mistake("report {file} --out {out}", "expected the report folder"),
     Mistake("report {folder} --out {out}", "expected the report folder"),
@@ -176,6 +179,14 @@ def test_a_mistake_is_one_line(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
+@pytest.mark.parametrize("verb", [(), ("prepare",), ("shards",)])
+def test_no_arguments_give_help(verb: tuple[str, ...]) -> None:
+    done = run(*verb, code=2)
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"Usage: {' '.join(('vialsight', *verb))}")
+    assert "error" not in done.stderr
+
+
 class TestNames:
     def test_no_utf8_in_the_name_of_a_bundle(self, tmp_path: Path) -> None:
         done = run("show", tmp_path / f"{NO_UTF8}.vsb", code=2)
@@ -194,6 +205,19 @@ class TestNames:
         named.symlink_to(loadable)
         assert run("show", named).stdout == run("show", loadable).stdout
         assert json.loads(run("show", named, "--json").stdout)["format_version"] == 2
+
+    def test_name_of_a_bundle_to_write_that_is_no_utf8(
+        self, loadable: Path, tiny_dataset_folder: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / f"{NO_UTF8}.vsb"
+        done = run("calibrate", loadable, "--data", tiny_dataset_folder, "--out", out, code=2)
+        assert "caf\\xe9.vsb: expected a name in UTF-8 on one line" in line_of(done.stderr)
+
+    def test_names_that_a_table_repeats(self, own_dataset_folder: Path, tmp_path: Path) -> None:
+        named = own_dataset_folder.rename(tmp_path / NO_UTF8)
+        done = run("prepare", "split", named, "--out", tmp_path / "out", code=2)
+        assert "caf\\xe9; rename it" in line_of(done.stderr)
+        assert [path.name for path in tmp_path.iterdir()] == [NO_UTF8]
 
     @pytest.mark.parametrize("length", [237, 245, 255])
     def test_long_names_that_a_file_system_takes(
@@ -299,6 +323,10 @@ class TestFaults:
             ),
             (OSError("text alone"), "error: text alone"),
             (UnicodeEncodeError("utf-8", "a\udce9", 1, 2, "surrogate"), "a\\xe9: expected a name"),
+            (
+                UnicodeEncodeError("utf-8", "x\n" * 999 + "a\udce9b\n", 1999, 2000, "surrogate"),
+                "error: a\\xe9b: expected a name",
+            ),
         ],
     )
     def test_what_can_be_foreseen_is_none(
@@ -442,6 +470,16 @@ class TestInspect:
         (product,) = json.loads(out.read_bytes().decode(encoding))["products"]
         assert product["product"] == str(tmp_path / f"{name}.png".replace(NO_UTF8, "caf\\xe9"))
         assert list((tmp_path / "pictures").iterdir())
+
+
+@pytest.mark.tensorflow
+def test_training_in_folders_whose_names_are_no_utf8(
+    own_dataset_folder: Path, tmp_path: Path
+) -> None:
+    named, run_folder = own_dataset_folder.rename(tmp_path / NO_UTF8), tmp_path / f"{NO_UTF8}.run"
+    run("train", "--data", named, "--out", run_folder, "--set", "model.method=pca")
+    run("freeze", run_folder, "--out", tmp_path / "a.vsb")
+    assert _core.Bundle.load(tmp_path / "a.vsb").name == "a"
 
 
 @pytest.mark.tensorflow

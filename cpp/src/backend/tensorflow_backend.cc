@@ -1,8 +1,8 @@
 // The backend on TensorFlow's C++ sessions; the only source that includes TensorFlow. C++17, as its headers are.
 //
 // What TensorFlow prints: its messages below ERROR are dropped while a session is made. What its libraries print while
-// they are loaded (a note on oneDNN, CUDA's messages) comes before any code of ours runs; only TF_CPP_MIN_LOG_LEVEL,
-// set by whoever starts the process, silences that.
+// they are loaded (a note on oneDNN, CUDA's messages) comes before any code of ours runs, and nothing silences it;
+// vialsight-worker and the command line keep it back (base/kept_stderr.h). A host's descriptor 2 is the host's.
 #include <algorithm>
 #include <cstdint>
 #include <cstring>

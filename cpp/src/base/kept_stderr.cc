@@ -11,17 +11,19 @@
 #include <cstdlib>
 #include <exception>
 #include <mutex>
+#include <utility>
 
 namespace vialsight {
 namespace {
 
-constexpr std::array<int, 5> kFaults = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+// SIGTERM: whoever ends a process that hangs while loading wants to know what it said.
+constexpr std::array<int, 6> kEndings = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTERM};
 
 // What a signal handler must reach; signal handlers may use lock-free atomics only.
 std::atomic<int> kept{-1};      // memory file that descriptor 2 leads to meanwhile
 std::atomic<int> original{-1};  // where descriptor 2 led to before
 std::atomic<bool> busy{false};
-std::array<struct sigaction, kFaults.size()> actions_before = {};
+std::array<struct sigaction, kEndings.size()> actions_before = {};
 static_assert(std::atomic<int>::is_always_lock_free);
 
 // Async-signal-safe.
@@ -51,31 +53,31 @@ void show_everything() noexcept {
   }
 }
 
-void on_fault(int number) {
+void on_ending(int number) {
   const int error = errno;
   show_everything();
   // Whoever handled it before does so now: a fault repeats itself, the rest is raised again.
-  for (std::size_t i = 0; i < kFaults.size(); ++i) {
-    if (kFaults[i] == number) ::sigaction(number, &actions_before[i], nullptr);
+  for (std::size_t i = 0; i < kEndings.size(); ++i) {
+    if (kEndings[i] == number) ::sigaction(number, &actions_before[i], nullptr);
   }
   ::raise(number);
   errno = error;
 }
 
-void handle_faults() noexcept {
+void handle_endings() noexcept {
   struct sigaction action = {};
-  action.sa_handler = on_fault;
+  action.sa_handler = on_ending;
   action.sa_flags = SA_ONSTACK;
   ::sigemptyset(&action.sa_mask);
-  for (std::size_t i = 0; i < kFaults.size(); ++i) ::sigaction(kFaults[i], &action, &actions_before[i]);
+  for (std::size_t i = 0; i < kEndings.size(); ++i) ::sigaction(kEndings[i], &action, &actions_before[i]);
 }
 
 // Unless what was loaded has installed handlers of its own.
-void handle_faults_as_before() noexcept {
-  for (std::size_t i = 0; i < kFaults.size(); ++i) {
+void handle_endings_as_before() noexcept {
+  for (std::size_t i = 0; i < kEndings.size(); ++i) {
     struct sigaction now = {};
-    ::sigaction(kFaults[i], nullptr, &now);
-    if (now.sa_handler == on_fault) ::sigaction(kFaults[i], &actions_before[i], nullptr);
+    ::sigaction(kEndings[i], nullptr, &now);
+    if (now.sa_handler == on_ending) ::sigaction(kEndings[i], &actions_before[i], nullptr);
   }
 }
 
@@ -148,33 +150,31 @@ KeptStderr::KeptStderr() noexcept {
   }
   original = before;
   kept = file;
-  handle_faults();
+  handle_endings();
   ::dup2(file, STDERR_FILENO);
-  keeping_ = true;
+  file_ = file;
+  before_ = before;
 }
 
 KeptStderr::~KeptStderr() { end(Show::kEverything); }
 
 void KeptStderr::end(Show show) noexcept {
-  if (!keeping_) return;
-  keeping_ = false;
-  const int file = kept.load();
-  const int before = original.load();
+  if (file_ < 0) return;
   if (show == Show::kEverything) {
     show_everything();
-  } else if (file >= 0) {
-    ::dup2(before, STDERR_FILENO);
+  } else if (kept.load() >= 0) {  // else a signal has shown it already
+    ::dup2(before_, STDERR_FILENO);
     try {
-      const std::string rest = without_notes(content_of(file));
+      const std::string rest = without_notes(content_of(file_));
       kept = -1;
-      write_all(before, rest.data(), rest.size());
+      write_all(before_, rest.data(), rest.size());
     } catch (const std::exception&) {  // no memory to tell notes from the rest
       show_everything();
     }
   }
-  handle_faults_as_before();
-  if (file >= 0) ::close(file);
-  ::close(before);
+  handle_endings_as_before();
+  ::close(std::exchange(file_, -1));
+  ::close(std::exchange(before_, -1));
   original = -1;
   busy = false;
 }

@@ -3,8 +3,8 @@
 // States: keeping, from construction; ended, after end() or destruction. One object at a time keeps; further ones do
 // nothing, and so does one that cannot keep (descriptor 2 closed, no memory).
 // Nothing is lost: what other threads and child processes write meanwhile is kept and shown, too, except what a child
-// writes after the end. If the process dies meanwhile of a fault or abort(), or calls exit(), all that was kept is
-// written out first; SIGKILL leaves no time for that.
+// writes after the end. If the process dies meanwhile of a fault, abort() or SIGTERM, or calls exit(), all that was
+// kept is written out first; SIGKILL leaves no time for that.
 #pragma once
 
 #include <string>
@@ -29,7 +29,8 @@ class KeptStderr {
   void end(Show show) noexcept;
 
  private:
-  bool keeping_ = false;
+  int file_ = -1;    // memory file that keeps; -1: this object keeps nothing
+  int before_ = -1;  // where descriptor 2 led to
 };
 
 }  // namespace vialsight

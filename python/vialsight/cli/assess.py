@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from vialsight import _core, quiet
-from vialsight.bundle import read_manifest
+from vialsight.bundle import read_manifest, require_new_bundle
 from vialsight.calibration.fitting import DEFAULT_QUANTILE, CalibrationResult
 from vialsight.calibration.fitting import calibrate as fit_bundle
 from vialsight.calibration.thresholds import parse_objective, parse_run_rule
@@ -16,7 +16,7 @@ from vialsight.cli.model import BundlePath, Data
 from vialsight.cli.options import Threads, finite
 from vialsight.cli.score_text import print_score
 from vialsight.data import read_dataset
-from vialsight.errors import BundleError, DataError
+from vialsight.errors import DataError
 from vialsight.evaluation.decisions import Decisions
 from vialsight.evaluation.evaluate import ManualStudy
 from vialsight.evaluation.evaluate import evaluate as evaluate_bundle
@@ -87,7 +87,7 @@ def calibrate(
     The calibration strips must be others than those trained on: by product, pixels and looks.
     Interrupt it whenever you like; the same command goes on where it was.
     """
-    atomic.refuse_existing(out, BundleError)
+    require_new_bundle(out)
     chosen, rule = parse_objective(objective), parse_run_rule(run_rule)
     share = parse_objective(f"nominal_quantile={quantile}").value or DEFAULT_QUANTILE
     loaded, dataset = _core.Bundle.load(bundle), read_dataset(data)

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from vialsight.bundle import require_new_bundle
 from vialsight.cli import console
 from vialsight.config import DataConfig
-from vialsight.errors import BundleError, DataError, TrainingError
+from vialsight.errors import DataError, TrainingError
 from vialsight.files import atomic
 from vialsight.models.configuration import load_config
 from vialsight.training.data import TrainingData, training_data
@@ -56,14 +57,14 @@ def freeze(
     ] = None,
 ) -> None:
     """Write the trained generator with golden patches as a bundle, not yet calibrated."""
-    atomic.refuse_existing(out, BundleError)
+    require_new_bundle(out)
     identity = _read_identity(run)
     with training_data(_data_config(run, identity, data), run=run) as found:
         _require_locator(found, identity)
         if found.data_sha256 != identity["data_sha256"]:
             raise DataError(
                 f"{found.name}: expected the data of the training ({identity['data_sha256']}), "
-                "its content differs; give the folder that was trained on with --data"
+                f"its content differs; {_what_to_do(found.layout.name, identity)}"
             )
         layout, locator = found.layout, found.locator
         golden = found.golden_patches(count=GOLDEN_PER_REGION)
@@ -92,6 +93,17 @@ def _require_locator(found: TrainingData, identity: dict[str, Any]) -> None:
             f"{found.name}: expected patches located by the locator of the run ({known}), they are "
             f"located by {here}; give the data that were trained on with --data"
         )
+
+
+def _what_to_do(name: str, identity: dict[str, Any]) -> str:
+    """Say what to do about other data; the name of a layout is part of what a run remembers."""
+    trained = identity.get("layout", {}).get("name", name)
+    if trained == name:
+        return "give the folder that was trained on with --data"
+    return (
+        f"its layout is named {name!r}, the training's {trained!r}: where that is all, set the "
+        "name in its layout.json back"
+    )
 
 
 def _data_config(run: Path, identity: dict[str, Any], data: Path | None) -> DataConfig:

@@ -24,6 +24,8 @@ _REPORT: Final = (
     "this is a fault of vialsight, not of your input; please report it to whom you have it from, "
     "with the lines above and the output of `vialsight --version`"
 )
+# Characters of a text around what is no UTF-8.
+_SHOWN: Final = 80
 _RUNTIME_PACKAGES: Final = ("tensorflow", "keras")
 # What click's errors have in common; typer brings its own copy of click, or uses the package.
 _ClickException: Final = typer.BadParameter.__mro__[2]
@@ -47,21 +49,21 @@ def run(app: Callable[..., object], arguments: Sequence[str]) -> int:
         code = app(prog_name="vialsight", standalone_mode=False)
         streams.flush()
     except Exception as error:
-        code = _code_of(error)
+        code = _code_of(error, arguments)
         try:
             streams.flush()
         except VialSightError as unwritten:
-            code = _code_of(unwritten)
+            code = _code_of(unwritten, arguments)
     return code if isinstance(code, int) else EXIT_DONE
 
 
-def _code_of(error: Exception) -> int:
+def _code_of(error: Exception, arguments: Sequence[str]) -> int:
     if isinstance(error, typer.Abort):
         return EXIT_INTERRUPTED
     if type(error).__name__ == "NoArgsIsHelpError":
         streams.note(str(error))
         return EXIT_USAGE
-    found = _foreseen(error)
+    found = _foreseen(error, arguments)
     if found is None:
         streams.note("".join(traceback.format_exception(error)).rstrip("\n"))
         console.error(_REPORT)
@@ -70,19 +72,33 @@ def _code_of(error: Exception) -> int:
     return EXIT_CHECK_FAILED if isinstance(error, CheckFailed) else EXIT_USAGE
 
 
-def _foreseen(error: Exception) -> tuple[str, Sequence[str]] | None:
+def _foreseen(error: Exception, arguments: Sequence[str]) -> tuple[str, Sequence[str]] | None:
     """Return the message and details of a mistake of the user's; None where it is ours."""
+    if isinstance(error, _ClickException):
+        return _usage(error, arguments), ()
     if isinstance(error, VialSightError):
         return error.message, error.items
     message = next((tell(error) for kind, tell in _TELL if isinstance(error, kind)), None)
     return None if message is None else (message, ())
 
 
-def _usage(error: Exception) -> str:
+def _usage(error: Exception, arguments: Sequence[str]) -> str:
     message = str(getattr(error, "format_message", error.__str__)()).strip().rstrip(".")
     context = getattr(error, "ctx", None)
     path = "vialsight" if context is None else context.command_path
-    return f"{message}; see {path} --help"
+    came = _given(getattr(getattr(error, "param", None), "opts", ()), arguments)
+    got = f", got {came!r}" if came is not None and came not in message else ""
+    return f"{message}{got}; see {path} --help"
+
+
+def _given(options: Sequence[str], arguments: Sequence[str]) -> str | None:
+    """Return the last value that one of the options was given, None where there is none."""
+    value = None
+    for argument, after in zip(arguments, [*arguments[1:], None], strict=True):
+        name, separator, text = argument.partition("=")
+        if name in options:
+            value = text if separator else after
+    return value
 
 
 def _system(error: OSError) -> str:
@@ -109,7 +125,9 @@ def _name(error: Exception) -> str | None:
     text = str(getattr(error, "object", ""))
     if not streams.undecoded(text):
         return None
-    return f"{text}: expected a name in UTF-8, got other bytes; rename it"
+    end = getattr(error, "end", len(text))
+    name = text[:end].rpartition("\n")[2][-_SHOWN:] + text[end : end + 20].partition("\n")[0]
+    return f"{name}: expected a name in UTF-8, got other bytes; rename it"
 
 
 def _missing(error: Exception) -> str | None:
@@ -121,7 +139,6 @@ def _missing(error: Exception) -> str | None:
 
 # What else can be foreseen, and how to tell it; None: it is not that.
 _TELL: Final[tuple[tuple[type[Exception], Callable[[Any], str | None]], ...]] = (
-    (_ClickException, _usage),
     (OSError, _system),
     (MemoryError, _memory),
     (UnicodeEncodeError, _name),

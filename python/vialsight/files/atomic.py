@@ -17,6 +17,8 @@ from vialsight.errors import DataError, VialSightError
 _CHUNK_BYTES: Final = 2**20
 # Bytes in the name of a file on every file system of Linux.
 _LONGEST_NAME: Final = 255
+# Characters of a name that a message repeats.
+_SHOWN: Final = 80
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -41,16 +43,24 @@ def write_text(path: Path, content: str) -> None:
     try:
         encoded = content.encode("utf-8")
     except UnicodeEncodeError as error:
-        name = content[: error.end].rpartition("\n")[2][-80:]
+        name = content[: error.end].rpartition("\n")[2][-_SHOWN:]
         raise DataError(
-            f"{path}: expected names in UTF-8, got other bytes at the end of {name!r}; rename it"
+            f"{path}: expected names in UTF-8, got other bytes at the end of {name}; rename it"
         ) from None
     write_bytes(path, encoded)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON with a final newline, atomically. NaN is refused."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write `value` as indented JSON with a final newline, atomically. NaN is refused.
+
+    Paths that are no UTF-8 are escaped, and read back by Python as they were.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        content = text.encode()
+    except UnicodeEncodeError:
+        content = json.dumps(value, indent=2, allow_nan=False).encode()
+    write_bytes(path, content + b"\n")
 
 
 def file_sha256(path: Path, *, sync: bool = False) -> str:

@@ -18,6 +18,11 @@ PERCENTILES: Final = (50, 90, 99)
 WARM_UP_STRIPS: Final = 5
 # What one strip of the paper holds (SPEC §1), hence the batch a comparison uses.
 COMPARED_BATCH: Final = 60
+# Where it is the images that are not as the bundle's layout says; else it is the bundle.
+_WHAT_TO_DO: Final = {
+    "frame_invalid": "give images whose size and pixel values fit the bundle's layout",
+    "not_located": "give images in which the product can be found",
+}
 
 
 def measure_latency(
@@ -102,10 +107,8 @@ def time_strip(inspector: _core.Inspector, frames: Frames) -> dict[str, float]:
     """Inspect frames (F,H,W); return the seconds of each stage. BundleError: not all was scored."""
     verdict = inspector.inspect(frames)
     if not np.isfinite(verdict.scores).all():
-        raise BundleError(
-            f"a strip ended with {verdict.reason!r} instead of scores; "
-            "run `vialsight verify` on the bundle"
-        )
+        what_to_do = _WHAT_TO_DO.get(verdict.reason, "run `vialsight verify` on the bundle")
+        raise BundleError(f"a strip ended with {verdict.reason!r} instead of scores; {what_to_do}")
     return dict(verdict.times)
 
 

@@ -79,6 +79,7 @@ class TestQuietly:
         ("os.abort()", -signal.SIGABRT, NOTES),
         ("os.kill(os.getpid(), signal.SIGSEGV)", -signal.SIGSEGV, NOTES),
         ("raise ImportError('no such symbol')", 1, NOTES),
+        ("os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM, NOTES),
         ("import ctypes; ctypes.CDLL(None).exit(5)", 5, NOTES),
     ],
 )
