@@ -21,7 +21,7 @@ pytest.importorskip("elpv_dataset", reason="real images: pip install 'vialsight[
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CONFIG = REPOSITORY / "python" / "vialsight" / "presets" / "demo_elpv.yaml"
+CONFIG = REPOSITORY / "python" / "vialsight" / "presets" / "elpv_drae.yaml"
 STEPS = 12
 TOLERANCE = 1e-5
 
@@ -39,7 +39,7 @@ class Scores:
 
 
 def run_verbs(folder: Path, preset: str) -> Path:
-    """A short training with the demo's configuration, through the command line's own functions."""
+    """A short training of the paper's GAN on solar cells, through the command line's own functions."""
     from typer.testing import CliRunner
 
     from vialsight.cli import app

@@ -137,7 +137,7 @@ def test_description_is_the_default_configuration() -> None:
     assert "q, the share of perturbed patches" in text
 
 
-@pytest.mark.parametrize("name", ["default.yaml", "demo_elpv.yaml", "elpv.yaml", "bfs_5.yaml"])
+@pytest.mark.parametrize("name", ["default.yaml", "elpv_drae.yaml", "elpv.yaml", "bfs_5.yaml"])
 def test_shipped_presets_are_valid(name: str) -> None:
     with resources.as_file(resources.files("vialsight") / "presets" / name) as path:
         config = load_config(path)

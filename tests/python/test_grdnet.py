@@ -1,6 +1,7 @@
 """GRD-Net: what is expected, losses, replay, and the way through training, bundle and C++ core."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -319,6 +320,35 @@ def test_a_run_that_goes_on_does_not_fit_again(run: Path, patches: np.ndarray) -
     assert (run / "fitted" / "step-00000001" / "state.npz").read_bytes() == before
 
 
+def test_the_mean_over_the_ends_of_cycles_is_deployed(patches: np.ndarray, tmp_path: Path) -> None:
+    cycles = ("schedule.restart_unit=steps", "schedule.restart_period=4", "training.steps=9")
+    config = configured("model.average_cycles=true", "training.checkpoint_every=1", *cycles)
+    config = config.model_copy(
+        update={"training": config.training.model_copy(update={"keep_checkpoints": 9})}
+    )
+    source = ArrayPatches(patches)
+    train(config, source, source, tmp_path / "run", data_identity=IDENTITY)
+    saved = {
+        step: dict(np.load(tmp_path / f"run/checkpoints/step-{step:08d}/state.npz"))
+        for step in (3, 4, 8, 9)
+    }
+    assert saved[3]["average/ended"] == 0.0
+    names = [name for name in saved[9] if name.startswith("network/")]
+    for name in names:
+        mean = (saved[4][name].astype(float) + saved[8][name]) / 2.0
+        kept = saved[9][name.replace("network", "average")]
+        np.testing.assert_allclose(kept, mean, rtol=1e-6, atol=1e-7)
+    # What is deployed is what it would be had the training ended with those weights.
+    shutil.copytree(tmp_path / "run", tmp_path / "moved")
+    last = dict(saved[9])
+    moved = {name: last.pop(name.replace("network", "average")) for name in names}
+    del last["average/ended"]
+    np.savez(tmp_path / "moved/checkpoints/step-00000009/state.npz", **{**last, **moved})
+    shown = tf.constant(products(2, seed=3)[..., None])
+    found, expected = (load_network(tmp_path / name)(shown)["anomaly"] for name in ("run", "moved"))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_a_spot_stands_out_of_the_map(run: Path) -> None:
     network = load_network(run)
     clean = products(10, seed=3)
@@ -392,8 +422,6 @@ def test_wrong_regions_of_interest_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_lost_fit_is_named(run: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(run, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "fitted")
     with pytest.raises(TrainingError, match="holds no fit"):

@@ -11,8 +11,10 @@ from vialsight.models.optimization import (
     GROWTH_INTERVAL,
     INITIAL_LOSS_SCALE,
     Adam,
+    CycleAverage,
     LossScale,
     all_finite,
+    cycle_share,
     learning_rate,
 )
 
@@ -45,6 +47,29 @@ def test_warmup_rises_linearly() -> None:
     schedule = ScheduleConfig(restart_period=1e9, restart_unit="steps", warmup_steps=4)
     rates = [learning_rate(step, 1.0, schedule, steps_per_epoch=1) for step in range(5)]
     assert rates == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
+
+
+def test_cycles_end_where_the_rate_is_least() -> None:
+    schedule = ScheduleConfig(restart_period=3, restart_unit="steps")
+    shares = [cycle_share(step, schedule, steps_per_epoch=7) for step in range(10)]
+    assert shares == pytest.approx([0, 0, 1, 0, 0, 1 / 2, 0, 0, 1 / 3, 0])
+    # Of an epoch of 4 steps and one of 2.5: the last step that begins within the cycle.
+    assert cycle_share(3, ScheduleConfig(), steps_per_epoch=4) == 1.0
+    broken = ScheduleConfig(restart_period=2.5, restart_unit="steps")
+    shares = [cycle_share(step, broken, steps_per_epoch=1) for step in range(5)]
+    assert shares == pytest.approx([0, 0, 1, 0, 1 / 2])
+
+
+def test_weights_are_averaged_over_the_ends_of_cycles() -> None:
+    variable = tf.Variable([[1.0, 2.0]])
+    average = CycleAverage([variable])
+    take = tf.function(average.take)
+    for value, share in ((3.0, 0.0), (4.0, 1.0), (9.0, 0.0), (7.0, 0.5), (1.0, 1 / 3)):
+        variable.assign([[value, 2.0 * value]])
+        take(tf.constant(share))
+    assert set(average.state) == {"average/ended", "average/0000"}
+    np.testing.assert_allclose(average.state["average/0000"], [[4.0, 8.0]], rtol=1e-6)
+    assert float(average.state["average/ended"]) == pytest.approx(3.0)
 
 
 def test_adam_by_hand() -> None:

@@ -23,13 +23,18 @@ IDENTITY = {
     "folder": "x",
     "layout": {"regions": ["odd", "even"]},
 }
-# GRD-Net on patches it halves five times; what it replays is full after a few steps.
+# GRD-Net on patches it halves five times; what it replays is full after a few steps, and its
+# weights are averaged every second one.
 GRDNET = (
     "model.method=grdnet",
     "model.preset=line-S",
     "model.components=3",
     "model.replay.patches=6",
     "model.replay.probability=0.9",
+    "model.average_cycles=true",
+    "schedule.restart_unit=steps",
+    "schedule.restart_period=2",
+    "schedule.restart_factor=1",
 )
 
 

@@ -20,7 +20,7 @@ from vialsight.models.grdnet.roi import read_roi
 from vialsight.models.grdnet.section import GrdnetSection
 from vialsight.models.grdnet.step import GrdnetTraining, segmentation_options
 from vialsight.models.method import Fitted, Method, SavedState
-from vialsight.models.optimization import numbered, values
+from vialsight.models.optimization import AVERAGE, CYCLES_ENDED, numbered, values
 from vialsight.pinned import tf
 from vialsight.scores import Component
 
@@ -89,7 +89,9 @@ class TrainedNetwork(tf.Module):  # type: ignore[misc]
         self._segmentation = build_segmentation(
             segmentation_options(config, patch_size, len(fitted["means"]), deployed=True)
         )
-        saved.restore(numbered("network", values(self._segmentation.variables)))
+        averaged = saved.arrays().get(CYCLES_ENDED, 0.0) > 0.0
+        weights = values(self._segmentation.variables)
+        saved.restore(numbered(AVERAGE if averaged else "network", weights))
         self._generator = trained_generator(config, patch_size, saved)
 
     def __call__(self, patches: Tensor, training: bool = False) -> dict[str, Tensor]:

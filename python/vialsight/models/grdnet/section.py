@@ -67,6 +67,11 @@ class GrdnetSection(Section):
     batch_norm_momentum: float = Field(
         default=0.99, ge=0.0, lt=1.0, description="of the running statistics"
     )
+    average_cycles: bool = Field(
+        default=False,
+        description="deploy the mean of the segmenting network's weights over the ends of the "
+        "schedule's cycles, once one has ended, instead of the last ones",
+    )
     crop: int | None = Field(
         default=None,
         ge=EDGE_MULTIPLE,

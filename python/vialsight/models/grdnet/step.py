@@ -19,8 +19,10 @@ from vialsight.models.grdnet.section import GrdnetSection
 from vialsight.models.method import Batch
 from vialsight.models.optimization import (
     Adam,
+    CycleAverage,
     LossScale,
     apply_gradients,
+    cycle_share,
     learning_rate,
     numbered,
     scaled,
@@ -52,6 +54,9 @@ class GrdnetTraining:
         )
         self._trained = values(self._network.trainable_variables)
         self._optimizer = Adam(self._trained, config.optimizer)
+        self._average = (
+            CycleAverage(values(self._network.variables)) if self._section.average_cycles else None
+        )
         self._adversaries = _adversaries(config, patch_size, replicas)
         float16 = config.training.precision == "mixed_float16"
         self._loss_scale = LossScale() if float16 else None
@@ -70,6 +75,8 @@ class GrdnetTraining:
         """All state by a stable name, for checkpoints."""
         named = numbered("network", values(self._network.variables))
         named |= numbered("optimizer", self._optimizer.slots)
+        if self._average is not None:
+            named |= self._average.state
         if self._adversaries is not None:
             named |= self._adversaries.variables()
         if self._replay is not None:
@@ -79,17 +86,18 @@ class GrdnetTraining:
         return named
 
     def pace(self, step: int, steps_per_epoch: int) -> tuple[Tensor, ...]:
-        """Return the learning rate at a step, and what a generator's `Pace` holds."""
+        """Return learning rate, share of the weights' average, and a generator's `Pace`."""
         config, generator = self._config, self._section.generator
         schedule, maximum = config.schedule, config.optimizer.learning_rate
         rate = learning_rate(step, maximum, schedule, steps_per_epoch=steps_per_epoch)
-        own = tf.constant(rate, tf.float32)
+        share = cycle_share(step, schedule, steps_per_epoch=steps_per_epoch)
+        own = tf.constant(rate, tf.float32), tf.constant(share, tf.float32)
         if generator is None:
-            return (own,)
+            return own
         maxima = generator.learning_rate, generator.discriminator_learning_rate
         ramp_steps = generator.loss.ramp_steps
         duel = pace_at(step, maxima, ramp_steps, schedule, steps_per_epoch=steps_per_epoch)
-        return (own, *duel)
+        return (*own, *duel)
 
     def __call__(self, batch: Batch, pace: Any) -> Tensor:
         """Train on one replica's share; return its losses float32 (k,), as `loss_names`."""
@@ -100,7 +108,7 @@ class GrdnetTraining:
         duel, gradients = None, list[Tensor]()
         if self._adversaries is not None:
             target = _target(shown, clean, came_from)
-            duel, gradients = self._duel(self._adversaries, shown, target, Pace(*pace[1:]))
+            duel, gradients = self._duel(self._adversaries, shown, target, Pace(*pace[2:]))
             expected = expected.taught(duel.reconstruction)
         # Its own tape: the segmenting network's gradients do not reach the generator.
         with tf.GradientTape() as tape:
@@ -113,6 +121,8 @@ class GrdnetTraining:
         own = tape.gradient(scaled_loss, self._trained)
         apply = partial(self._apply, count=batch.step + 1, pace=pace)
         apply_gradients([*own, *gradients], apply, self._loss_scale)
+        if self._average is not None:
+            self._average.take(pace[1])
         if self._replay is not None:
             self._replay.learn(shown, top, nominal, came_from)
         means = [losses.mean_over(top * chosen, chosen) for chosen in (nominal, anomalous)]
@@ -133,7 +143,7 @@ class GrdnetTraining:
         split = len(self._trained)
         self._optimizer.apply(gradients[:split], learning_rate=pace[0], count=count)
         if self._adversaries is not None:
-            self._adversaries.apply(gradients[split:], count=count, pace=Pace(*pace[1:]))
+            self._adversaries.apply(gradients[split:], count=count, pace=Pace(*pace[2:]))
 
     def reconstruct(self, images: Patches) -> Patches:
         """Return what is expected of images (n,P,P,1), in full size."""
