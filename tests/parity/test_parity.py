@@ -39,7 +39,7 @@ class Scores:
 
 
 def run_verbs(folder: Path, preset: str) -> Path:
-    """A short training of the paper's GAN on solar cells, through the command line's own functions."""
+    """Train the paper's GAN on solar cells, shortly, by the command line's own functions."""
     from typer.testing import CliRunner
 
     from vialsight.cli import app
