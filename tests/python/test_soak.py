@@ -74,7 +74,7 @@ def test_verb(tiny_calibrated_bundle: Path) -> None:
     ("option", "text"),
     [
         (["--isolation", "container"], "expected in_process or worker, got 'container'"),
-        (["--cpus", "0;1"], "expected numbers like 2,3; got '0;1'"),
+        (["--cpus", "0;1"], "expected numbers from 0 to 1023, like 2,3; got '0;1'"),
     ],
 )
 def test_verb_names_what_is_wrong(
