@@ -306,9 +306,9 @@ class TestCalibrate:
             calibrate(vialsight.Bundle.load(tiny_bundle), empty, tmp_path / "out.vsb")
 
     def test_other_layout(self, tiny_bundle: Path, tiny_dataset: Dataset, tmp_path: Path) -> None:
-        from conftest import make_tiny_layout
+        from conftest import BOXES, make_tiny_layout
 
-        other = dataclasses.replace(tiny_dataset, layout=make_tiny_layout(name="other"))
+        other = dataclasses.replace(tiny_dataset, layout=make_tiny_layout(boxes=BOXES[::-1]))
         with pytest.raises(DataError, match="expected the bundle's layout"):
             calibrate(vialsight.Bundle.load(tiny_bundle), other, tmp_path / "out.vsb")
 
