@@ -58,8 +58,9 @@ class TestMvtec:
         assert not (tmp_path / "out").exists()
 
     def test_colour_category(self, mvtec: Path, tmp_path: Path) -> None:
-        Image.new("RGB", (24, 20)).save(mvtec / "train/good/003.png")
-        with pytest.raises(DataError, match="got colour; convert it first"):
+        Image.new("CMYK", (24, 20)).save(mvtec / "train/good/003.tif")
+        (mvtec / "train/good/003.png").unlink()
+        with pytest.raises(DataError, match=r"got colours .* convert it first"):
             prepare_mvtec(mvtec, tmp_path / "out", patch_size=16, seed=0)
         assert [p.name for p in tmp_path.iterdir()] == ["grid"]
 

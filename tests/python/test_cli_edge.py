@@ -414,7 +414,7 @@ class TestInspect:
         other = tmp_path / "other.png"
         Image.new("L", (95, 80)).save(other)
         images = [*self.images(tiny_dataset_folder)[:2], other]
-        says = f"{other}: expected 96x80 pixels, the frame of the bundle's layout, got 95x80"
+        says = f"{other}: expected 96x80 pixels, the frame of the layout, got 95x80"
         assert says in line_of(run("inspect", tiny_calibrated_bundle, *images, code=2).stderr)
         done = run("bench", tiny_calibrated_bundle, *images, "--strips", 1, code=2)
         assert done.stdout == ""

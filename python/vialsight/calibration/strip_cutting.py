@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from vialsight import _core
 from vialsight.aliases import Patches
-from vialsight.data import Strip, load_frame, strip_truth
+from vialsight.data import Strip, read_frame, strip_truth
 from vialsight.data.cutting import FrameCutter, NotLocatedError, naming
 from vialsight.data.posed_masks import pose_of
 from vialsight.errors import DataError
@@ -51,7 +51,7 @@ class StripCutter:
     def _cut(self, strip: Strip) -> CutStrip:
         cuts = []
         for record in strip.records:
-            frame = load_frame(record.image, self._layout.bit_depth)
+            frame = read_frame(record.image, self._layout)
             with naming(record.image):
                 cuts.append(self._cutter.cut(frame))
         found = [cut.pose for cut in cuts if cut.pose is not None]

@@ -8,7 +8,20 @@ import typer
 
 from vialsight.cli import console
 from vialsight.cli.options import LARGEST_SEED
-from vialsight.data import Dataset, Fractions, adapters, prepare_elpv, prepare_mvtec, prepare_split
+from vialsight.data import (
+    Dataset,
+    Fractions,
+    Geometry,
+    adapters,
+    prepare_elpv,
+    prepare_mvtec,
+    prepare_split,
+)
+from vialsight.data import (
+    mvtec as mvtec_form,
+)
+from vialsight.data.fits import FITS, parse_kind, parse_size, parse_tiles
+from vialsight.errors import DataError
 
 
 def _text(fractions: Fractions) -> str:
@@ -16,7 +29,7 @@ def _text(fractions: Fractions) -> str:
 
 
 ELPV_NOMINAL, ELPV_DEFECTIVE = _text(adapters.ELPV_NOMINAL), _text(adapters.ELPV_DEFECTIVE)
-MVTEC_NOMINAL, MVTEC_DEFECTIVE = _text(adapters.MVTEC_NOMINAL), _text(adapters.MVTEC_DEFECTIVE)
+MVTEC_NOMINAL, MVTEC_DEFECTIVE = _text(mvtec_form.MVTEC_NOMINAL), _text(mvtec_form.MVTEC_DEFECTIVE)
 
 app = typer.Typer(
     help="Write a dataset folder (dataset.csv, layout.json) that every other verb reads.",
@@ -77,18 +90,50 @@ def mvtec(
     seed: Seed = 0,
     nominal: Nominal = MVTEC_NOMINAL,
     defective: Defective = MVTEC_DEFECTIVE,
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{', '.join(FITS)}: makes images of many sizes one; stretched to it, scaled into "
+            "it with the border repeated, or scaled over it and cut. Masks alike."
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="With --fit: WIDTHxHEIGHT; default: the most frequent size."),
+    ] = None,
+    bit_depth: Annotated[
+        int | None,
+        typer.Option(min=8, max=16, help="Of the camera; default: 8, or a guess for 16-bit files."),
+    ] = None,
+    tiles: Annotated[
+        str, typer.Option(help="ROWSxCOLUMNS: one region for each tile of an image.")
+    ] = "1x1",
 ) -> None:
-    """Use one grayscale category in the folder layout of MVTec AD; test/good is always test."""
-    _print_counts(
-        prepare_mvtec(
+    """Use one grayscale category in the folder layout of MVTec AD; test/good is always test.
+
+    What becomes of every file is said, and written into intake.csv. Images that --fit changes are
+    written beside dataset.csv, the others stay where they are.
+    """
+    if size is not None and fit is None:
+        raise DataError("--size says how large --fit makes images: give --fit, too")
+    geometry = Geometry(
+        fit=None if fit is None else parse_kind(fit),
+        size=None if size is None else parse_size(size),
+        bit_depth=bit_depth,
+        tiles=parse_tiles(tiles),
+    )
+    with console.progress("fitting") as progress:
+        dataset = prepare_mvtec(
             category,
             out,
             patch_size=patch_size,
             seed=seed,
             nominal=Fractions.parse(nominal),
             defective=Fractions.parse(defective),
+            geometry=geometry,
+            progress=progress,
         )
-    )
+    _print_counts(dataset)
 
 
 @app.command()

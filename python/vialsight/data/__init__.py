@@ -1,6 +1,6 @@
 """Datasets on disk: tables, images, splits, adapters, and their patches."""
 
-from vialsight.data.adapters import prepare_elpv, prepare_mvtec, prepare_split
+from vialsight.data.adapters import prepare_elpv, prepare_split
 from vialsight.data.cutting import Cut, FrameCutter, NotLocatedError
 from vialsight.data.dataset import (
     DEFECTIVE,
@@ -21,8 +21,10 @@ from vialsight.data.defects import (
     read_defects,
     write_defects,
 )
-from vialsight.data.images import load_frame, load_mask
+from vialsight.data.geometry import Geometry
+from vialsight.data.images import load_frame, load_mask, read_frame
 from vialsight.data.locators import chosen_locator, find_locator
+from vialsight.data.mvtec import prepare_mvtec
 from vialsight.data.packing import dataset_groups, dataset_source, train_groups
 from vialsight.data.patches import DatasetPatches
 from vialsight.data.records import Record
@@ -42,6 +44,7 @@ __all__ = [
     "DatasetPatches",
     "Fractions",
     "FrameCutter",
+    "Geometry",
     "Group",
     "KnownDefect",
     "NotLocatedError",
@@ -69,6 +72,7 @@ __all__ = [
     "prepare_split",
     "read_dataset",
     "read_defects",
+    "read_frame",
     "read_index",
     "require_space",
     "strip_truth",

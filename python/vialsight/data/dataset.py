@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from vialsight._core import Layout
 from vialsight.aliases import Pose
-from vialsight.data.images import header_problem, load_frame, load_mask, mask_problem
+from vialsight.data.images import header_problem, load_mask, mask_problem, read_frame
 from vialsight.data.posed_masks import AT_REST, is_hit
 from vialsight.data.records import (
     SPLITS,
@@ -129,7 +129,7 @@ class Dataset:
 
     def _record_line(self, record: Record, *, decode: bool) -> str:
         if decode:
-            load_frame(record.image, self.layout.bit_depth)
+            read_frame(record.image, self.layout)
         mask = ""
         if record.mask is not None:
             if decode:
@@ -194,8 +194,8 @@ def strip_truth(
 
 
 def load_strip(strip: Strip, layout: Layout) -> npt.NDArray[Any]:
-    """Load the frames of a strip, uint8 or uint16 (F,H,W); raises DataError as `load_frame`."""
-    return np.stack([load_frame(record.image, layout.bit_depth) for record in strip.records])
+    """Load the frames of a strip, uint8 or uint16 (F,H,W); raises DataError as `read_frame`."""
+    return np.stack([read_frame(record.image, layout) for record in strip.records])
 
 
 def _truth_in_boxes(

@@ -13,7 +13,7 @@ from vialsight.aliases import Patches
 from vialsight.data.cutting import FrameCutter, NotLocatedError
 from vialsight.data.dataset import Dataset
 from vialsight.data.fingerprints import LOOKS_ALIKE, Described, Fingerprints, describe, stack
-from vialsight.data.images import load_frame
+from vialsight.data.images import read_frame
 from vialsight.data.records import Record, raise_listed
 from vialsight.errors import DataError
 
@@ -114,7 +114,7 @@ def describe_images(part: Dataset, cutter: FrameCutter | None = None) -> Describ
     layout, rows, problems = part.layout, [], []
     for record in part.records:
         try:
-            frame = load_frame(record.image, layout.bit_depth)
+            frame = read_frame(record.image, layout)
             rows.append(describe(_patches(frame, layout, cutter)))
         except (DataError, ValueError) as error:
             problems.append(f"{record.image}: {error}")

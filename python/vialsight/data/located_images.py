@@ -12,7 +12,7 @@ from vialsight._core import Layout
 from vialsight.aliases import Progress
 from vialsight.data.alignment import Setup, evenly, spread_moved_back, spread_of
 from vialsight.data.dataset import Dataset
-from vialsight.data.images import load_frame
+from vialsight.data.images import read_frame
 from vialsight.data.posed_masks import pose_of
 from vialsight.data.records import Record
 from vialsight.errors import DataError
@@ -46,7 +46,7 @@ def locate_images(
     for done, record in enumerate(records):
         if progress is not None:
             progress(done, len(records))
-        frame = load_frame(record.image, dataset.layout.bit_depth)
+        frame = read_frame(record.image, dataset.layout)
         located.append(LocatedImage(record, core.locate(frame)))
     if progress is not None:
         progress(len(records), len(records))
@@ -69,7 +69,7 @@ def spreads(
     setup = Setup(locating(layout, locator.model))
     if setup.scale != locator.scale:
         raise DataError(f"the locator averages {locator.scale}x, expected {setup.scale}x; refit it")
-    frames = (load_frame(image.record.image, layout.bit_depth) for image in chosen)
+    frames = (read_frame(image.record.image, layout) for image in chosen)
     bits = layout.bit_depth
     reduced = np.stack([_core.reduced_frame(f, setup.scale, bit_depth=bits) for f in frames])
     poses = np.array([pose_of(image.where) for image in chosen])

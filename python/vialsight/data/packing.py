@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vialsight._core import Layout
 from vialsight.data.dataset import Dataset
-from vialsight.data.images import load_frame
+from vialsight.data.images import read_frame
 from vialsight.data.pixels import Pixels
 from vialsight.data.records import Record
 from vialsight.data.shards.plan import Group
@@ -18,10 +19,11 @@ class _Load:
     """Loads images when they are written; picklable."""
 
     records: tuple[Record, ...]
-    bit_depth: int
+    layout: str  # JSON
 
     def __call__(self) -> list[Pixels]:
-        return [load_frame(record.image, self.bit_depth) for record in self.records]
+        layout = Layout.from_json(self.layout)
+        return [read_frame(record.image, layout) for record in self.records]
 
 
 def dataset_groups(dataset: Dataset, splits: Sequence[str]) -> list[Group]:
@@ -33,7 +35,7 @@ def dataset_groups(dataset: Dataset, splits: Sequence[str]) -> list[Group]:
     for split in dict.fromkeys(splits):
         for record in dataset.select(split=split).records:
             runs[record.product, record.run].append(record)
-    return [_group(runs[key], dataset.layout.bit_depth) for key in sorted(runs)]
+    return [_group(runs[key], dataset.layout) for key in sorted(runs)]
 
 
 def train_groups(dataset: Dataset) -> list[Group]:
@@ -47,7 +49,7 @@ def dataset_source(dataset: Dataset) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def _group(records: Sequence[Record], bit_depth: int) -> Group:
+def _group(records: Sequence[Record], layout: Layout) -> Group:
     ordered = tuple(sorted(records, key=lambda record: record.frame))
     first = ordered[0]
     return Group(
@@ -56,5 +58,5 @@ def _group(records: Sequence[Record], bit_depth: int) -> Group:
         label=first.label,
         split=first.split,
         frames=tuple(record.frame for record in ordered),
-        load=_Load(ordered, bit_depth),
+        load=_Load(ordered, layout.to_json()),
     )

@@ -13,7 +13,7 @@ from vialsight._core import Layout
 from vialsight.aliases import Patches
 from vialsight.data.cutting import FrameCutter, naming
 from vialsight.data.dataset import Dataset, patch_truth
-from vialsight.data.images import load_frame
+from vialsight.data.images import read_frame
 from vialsight.data.pixels import Pixels, check_indices
 from vialsight.data.posed_masks import pose_of
 from vialsight.data.records import Record
@@ -106,7 +106,7 @@ class DatasetPatches:
         return patch_truth(record, layout, None if location is None else pose_of(location))
 
     def _load(self, image: Path) -> Pixels:
-        return load_frame(image, self._dataset.layout.bit_depth)
+        return read_frame(image, self._dataset.layout)
 
 
 def first_of_each_region(

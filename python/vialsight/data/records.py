@@ -1,5 +1,6 @@
 """Rows of `dataset.csv`: reading with every check, writing."""
 
+import os
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,8 @@ COLUMNS: Final = ("image", "product", "run", "frame", "label", "split", "mask")
 LABELS: Final = ("nominal", "defective")
 SPLITS: Final = ("train", "validation", "calibration", "test")
 _LISTED: Final = 10
+# Choose between looks of the character before.
+_VARIANTS: Final = frozenset(map(chr, range(0xFE00, 0xFE10)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +82,17 @@ def raise_listed(title: str, problems: Sequence[str]) -> None:
     if len(problems) > _LISTED:
         items.append(f"and {len(problems) - _LISTED} more")
     raise DataError(f"{title} ({len(problems)}):", items)
+
+
+def product_key(product: str) -> str:
+    """Return what two names of one product have in common.
+
+    Case, white space around and inside, invisible characters and the Unicode form do not count:
+    tables that people and programs hand on change them.
+    """
+    text = unicodedata.normalize("NFKC", product).casefold()
+    visible = (c for c in text if unicodedata.category(c) != "Cf" and c not in _VARIANTS)
+    return " ".join(unicodedata.normalize("NFKC", "".join(visible)).split())
 
 
 def refuse_overlap(products: Iterable[str], used: Iterable[str], purpose: str) -> None:
@@ -172,13 +186,21 @@ def _check_duplicates(records: Sequence[Record]) -> None:
 
 def _check_products(records: Sequence[Record]) -> None:
     splits: dict[str, set[str]] = defaultdict(set)
+    names: dict[str, set[str]] = defaultdict(set)
     labels: dict[str, set[str]] = defaultdict(set)
     for record in records:
-        splits[record.product].add(record.split)
+        key = product_key(record.product)
+        splits[key].add(record.split)
+        names[key].add(record.product)
         labels[record.product].add(record.label)
     raise_listed(
-        "products in more than one split (a product belongs to one)",
-        [f"{product!r}: {_words(found)}" for product, found in splits.items() if len(found) > 1],
+        "products in more than one split (a product belongs to one; case, white space and the "
+        "Unicode form make no other product)",
+        [
+            f"{', '.join(map(ascii, sorted(names[key])))}: {_words(found)}"
+            for key, found in splits.items()
+            if len(found) > 1
+        ],
     )
     raise_listed(
         "products with more than one label",
@@ -191,10 +213,19 @@ def _words(values: set[str]) -> str:
 
 
 def _absolute(folder: Path, text: str) -> Path:
-    return (folder / text).absolute()
+    path = (folder / text).absolute()
+    if ".." not in path.parts:
+        return path
+    # Through a link to the folder `..` leads elsewhere than from the folder itself.
+    return Path(os.path.normpath(folder.resolve() / text))
 
 
 def path_text(folder: Path, path: Path) -> str:
-    """Return a path as tables in `folder` name it: relative below it, absolute elsewhere."""
+    """Return a path as tables in `folder` name it.
+
+    Relative below the folder and below the one that holds it, so that both can be moved together;
+    absolute elsewhere.
+    """
     root, path = folder.absolute(), path.absolute()
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+    beside = root.parent != root.parent.parent and path.is_relative_to(root.parent)
+    return os.path.relpath(path, root) if beside else str(path)

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from vialsight.data.records import LABELS, SPLITS, Record
+from vialsight.data.records import LABELS, SPLITS, Record, product_key
 from vialsight.errors import DataError
 
 
@@ -52,15 +52,19 @@ def assign_splits(
 ) -> tuple[Record, ...]:
     """Return the records with `split` set, all images of a product in one split.
 
-    Products are ordered by a hash of seed and name, so that the result is the same on every
-    machine and with every library version. Counts are rounded by largest remainder.
+    So are products whose names may be of one (`product_key`). Products are ordered by a hash of
+    seed and name, so that the result is the same on every machine and with every library version.
+    Counts are rounded by largest remainder.
     """
-    chosen: dict[str, str] = {}
+    chosen: dict[tuple[str, str], str] = {}
     for label, fractions in zip(LABELS, (nominal, defective), strict=True):
-        products = {record.product for record in records if record.label == label}
-        ordered = sorted(products, key=lambda name: _rank(seed, name))
-        chosen |= dict(zip(ordered, _split_names(len(ordered), fractions), strict=True))
-    return tuple(replace(record, split=chosen[record.product]) for record in records)
+        first: dict[str, str] = {}
+        for product in sorted({record.product for record in records if record.label == label}):
+            first.setdefault(product_key(product), product)
+        ordered = sorted(first, key=lambda key: _rank(seed, first[key]))
+        splits = zip(ordered, _split_names(len(ordered), fractions), strict=True)
+        chosen |= {(label, key): split for key, split in splits}
+    return tuple(replace(r, split=chosen[r.label, product_key(r.product)]) for r in records)
 
 
 def _split_names(count: int, fractions: Fractions) -> list[str]:

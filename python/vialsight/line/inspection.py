@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from vialsight import _core
 from vialsight.aliases import Pose
-from vialsight.data import Dataset, load_frame
+from vialsight.data import Dataset, read_frame
 from vialsight.data.posed_masks import pose_of
 from vialsight.errors import DataError
 from vialsight.files import atomic
@@ -115,17 +115,9 @@ def load_frames(product: Product, layout: _core.Layout) -> npt.NDArray[Any]:
     Raises DataError naming the image that cannot be used or has another size than the layout's.
     """
     try:
-        frames = [load_frame(path, layout.bit_depth) for path in product.images]
+        return np.stack([read_frame(path, layout) for path in product.images])
     except (OSError, MemoryError) as error:
         raise DataError(f"{product.name}: expected readable images, got: {error}") from error
-    for path, frame in zip(product.images, frames, strict=True):
-        if frame.shape != (layout.frame_height, layout.frame_width):
-            height, width = frame.shape
-            raise DataError(
-                f"{path}: expected {layout.frame_width}x{layout.frame_height} pixels, the frame of "
-                f"the bundle's layout, got {width}x{height}"
-            )
-    return np.stack(frames)
 
 
 def inspect_product(

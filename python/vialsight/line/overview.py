@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from vialsight import _core
 from vialsight._core import Layout
 from vialsight.aliases import Pose
-from vialsight.data import load_frame
+from vialsight.data import read_frame
 from vialsight.data.posed_masks import AT_REST, box_sides, pose_of
 from vialsight.files import atomic
 from vialsight.line.inspection import (
@@ -54,7 +54,7 @@ def write_overviews(
         words = _words(inspected, frame)
         if not of_frame and words is None:
             continue
-        pixels = load_frame(image, layout.bit_depth)
+        pixels = read_frame(image, layout)
         picture = overview(pixels, layout, of_frame, pose=_pose(inspected, frame), words=words)
         path = folder / f"{picture_stem(inspected.product, number)}-frame{frame + 1}.png"
         atomic.write_bytes(path, encoded(picture, "PNG"))

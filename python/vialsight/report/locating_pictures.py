@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from vialsight import _core
 from vialsight._core import Layout
 from vialsight.aliases import Pose
-from vialsight.data import load_frame
+from vialsight.data import read_frame
 from vialsight.data.located_images import LocatedImage
 from vialsight.data.posed_masks import AT_REST, pose_of
 from vialsight.line.pictures import RgbImage
@@ -46,7 +46,7 @@ def framed(image: LocatedImage, layout: Layout) -> RgbImage:
 
     Raises DataError when it cannot be read.
     """
-    frame = load_frame(image.record.image, layout.bit_depth)
+    frame = read_frame(image.record.image, layout)
     picture = _enlarged(_gray(frame / np.float32(2**layout.bit_depth - 1)))
     if image.where.found:
         _draw_boxes(picture, layout, AT_REST, AT_REST_COLOUR)
