@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "bindings.h"
+#include "imaging/grey_range.h"
 #include "vialsight/decision.h"
 #include "vialsight/heatmap.h"
 #include "vialsight/ssim.h"
@@ -21,6 +22,12 @@ py::array_t<float> ssim_of_stack(const py::array& x, const py::array& y) {
   const std::span<const float> xs = float_values(x, "x", 3);
   const std::span<const float> ys = float_values(y, "y", 3);
   require_same_shape(x, y);
+  for (const std::span<const float> each : {xs, ys}) {
+    if (const float* strange = beyond_grey_values(each); strange != nullptr) {
+      throw py::value_error("ssim: expected grey values from 0 to 1, got " + std::to_string(*strange) +
+                            "; divide pixels by 2^bit_depth - 1");
+    }
+  }
   const int height = static_cast<int>(x.shape(1));
   const int width = static_cast<int>(x.shape(2));
   const auto pixels = static_cast<std::size_t>(x.shape(1) * x.shape(2));

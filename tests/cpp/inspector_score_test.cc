@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <limits>
 
 #include "inspector_fixture.h"
 
@@ -166,6 +167,24 @@ TEST_F(InspectorScoreTest, RefusesResultsThatDoNotFit) {
   EXPECT_THAT(refusal(one, {scores, {}, {}}), HasSubstr("2 regions, or none, got 1"));
   const std::vector<std::size_t> unknown = {0, 2};
   EXPECT_THAT(refusal(unknown, {scores, {}, {}}), HasSubstr("regions below 2, got 2"));
+}
+
+// A plausible, wrong number is worse than none.
+TEST_F(InspectorScoreTest, RefusesPatchesThatAreNoGreyValues) {
+  Inspector inspector = create();
+  std::vector<float> scores(2);
+  for (const float strange : {255.0F, 1.31F, -0.31F, -1e30F, std::numeric_limits<float>::infinity(),
+                              std::numeric_limits<float>::quiet_NaN()}) {
+    std::vector<float> patches(2 * 144, 0.25F);
+    patches.back() = strange;
+    const Status status = inspector.score_patches(patches, {}, 0, {scores, {}, {}});
+    EXPECT_EQ(status.code(), Code::kInvalidArgument) << strange;
+    EXPECT_THAT(status.message(), HasSubstr("grey values from 0 to 1"));
+  }
+  for (const float overshoot : {-0.29F, 0.0F, 1.0F, 1.29F}) {
+    const std::vector<float> patches(2 * 144, overshoot);
+    EXPECT_TRUE(inspector.score_patches(patches, {}, 0, {scores, {}, {}}).ok()) << overshoot;
+  }
 }
 
 TEST_F(InspectorScoreTest, NamesTheComponentOfAGoldenPatchThatDiffers) {

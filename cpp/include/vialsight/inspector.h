@@ -78,8 +78,8 @@ class VIALSIGHT_API Inspector {
 
   // Scores as many patches (P·P floats in [0, 1] each) as results.scores has room for, in batches of `batch_size` (0:
   // one frame's patches). Components and outputs may be empty: then they are not given. Patch i is of region
-  // regions[i]; `regions` empty: of i modulo R, as a frame's patches lie. Not for use while a slot is open
-  // (kFailedPrecondition). Allocates.
+  // regions[i]; `regions` empty: of i modulo R, as a frame's patches lie. Values beyond what resampling overshoots are
+  // refused (kInvalidArgument). Not for use while a slot is open (kFailedPrecondition). Allocates.
   [[nodiscard]] Status score_patches(std::span<const float> patches, std::span<const std::size_t> regions,
                                      std::size_t batch_size, const PatchResults& results);
 

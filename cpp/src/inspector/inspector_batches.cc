@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "imaging/grey_range.h"
 #include "inspector/inspector_impl.h"
 
 namespace vialsight {
@@ -36,6 +37,13 @@ Status check_regions(std::span<const std::size_t> regions, std::size_t count, st
   if (unknown == regions.end()) return {};
   return {Code::kInvalidArgument,
           "score_patches: expected regions below " + std::to_string(known) + ", got " + std::to_string(*unknown)};
+}
+
+Status check_range(std::span<const float> patches) {
+  const float* strange = beyond_grey_values(patches);
+  if (strange == nullptr) return {};
+  return {Code::kInvalidArgument, "score_patches: expected grey values from 0 to 1, got " + std::to_string(*strange) +
+                                      "; divide pixels by 2^bit_depth - 1"};
 }
 
 Status check_sizes(const Bundle& bundle, std::span<const float> patches, std::span<const std::size_t> regions,
@@ -93,6 +101,7 @@ class UnwantedResults {
 Status Inspector::Impl::score_patches(std::span<const float> patches, std::span<const std::size_t> regions,
                                       std::size_t batch_size, const PatchResults& results) {
   if (Status status = check_sizes(bundle_, patches, regions, results); !status.ok()) return status;
+  if (Status status = check_range(patches); !status.ok()) return status;
   {
     const std::lock_guard lock(mutex_);
     if (slot_.is_open()) return {Code::kFailedPrecondition, "score_patches: a slot is open; close it first"};
