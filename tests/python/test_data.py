@@ -408,3 +408,38 @@ class TestPatches:
             pytest.raises(DataError, match=r"at least 100 patches of every region.*got 36"),
         ):
             data.golden_patches(count=100)
+
+
+def test_a_table_that_is_not_right_is_refused_or_read_whole(
+    tmp_path: Path, tiny_dataset: Dataset
+) -> None:
+    """Random damage to dataset.csv: never a traceback, never a row that is passed over."""
+    random = np.random.default_rng(5)
+    write_dataset(tmp_path, tiny_dataset.layout, tiny_dataset.records)
+    whole = (tmp_path / "dataset.csv").read_bytes()
+    rows = len(tiny_dataset.records)
+    inserts = [b"\n", b",", b'"', b"\0", b"\xe9", b"\r\n", b"\xef\xbb\xbf", b"train", b" ", b"-1"]
+    outcomes = {True: 0, False: 0}
+    for _ in range(400):
+        content = bytearray(whole)
+        for _ in range(int(random.integers(1, 4))):
+            at = int(random.integers(len(content)))
+            action = int(random.integers(3))
+            if action == 0:
+                content[at : at + int(random.integers(1, 6))] = b""
+            elif action == 1:
+                content[at:at] = inserts[int(random.integers(len(inserts)))]
+            else:
+                content[at] = int(random.integers(256))
+        (tmp_path / "dataset.csv").write_bytes(content)
+        try:
+            found = len(read_dataset(tmp_path).records)
+        except DataError:
+            outcomes[False] += 1
+            continue
+        outcomes[True] += 1
+        # An empty line is no row; every other line is.
+        lines = [line for line in bytes(content).decode("utf-8-sig").splitlines() if line]
+        assert found == len(lines) - 1
+    assert min(outcomes.values()) > 10
+    assert rows > 10

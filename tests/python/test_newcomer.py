@@ -54,7 +54,7 @@ def test_six_commands_lead_to_verdicts(tmp_path: Path) -> None:
     )
     for arguments in (
         ["prepare", "mvtec", tmp_path / "plates", "--out", data, "--fit", "resize",
-         "--patch-size", "64", "--defective", "0/0/50/50"],
+         "--patch-size", "64"],
         ["train", "--data", data, "--out", run, "--set", "model.method=pca",
          "--set", "model.components=16"],
         ["freeze", run, "--out", frozen],
@@ -70,7 +70,7 @@ def test_six_commands_lead_to_verdicts(tmp_path: Path) -> None:
         if arguments[0] == "evaluate":
             assert "auroc" in result.stdout
     verdicts = json.loads(result.stdout)
-    assert len(verdicts["products"]) == 10 + 7
+    assert len(verdicts["products"]) == 10 + 14
     measures = (report / "measures.csv").read_text().splitlines()
     header = measures[0].split(",")
     strip = next(row.split(",") for row in measures if row.startswith("strip,"))
