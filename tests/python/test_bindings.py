@@ -225,6 +225,15 @@ class TestInspector:
             inspector.score_patches(pixels), inspector.score_patches(as_floats)
         )
 
+    @pytest.mark.parametrize("scale", [255.0, 4095.0, -1.0, 1.5])
+    def test_floats_that_are_no_grey_values_are_refused(self, inspector, scale) -> None:
+        patches = np.linspace(0, scale, 2 * 1024, dtype=np.float32).reshape(2, 32, 32)
+        says = r"expected grey values from 0 to 1, got .*divide pixels by 2\^bit_depth - 1"
+        with pytest.raises(ValueError, match=says):
+            inspector.score_patches(patches)
+        with pytest.raises(ValueError, match=says):
+            vialsight.ssim(patches, patches)
+
     def test_no_patches_give_no_scores(self, inspector) -> None:
         assert inspector.score_patches(np.zeros((0, 32, 32), np.uint8)).shape == (0,)
 
