@@ -240,6 +240,16 @@ class TestLimits:
         with pytest.raises(DataError, match=r"part\.png: expected a complete PNG, BMP, TIFF, JPEG"):
             load_frame(tmp_path / "part.png", 8)
 
+    @pytest.mark.parametrize("suffix", FORMATS)
+    def test_a_part_of_any_format_is_named(self, tmp_path: Path, suffix: str) -> None:
+        path = tmp_path / f"part.{suffix}"
+        noise = np.random.default_rng(0).integers(0, 256, (90, 80), "u1")
+        Image.fromarray(noise).save(path)
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(DataError, match="expected a complete PNG, BMP, TIFF, JPEG image"):
+            load_frame(path, 8)
+
     def test_a_folder_and_a_missing_file(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="cannot be decoded"):
             load_frame(tmp_path, 8)
