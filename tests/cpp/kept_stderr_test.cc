@@ -158,7 +158,7 @@ TEST(KeptStderrDeathTest, Exit) {
       testing::ExitedWithCode(3), "before the exit");
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef VIALSIGHT_SANITIZED  // a sanitizer has a handler of its own, which ends the process in its way
 TEST(KeptStderrDeathTest, Fault) {
   EXPECT_EXIT(
       {
