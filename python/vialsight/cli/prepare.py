@@ -17,10 +17,9 @@ from vialsight.data import (
     prepare_mvtec,
     prepare_split,
 )
-from vialsight.data import (
-    mvtec as mvtec_form,
-)
 from vialsight.data.fits import FITS, parse_kind, parse_size, parse_tiles
+from vialsight.data.mvtec import MVTEC_DEFECTIVE as DEFECTIVE_SHARES
+from vialsight.data.mvtec import MVTEC_NOMINAL as NOMINAL_SHARES
 from vialsight.errors import DataError
 
 
@@ -29,7 +28,7 @@ def _text(fractions: Fractions) -> str:
 
 
 ELPV_NOMINAL, ELPV_DEFECTIVE = _text(adapters.ELPV_NOMINAL), _text(adapters.ELPV_DEFECTIVE)
-MVTEC_NOMINAL, MVTEC_DEFECTIVE = _text(mvtec_form.MVTEC_NOMINAL), _text(mvtec_form.MVTEC_DEFECTIVE)
+MVTEC_NOMINAL, MVTEC_DEFECTIVE = _text(NOMINAL_SHARES), _text(DEFECTIVE_SHARES)
 
 app = typer.Typer(
     help="Write a dataset folder (dataset.csv, layout.json) that every other verb reads.",

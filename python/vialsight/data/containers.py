@@ -66,8 +66,9 @@ def open_container(path: Path, *, whole: bool) -> Container:
 
 def valid_orientation(found: object) -> int:
     """Return an orientation, or that of an upright image where it means nothing."""
-    known = isinstance(found, int) and UPRIGHT <= found <= ORIENTATIONS
-    return found if known and isinstance(found, int) else UPRIGHT
+    if isinstance(found, int) and UPRIGHT <= found <= ORIENTATIONS:
+        return found
+    return UPRIGHT
 
 
 def _png(file: BinaryIO, *, whole: bool) -> Container:

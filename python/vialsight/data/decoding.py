@@ -125,7 +125,7 @@ def channels(path: Path, opened_image: Opened, wanted: str) -> npt.NDArray[Any]:
 
 def grey(path: Path, pixels: npt.NDArray[Any], wanted: str) -> npt.NDArray[Any]:
     """Return the grey (H,W) of channels (H,W,C) that all hold it; colours are refused."""
-    if (pixels != pixels[..., :1]).any():
+    if pixels.shape[-1] > 1 and (pixels != pixels[..., :1]).any():
         raise refused(path, wanted, "colours", _TO_GREY)
     return np.ascontiguousarray(pixels[..., 0])
 
@@ -153,23 +153,18 @@ def _decoded(image: Image.Image) -> tuple[npt.NDArray[Any], bool]:
     pixels = np.asarray(image)
     if image.mode in ("LA", "RGBA"):
         return pixels[..., :-1], bool((pixels[..., -1] != _OPAQUE).any())
-    if image.mode == "RGB":
-        return pixels, _has(image, (pixels == _transparent(image)).all(axis=-1))
-    transparent = _has(image, pixels == _transparent(image))
+    if image.mode != "RGB":
+        pixels = pixels[..., None]
+    # Few images have such a value, and all frames come this way.
+    stands_for_nothing = image.info.get("transparency")
+    transparent = stands_for_nothing is not None and bool(
+        (pixels == stands_for_nothing).all(axis=-1).any()
+    )
     if image.mode == "1":
         pixels = pixels.astype(np.uint8) * np.uint8(255)
     elif image.mode in _MODES_16_BIT:
         pixels = pixels.astype(np.uint16)
-    return pixels[..., None], transparent
-
-
-def _transparent(image: Image.Image) -> Any:
-    """Return the value that stands for transparency; of images that have none, any."""
-    return image.info.get("transparency", 0)
-
-
-def _has(image: Image.Image, found: npt.NDArray[np.bool_]) -> bool:
-    return "transparency" in image.info and bool(found.any())
+    return pixels, transparent
 
 
 def _orientation(image: Image.Image) -> int:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from vialsight._core import Layout
+from vialsight.data.decoding import EIGHT_BIT
 from vialsight.data.fits import Fit, FitKind, Size
 from vialsight.data.images import Header, image_header, load_any
 from vialsight.data.intake import Say
 from vialsight.data.records import raise_listed
 from vialsight.errors import DataError
 
-_EIGHT_BIT: Final = 8
 # What cameras have; a file of 16 bits does not say it.
 _DEPTHS: Final = (10, 12, 14, 16)
 _SIZES_NAMED: Final = 5
@@ -85,15 +85,15 @@ class Geometry:
             odd = min(bits, key=lambda found: bits[found])
             named = [str(i) for i, h in zip(images, headers, strict=True) if h.bits == odd]
             raise_listed(f"expected images of one depth, got 8 and 16 bits; of {odd} bits", named)
-        deep = bits.most_common(1)[0][0] > _EIGHT_BIT
+        deep = bits.most_common(1)[0][0] > EIGHT_BIT
         if self.bit_depth is not None:
-            if (self.bit_depth > _EIGHT_BIT) != deep:
+            if (self.bit_depth > EIGHT_BIT) != deep:
                 raise DataError(
-                    f"expected images of {'9 to 16' if self.bit_depth > _EIGHT_BIT else '8'} bits "
+                    f"expected images of {'9 to 16' if self.bit_depth > EIGHT_BIT else '8'} bits "
                     f"for --bit-depth {self.bit_depth}, got images of {16 if deep else 8}"
                 )
             return self.bit_depth
-        return _guessed_depth(images, say) if deep else _EIGHT_BIT
+        return _guessed_depth(images, say) if deep else EIGHT_BIT
 
 
 AS_FOUND: Final = Geometry()
