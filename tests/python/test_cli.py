@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 from cli_support import flip_a_byte, run, run_process
 from PIL import Image
-from score_bundles import calibrated
 
 import vialsight
-from vialsight.data import Dataset
 from vialsight.simulation.plan import plan_set
 
 VERBS = (
@@ -255,21 +253,6 @@ class TestBundleVerbs:
         result = json.loads(done.stdout)
         assert (result["strips"], result["budget_ms"], result["input"]) == (3, 500.0, "images")
         assert result["machine"]["cores"] >= 1
-
-    @pytest.mark.slow
-    def test_bench_against_python(self, tiny_calibrated_bundle: Path) -> None:
-        done = run("bench", tiny_calibrated_bundle, "--strips", 2, "--against-python")
-        assert re.search(r"^ratio ", done.stdout, re.MULTILINE)
-
-    def test_bench_of_a_score_that_python_does_not_compute(
-        self, tiny_bundle: Path, tiny_dataset: Dataset, tmp_path: Path
-    ) -> None:
-        bundle = calibrated(tiny_bundle, tiny_dataset, tmp_path / "other.vsb", "residual")
-        done = run("bench", bundle, "--strips", 2, "--against-python")
-        said = (
-            "no comparison with Python: Python computes 1 - SSIM alone; this bundle's score is of"
-        )
-        assert f"{said} residual" in done.stdout
 
 
 @pytest.mark.tensorflow

@@ -112,5 +112,5 @@ class TestVerbs:
         assert run_process("soak", tiny_calibrated_bundle, *options).stderr == ""
 
     def test_python(self, tiny_calibrated_bundle: Path) -> None:
-        options = ("--strips", 1, "--against-python")
+        options = ("--strips", 1, "--layers", "--turns", 1)
         assert run_process("bench", tiny_calibrated_bundle, *options).stderr == ""

@@ -9,6 +9,7 @@ import vialsight
 from vialsight import quiet
 from vialsight.cli import (
     assess,
+    bench,
     console,
     line,
     locate,
@@ -41,7 +42,7 @@ app.command()(assess.evaluate)
 app.command()(assess.report)
 app.command()(line.inspect)
 app.command()(line.verify)
-app.command()(line.bench)
+app.command()(bench.bench)
 app.command()(soak.soak)
 app.command()(show.show)
 

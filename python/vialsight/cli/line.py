@@ -1,4 +1,4 @@
-"""Verbs that run a finished bundle: inspect, verify, bench."""
+"""Verbs that run a finished bundle: inspect, verify."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,23 +14,17 @@ from vialsight.cli.options import LONGEST_MS, Json, Threads, finite
 from vialsight.data import read_dataset
 from vialsight.errors import BundleError, CheckFailed, DataError
 from vialsight.files import atomic
-from vialsight.line import bench as benchmark
 from vialsight.line.inspection import (
     Inspected,
     Product,
     inspect_product,
-    load_frames,
     products_of_dataset,
     products_of_images,
     write_heatmaps,
 )
-from vialsight.line.machine import machine
 from vialsight.line.overview import write_overviews
-from vialsight.line.soak import compare_isolation
 
 Images = Annotated[list[Path] | None, typer.Argument(metavar="[IMAGES]...")]
-# A day of strips every 90 ms; all their times are kept.
-MOST_STRIPS = 1_000_000
 
 
 def inspect(
@@ -116,51 +110,6 @@ def verify(bundle: BundlePath, threads: Threads = 0) -> None:
     )
 
 
-def bench(
-    bundle: BundlePath,
-    images: Images = None,
-    *,
-    strips: Annotated[
-        int, typer.Option(min=1, max=MOST_STRIPS, help="Strips to measure, after the warm-up.")
-    ] = 100,
-    budget_ms: Annotated[
-        float,
-        typer.Option(min=0.001, max=LONGEST_MS, callback=finite, help="Slot between acquisitions."),
-    ] = 500.0,
-    against_python: Annotated[
-        bool, typer.Option("--against-python", help="Also time the same graph in Python.")
-    ] = False,
-    against_in_process: Annotated[
-        bool, typer.Option("--against-in-process", help="Also time a worker against this process.")
-    ] = False,
-    threads: Threads = 0,
-    as_json: Json = False,
-) -> None:
-    """Measure the latency of inspection on IMAGES, or on frames made for it."""
-    loaded = _core.Bundle.load(bundle)
-    frames = None
-    if images:
-        products = products_of_images(images, loaded.layout.frames)
-        frames = [load_frames(product, loaded.layout) for product in products]
-    quiet.load_backend()
-    result: dict[str, Any] = {
-        "bundle": loaded.name,
-        "bundle_sha256": loaded.sha256,
-        "machine": machine(threads),
-        **benchmark.measure_latency(
-            loaded, frames, count=strips, budget_ms=budget_ms, threads=threads
-        ),
-    }
-    if against_python:
-        result["against_python"] = benchmark.compare_with_python(loaded, threads=threads)
-    if against_in_process:
-        result["against_in_process"] = compare_isolation(loaded, strips=strips, threads=threads)
-    if as_json:
-        console.print_json(result)
-    else:
-        _print_bench(result)
-
-
 def _products(
     bundle: _core.Bundle, images: list[Path], data: Path | None, split: str
 ) -> tuple[Product, ...]:
@@ -230,27 +179,3 @@ def _golden_difference(bundle: _core.Bundle, inspector: _core.Inspector) -> floa
     chosen = expected[..., [offered.index(name) for name in bundle.components]]
     chosen = chosen.reshape(found.shape)
     return float((np.abs(found - chosen).reshape(-1, found.shape[-1]) / bundle.golden_scales).max())
-
-
-def _print_bench(result: dict[str, Any]) -> None:
-    for key, value in result["machine"].items():
-        console.say(f"{key:<12} {value}")
-    console.say(f"\n{result['strips']} strips of {result['patches_per_strip']} patches, in ms:")
-    latencies = result["latency_ms"].items()
-    console.print_table([{"stage": name, **values} for name, values in latencies])
-    console.say(f"misses of {result['budget_ms']:g} ms: {result['misses']} of {result['strips']}")
-    if isolated := result.get("against_in_process"):
-        console.say(f"\nms per strip, {isolated['strips']} turns:")
-        names = {"in process": "in_process_ms", "worker": "worker_ms"}
-        names["difference"] = "worker_minus_in_process_ms"
-        console.print_table([{"who": who, **isolated[key]} for who, key in names.items()])
-    compared = result.get("against_python")
-    if compared is None:
-        return
-    if "left_out" in compared:
-        console.say(f"\nno comparison with Python: {compared['left_out']}")
-        return
-    console.say(f"\nms per patch, batch {compared['batch']}, {compared['repeats']} turns:")
-    names = {"c++": "cpp_ms_per_patch", "python": "python_ms_per_patch", "ratio": "python_over_cpp"}
-    console.print_table([{"who": who, **compared[key]} for who, key in names.items()])
-    console.say(f"largest score difference: {compared['largest_score_difference']:.3g}")

@@ -1,0 +1,1 @@
+"""What inspection costs beside its latency: start, memory, throughput, peers, layers, the peak."""
