@@ -146,6 +146,7 @@ void register_bundle(py::module_& module) {
       .def_property_readonly("sha256", &Bundle::sha256)
       .def_property_readonly("method", &Bundle::method)
       .def_property_readonly("runtime", &Bundle::runtime)
+      .def_property_readonly("precision", [](const Bundle& bundle) { return name_of(bundle.precision()); })
       .def_property_readonly("outputs", &outputs_of)
       .def_property_readonly("components", &Bundle::components)
       .def_property_readonly("locations", &locations_of)

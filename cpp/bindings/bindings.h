@@ -27,6 +27,7 @@ void register_score(py::module_& module);
 void register_scores(py::module_& module);
 void register_bundle(py::module_& module);
 void register_inspector(py::module_& module);
+void register_network(py::module_& module);
 void register_kept_stderr(py::module_& module);
 
 // Bundle::load without the GIL; raises BundleError.

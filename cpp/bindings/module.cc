@@ -71,5 +71,6 @@ PYBIND11_MODULE(_core, module) {
   vialsight::bindings::register_scores(module);
   vialsight::bindings::register_bundle(module);
   vialsight::bindings::register_inspector(module);
+  vialsight::bindings::register_network(module);
   vialsight::bindings::register_kept_stderr(module);
 }

@@ -27,6 +27,27 @@ if(VIALSIGHT_TENSORFLOW)
   find_package(TensorFlowWheel 2.21 REQUIRED)
 endif()
 
+# OpenVINO: the wheel of the interpreter, which brings headers and CMake files, or one that is installed. Its libraries'
+# names hold the whole version, so that a module runs with the version it was built with.
+if(VIALSIGHT_OPENVINO)
+  if(Python_EXECUTABLE AND NOT OpenVINO_DIR)
+    execute_process(
+      COMMAND ${Python_EXECUTABLE} -c "import importlib.util as u, os; print(os.path.dirname(u.find_spec('openvino').origin))"
+      OUTPUT_VARIABLE VIALSIGHT_OPENVINO_WHEEL OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+    if(EXISTS "${VIALSIGHT_OPENVINO_WHEEL}/cmake/OpenVINOConfig.cmake")
+      set(OpenVINO_DIR ${VIALSIGHT_OPENVINO_WHEEL}/cmake CACHE PATH "Folder of OpenVINOConfig.cmake")
+    endif()
+  endif()
+  find_package(OpenVINO 2026.4 CONFIG QUIET COMPONENTS Runtime)
+  if(OpenVINO_FOUND)
+    get_target_property(VIALSIGHT_OPENVINO_LIBRARY openvino::runtime IMPORTED_LOCATION_RELEASE)
+    get_filename_component(OpenVINO_LIBRARY_DIRECTORY "${VIALSIGHT_OPENVINO_LIBRARY}" DIRECTORY)
+  elseif(NOT VIALSIGHT_OPENVINO STREQUAL "AUTO")
+    message(FATAL_ERROR "OpenVINO was not found in '${Python_EXECUTABLE}'. Run: pip install 'openvino>=2026.4.1,<2026.5' "
+                        "there, and configure with -DPython_EXECUTABLE=that python, or with -DVIALSIGHT_OPENVINO=OFF.")
+  endif()
+endif()
+
 if(VIALSIGHT_TESTS)
   find_package(GTest CONFIG QUIET)
   if(NOT GTest_FOUND)

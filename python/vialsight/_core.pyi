@@ -313,7 +313,11 @@ class Bundle:
     @property
     def method(self) -> str: ...
     @property
-    def runtime(self) -> str: ...
+    def runtime(self) -> str:
+        """Name of the inference library: "tensorflow" or "openvino"."""
+    @property
+    def precision(self) -> str:
+        """In what numbers it multiplies: "float32" or "bfloat16"."""
     @property
     def outputs(self) -> dict[str, tuple[str, int, int]]:
         """Role ("reconstruction" or "map"), height and width by name."""
@@ -432,6 +436,36 @@ class KeptStderr:
     def __init__(self) -> None: ...
     def end(self, *, everything: bool) -> None:
         """Give the descriptor back and write what was kept to it, or all but TensorFlow's notes."""
+
+class Network:
+    """What a bundle computes between patch and score, by itself: for comparing runtimes.
+
+    Args:
+        bundle: a Bundle; it need not be calibrated.
+        runtime: "tensorflow" or "openvino"; "" means the bundle's.
+        precision: "float32" or "bfloat16"; None means the bundle's.
+        threads: inside one batch; 0 means one per core.
+        backend_module: path of the backend's shared object; None means the one installed with us.
+
+    Raises:
+        BundleError: the runtime is not installed, does not know an operation or not this precision
+            on this machine; of `run` also: this process came of a fork.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        runtime: str = "",
+        precision: Literal["float32", "bfloat16"] | None = None,
+        threads: int = 0,
+        backend_module: str | PathLike[str] | None = None,
+    ) -> None: ...
+    def run(self, patches: _Float32) -> dict[str, _Float32]:
+        """Return all outputs (n,h,w), by name, of patches float32 (n,P,P) in [0,1] as one batch."""
+    @property
+    def runtime_version(self) -> str:
+        """Of the inference library."""
 
 class Inspector:
     """Strips in, verdicts out, through the C++ core and its TensorFlow backend.

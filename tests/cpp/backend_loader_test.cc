@@ -54,7 +54,7 @@ TEST(BackendLoaderTest, RefusesALibraryThatIsNoBackend) {
 }
 
 TEST(BackendLoaderTest, RefusesAnotherInterface) {
-  expect_error(load(OTHER_ABI_BACKEND), Code::kUnsupported, "expected interface 2, got 3");
+  expect_error(load(OTHER_ABI_BACKEND), Code::kUnsupported, "expected interface 3, got 4");
 }
 
 TEST(BackendLoaderTest, PassesOnTheModulesError) {

@@ -63,6 +63,24 @@ void many_outputs(json& manifest) {
   for (int i = 0; i < 16; ++i) second_output("map" + std::to_string(i), "map")(manifest);
 }
 
+json verdicts(int units, int changed) { return {{"units", units}, {"changed", changed}}; }
+
+// A bundle for another runtime, with `spoil` done to it.
+std::function<void(json&)> optimized(const std::function<void(json&)>& spoil) {
+  return [spoil](json& manifest) {
+    manifest["runtime"] = {{"name", "openvino"}, {"precision", "bfloat16"}};
+    manifest["optimization"] = {
+        {"created", "2026-11-29T12:00:00Z"},
+        {"parent_sha256", kDigestA},
+        {"data_sha256", kDigestA},
+        {"largest_score_difference", 0.01},
+        {"median_score_difference", 0.0},
+        {"verdicts", {{"patch", verdicts(720, 2)}, {"strip", verdicts(12, 1)}, {"run", verdicts(12, 0)}}},
+        {"max_verdict_changes", 2}};
+    spoil(manifest);
+  };
+}
+
 const std::string kUpperCaseDigest(64, 'A');
 
 const Case kCases[] = {
@@ -87,9 +105,26 @@ const Case kCases[] = {
     {"InputOfDoubles", set("/input/dtype", "float64"), "input.dtype: expected \"float32\", got \"float64\""},
     {"MethodMissing", erase("", "method"), "manifest.json: method: missing"},
     {"MethodThatIsNoName", set("/method", "../pca"), "manifest.json: method: expected 1 to 64 letters"},
-    {"RuntimeUnknown", set("/runtime/name", "openvino"), "runtimes this library knows (tensorflow), got \"openvino\"",
+    {"RuntimeUnknown", set("/runtime/name", "onnx"), "runtimes this library knows (tensorflow, openvino), got \"onnx\"",
      Code::kUnsupported},
-    {"RuntimeOfOtherPrecision", set("/runtime/precision", "bfloat16"), "runtime.precision: expected \"float32\""},
+    {"RuntimeOfOtherPrecision", set("/runtime/precision", "int8"),
+     "runtime.precision: expected \"float32\" or \"bfloat16\", got \"int8\""},
+    {"RuntimeWithoutOptimization", set("/runtime/name", "openvino"), "manifest.json: optimization: missing"},
+    {"PrecisionWithoutOptimization", set("/runtime/precision", "bfloat16"), "manifest.json: optimization: missing"},
+    {"OptimizationNull", optimized(set("/optimization", nullptr)), "optimization: expected an object"},
+    {"OptimizationUnknownKey", optimized(set("/optimization/by", "me")), "optimization.by: unknown key"},
+    {"OptimizationWithoutParent", optimized(erase("/optimization", "parent_sha256")), "optimization.parent_sha256"},
+    {"OptimizationWithoutData", optimized(erase("/optimization", "data_sha256")), "optimization.data_sha256: missing"},
+    {"OptimizationWithoutTime", optimized(set("/optimization/created", "today")), "optimization.created: expected"},
+    {"OptimizationDifferenceNegative", optimized(set("/optimization/largest_score_difference", -1e-6)),
+     "optimization.largest_score_difference: expected a number from 0 on"},
+    {"OptimizationDifferenceAsText", optimized(set("/optimization/median_score_difference", "0")),
+     "optimization.median_score_difference: expected a number"},
+    {"OptimizationLevelMissing", optimized(erase("/optimization/verdicts", "run")), "verdicts.run: missing"},
+    {"OptimizationMoreChangedThanThere", optimized(set("/optimization/verdicts/strip/changed", 13)),
+     "verdicts.strip.changed"},
+    {"OptimizationBoundNegative", optimized(set("/optimization/max_verdict_changes", -1)),
+     "optimization.max_verdict_changes"},
     {"RuntimeUnknownKey", set("/runtime/threads", 2), "runtime.threads: unknown key"},
     {"LocateNotNull", set("/locate", json::object()), "manifest.json: locate: expected null"},
     {"LocateMissing", erase("", "locate"), "manifest.json: locate: missing"},
@@ -208,6 +243,11 @@ INSTANTIATE_TEST_SUITE_P(Malformed, BundleManifestTest, ::testing::ValuesIn(kCas
 
 TEST_F(BundleManifestTest, CalibrationMayHaveLeftOutStrips) {
   EXPECT_TRUE(load(set("/calibration/not_located", 2)).ok());
+}
+
+TEST_F(BundleManifestTest, AnotherRuntimeSaysHowFarItIsFromTheOriginal) {
+  const auto nothing = [](json&) {};
+  EXPECT_TRUE(load(optimized(nothing)).ok()) << load(optimized(nothing)).message();
 }
 
 TEST_F(BundleManifestTest, DuplicateKeyIsRefused) {

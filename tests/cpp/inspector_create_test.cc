@@ -35,7 +35,7 @@ TEST_F(InspectorCreateTest, WarmsUpAndChecksGoldenPatchesAtTheLinesBatchSize) {
 TEST_F(InspectorCreateTest, TellsTheBackendWhatToRun) {
   options.threads = 3;
   const Bundle bundle = load_bundle().value();
-  const BackendOptions backend = backend_options(bundle, options);
+  const BackendOptions backend = backend_options(bundle, options.threads);
   EXPECT_EQ(backend.threads, 3);
   EXPECT_EQ(backend.patch_size, 12);
   EXPECT_EQ(backend.model, bundle.model().data());

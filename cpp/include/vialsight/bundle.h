@@ -22,6 +22,7 @@
 #include "vialsight/layout.h"
 #include "vialsight/locator.h"
 #include "vialsight/outputs.h"
+#include "vialsight/runtime.h"
 #include "vialsight/score.h"
 #include "vialsight/status.h"
 
@@ -54,7 +55,8 @@ class VIALSIGHT_API Bundle {
   [[nodiscard]] const std::filesystem::path& path() const noexcept;
   [[nodiscard]] const std::string& name() const noexcept;
   [[nodiscard]] const std::string& method() const noexcept;   // "drae"
-  [[nodiscard]] const std::string& runtime() const noexcept;  // of the inference library: "tensorflow"
+  [[nodiscard]] const std::string& runtime() const noexcept;  // of the inference library: "tensorflow", "openvino"
+  [[nodiscard]] Precision precision() const noexcept;         // in which it shall multiply
   [[nodiscard]] const Layout& layout() const noexcept;
   // How products are located; null where the layout says that they always lie at one place.
   [[nodiscard]] const LocatorModel* locator() const noexcept;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "vialsight/outputs.h"
+#include "vialsight/runtime.h"
 #include "vialsight/status.h"
 
 namespace vialsight {
@@ -22,6 +23,7 @@ struct BackendOptions {
   std::vector<OutputSpec> outputs;  // nodes too; at least one
   int patch_size = 0;               // P
   int threads = 0;                  // inside one batch; 0: one per core
+  Precision precision = Precision::kFloat32;
 };
 
 // Not thread-safe: one thread at a time.
@@ -37,12 +39,12 @@ class Backend {
   [[nodiscard]] virtual Status run(const float* patches, std::size_t count, float* const* outputs) noexcept = 0;
 };
 
-inline constexpr std::uint32_t kBackendAbi = 2;
+inline constexpr std::uint32_t kBackendAbi = 3;
 
 // What the function that a backend module exports under the C name kBackendEntryName returns; never unloaded.
 struct BackendEntry {
   std::uint32_t abi;    // kBackendAbi
-  const char* name;     // "tensorflow"
+  const char* name;     // "tensorflow", "openvino"
   const char* version;  // of the inference library it runs on
   Status (*create)(const BackendOptions& options, Backend** backend) noexcept;
 };

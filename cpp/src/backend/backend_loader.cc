@@ -16,6 +16,15 @@ Status load_error(const std::filesystem::path& module, const std::string& reason
   if (reason.find("libtensorflow") != std::string::npos) {
     return {Code::kNotFound, text + "; TensorFlow is missing, run: pip install 'vialsight[cpu]' (or 'vialsight[gpu]')"};
   }
+  if (reason.find("libopenvino") != std::string::npos) {
+    return {Code::kNotFound,
+            text + "; OpenVINO is missing, or of another version than this was built with; run: pip install " +
+                "'vialsight[openvino]', and if it is there: pip install --force-reinstall vialsight"};
+  }
+  if (module.filename() == "vialsight_openvino.so" && reason.find("No such file") != std::string::npos) {
+    return {Code::kNotFound, text + "; this vialsight was built without OpenVINO, run: pip install --force-reinstall " +
+                                 "'vialsight[openvino]', or build with -DVIALSIGHT_OPENVINO=ON"};
+  }
   if (reason.find("undefined symbol") != std::string::npos) {
     return {Code::kNotFound,
             text + "; this module needs TensorFlow 2.21, run: pip install 'tensorflow-cpu>=2.21,<2.22'"};
@@ -63,6 +72,14 @@ Result<std::filesystem::path> beside_library(const char* name) {
 
 Result<std::filesystem::path> find_module(const std::filesystem::path& module, const std::string& runtime) {
   return module.empty() ? beside_library(("vialsight_" + runtime + ".so").c_str()) : Result(module);
+}
+
+Result<std::string> runtime_version(const std::filesystem::path& module) {
+  const Result<void*> handle = open_module(module);
+  if (!handle.ok()) return handle.status();
+  const Result<const BackendEntry*> entry = find_entry(handle.value(), module);
+  if (!entry.ok()) return entry.status();
+  return std::string(entry.value()->version);
 }
 
 Result<std::unique_ptr<Backend>> load_backend(const std::filesystem::path& module, const BackendOptions& options) {

@@ -24,4 +24,7 @@ namespace vialsight {
 [[nodiscard]] Result<std::unique_ptr<Backend>> load_backend(const std::filesystem::path& module,
                                                             const BackendOptions& options);
 
+// Of the inference library that `module` runs on; loads it. Errors as load_backend.
+[[nodiscard]] Result<std::string> runtime_version(const std::filesystem::path& module);
+
 }  // namespace vialsight

@@ -262,6 +262,10 @@ Status TensorFlowBackend::run(const float* patches, std::size_t count, float* co
 Status create_checked(const BackendOptions& options, Backend** backend) {
   const QuietLog quiet;
   if (Status status = check_version(); !status.ok()) return status;
+  if (options.precision != Precision::kFloat32) {
+    return {Code::kUnsupported, std::string("TensorFlow: expected precision float32, got ") +
+                                    name_of(options.precision) + "; the runtime openvino computes in it"};
+  }
   tf::GraphDef graph;
   if (Status status = parse(options, graph); !status.ok()) return status;
   if (Status status = check_graph(graph, options); !status.ok()) return status;

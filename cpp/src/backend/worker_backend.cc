@@ -38,6 +38,7 @@ std::vector<std::string> arguments_of(const WorkerRequirements& requirements, co
                                      backend.input_name,
                                      std::to_string(backend.patch_size),
                                      std::to_string(backend.threads),
+                                     std::to_string(static_cast<int>(backend.precision)),
                                      std::to_string(requirements.scheduling.priority),
                                      cpus.empty() ? "-" : text_of_cpus(cpus),
                                      requirements.scheduling.lock_memory ? "1" : "0"};

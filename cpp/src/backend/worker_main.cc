@@ -64,6 +64,15 @@ bool parse_output(std::string_view text, OutputSpec& output) {
   return output.height > 0 && output.width > 0 && (role == 0 || role == 1);
 }
 
+bool parse_precision(std::string_view text, Precision& precision) {
+  int number = 0;
+  if (!parse(text, number)) return false;
+  const auto* found = std::find(std::begin(kPrecisions), std::end(kPrecisions), static_cast<Precision>(number));
+  if (found == std::end(kPrecisions)) return false;
+  precision = *found;
+  return true;
+}
+
 bool parse(int count, char** texts, Arguments& arguments) {
   int protocol = 0;
   int lock_memory = 0;
@@ -76,6 +85,7 @@ bool parse(int count, char** texts, Arguments& arguments) {
   }
   const bool parsed = parse(texts[kArgumentPatchSize], arguments.backend.patch_size) &&
                       arguments.backend.patch_size > 0 && parse(texts[kArgumentThreads], arguments.backend.threads) &&
+                      parse_precision(texts[kArgumentPrecision], arguments.backend.precision) &&
                       parse(texts[kArgumentPriority], arguments.scheduling.priority) &&
                       parse_cpus(texts[kArgumentCpus], arguments.scheduling.cpus) &&
                       parse(texts[kArgumentLockMemory], lock_memory);

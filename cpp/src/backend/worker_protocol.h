@@ -13,7 +13,7 @@
 
 namespace vialsight {
 
-inline constexpr int kWorkerProtocol = 2;
+inline constexpr int kWorkerProtocol = 3;
 inline constexpr const char* kWorkerProgram = "vialsight-worker";
 
 enum WorkerArgument : int {
@@ -22,8 +22,9 @@ enum WorkerArgument : int {
   kArgumentInput,         // name of a node
   kArgumentPatchSize,
   kArgumentThreads,
-  kArgumentPriority,  // of Scheduling
-  kArgumentCpus,      // "0,1", or "-"
+  kArgumentPrecision,  // of Precision
+  kArgumentPriority,   // of Scheduling
+  kArgumentCpus,       // "0,1", or "-"
   kArgumentLockMemory,
   kArgumentOutputs,  // from here on one each: "height,width,role,name"
 };

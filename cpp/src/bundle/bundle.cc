@@ -43,6 +43,7 @@ const std::string& Bundle::sha256() const noexcept { return contents_->sha256; }
 const std::string& Bundle::input_name() const noexcept { return contents_->manifest.input_name; }
 const std::string& Bundle::method() const noexcept { return contents_->manifest.method; }
 const std::string& Bundle::runtime() const noexcept { return contents_->manifest.runtime; }
+Precision Bundle::precision() const noexcept { return contents_->manifest.precision; }
 const std::vector<OutputSpec>& Bundle::outputs() const noexcept { return contents_->manifest.outputs; }
 const std::vector<std::string>& Bundle::components() const noexcept { return contents_->components; }
 std::span<const LocationArrays> Bundle::locations() const noexcept { return contents_->locations; }

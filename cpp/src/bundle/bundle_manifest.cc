@@ -11,6 +11,7 @@
 #include "bundle/bundle_locator.h"
 #include "bundle/calibration_record.h"
 #include "bundle/manifest_fields.h"
+#include "bundle/optimization_record.h"
 #include "imaging/layout_json.h"
 #include "scoring/score_json.h"
 
@@ -28,8 +29,6 @@ constexpr double kMaxTolerance = 1e-3;
 constexpr std::int64_t kMaxFileSize = std::numeric_limits<std::int32_t>::max();
 constexpr std::size_t kMaxOutputs = 16;
 constexpr int kMaxEdge = 1 << 14;  // of an output
-// Each is a module vialsight_NAME.so beside the library (backend_loader.h).
-constexpr std::array<std::string_view, 1> kRuntimes = {"tensorflow"};
 constexpr std::string_view kOutputPrefix = "golden_output_";
 constexpr std::string_view kLocationPrefix = "location_";
 // A name TensorFlow takes for a node, without an output index.
@@ -103,15 +102,33 @@ void read_outputs(ObjectReader& reader, Manifest& manifest) {
   }
 }
 
+Precision require_precision(ObjectReader& reader) {
+  const std::string name = reader.require_string("precision");
+  for (const Precision precision : kPrecisions) {
+    if (name == name_of(precision)) return precision;
+  }
+  reader.fail("precision", R"("float32" or "bfloat16")", in_quotes(name));
+  return Precision::kFloat32;
+}
+
 Status read_runtime(const json& value, const std::string& path, Manifest& manifest) {
   ObjectReader reader(value, path);
   manifest.runtime = reader.require_string("name");
-  reader.require_constant("precision", "float32");
+  manifest.precision = require_precision(reader);
   if (Status status = reader.finish(); !status.ok()) return status;
-  if (std::find(kRuntimes.begin(), kRuntimes.end(), manifest.runtime) != kRuntimes.end()) return {};
+  if (is_known_runtime(manifest.runtime)) return {};
   return {Code::kUnsupported, reader.path_of("name") + ": expected one of the runtimes this library knows (" +
-                                  std::string(kRuntimes[0]) + "), got " + in_quotes(manifest.runtime) +
+                                  known_runtimes() + "), got " + in_quotes(manifest.runtime) +
                                   "; install the vialsight that wrote the bundle"};
+}
+
+// What was frozen is TensorFlow's in float32; any other runtime or precision has to say how far it is from that.
+void read_optimization(const json& document, ObjectReader& reader, const Manifest& manifest) {
+  constexpr const char* kKey = "optimization";
+  const bool plain = manifest.runtime == "tensorflow" && manifest.precision == Precision::kFloat32;
+  if (!document.contains(kKey) && plain) return;
+  const json& record = reader.require_object(kKey);
+  reader.merge(check_optimization_record(record, reader.path_of(kKey)));
 }
 
 // As patches.h says.
@@ -271,6 +288,7 @@ Result<Manifest> parse_manifest(std::string_view json_text) {
   read_interface(reader, manifest);
   read_calibration(reader, manifest);
   reader.merge(read_golden(reader.require_object("golden"), reader.path_of("golden"), manifest));
+  read_optimization(document.value(), reader, manifest);
   reader.merge(check_provenance(reader.require_object("provenance"), reader.path_of("provenance")));
   reader.merge(read_files(reader.require_object("files"), reader.path_of("files"), manifest));
   if (Status status = reader.finish(); !status.ok()) return status;

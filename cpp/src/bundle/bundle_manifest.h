@@ -17,6 +17,7 @@
 #include "vialsight/layout.h"
 #include "vialsight/locator.h"
 #include "vialsight/outputs.h"
+#include "vialsight/runtime.h"
 #include "vialsight/status.h"
 
 namespace vialsight {
@@ -36,6 +37,7 @@ struct Manifest {
   std::string name;
   std::string method;
   std::string runtime;
+  Precision precision = Precision::kFloat32;
   Layout layout;
   std::optional<LocatorModel> locate;  // without template and weights
   std::string input_name;

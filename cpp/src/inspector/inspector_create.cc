@@ -108,11 +108,14 @@ Status check_isolation(const InspectorOptions& options) {
 
 }  // namespace
 
+Status check_threads(const char* option, int threads) {
+  if (threads >= 0 && threads <= kMaxThreads) return {};
+  return {Code::kInvalidArgument, std::string(option) + ": expected 0 (one per core) to " +
+                                      std::to_string(kMaxThreads) + ", got " + std::to_string(threads)};
+}
+
 Status check_options(const Bundle& bundle, const InspectorOptions& options) {
-  if (options.threads < 0 || options.threads > kMaxThreads) {
-    return {Code::kInvalidArgument, "InspectorOptions::threads: expected 0 (one per core) to " +
-                                        std::to_string(kMaxThreads) + ", got " + std::to_string(options.threads)};
-  }
+  if (Status status = check_threads("InspectorOptions::threads", options.threads); !status.ok()) return status;
   if (options.margin < options.margin.zero() || options.margin > kMaxMargin) {
     return {Code::kInvalidArgument,
             "InspectorOptions::margin: expected 0 to 10 s, got " + std::to_string(options.margin.count()) + " us"};
@@ -130,14 +133,15 @@ Status check_options(const Bundle& bundle, const InspectorOptions& options) {
   return {};
 }
 
-BackendOptions backend_options(const Bundle& bundle, const InspectorOptions& options) {
+BackendOptions backend_options(const Bundle& bundle, int threads) {
   BackendOptions result;
   result.model = bundle.model().data();
   result.model_size = bundle.model().size();
   result.input_name = bundle.input_name();
   result.outputs = bundle.outputs();
   result.patch_size = bundle.layout().patch_size;
-  result.threads = options.threads;
+  result.threads = threads;
+  result.precision = bundle.precision();
   return result;
 }
 

@@ -11,7 +11,10 @@ namespace vialsight {
 // kInvalidArgument: a value out of range; kFailedPrecondition: thresholds are required and missing.
 [[nodiscard]] Status check_options(const Bundle& bundle, const InspectorOptions& options);
 
-[[nodiscard]] BackendOptions backend_options(const Bundle& bundle, const InspectorOptions& options);
+// kInvalidArgument: not a number of threads.
+[[nodiscard]] Status check_threads(const char* option, int threads);
+
+[[nodiscard]] BackendOptions backend_options(const Bundle& bundle, int threads);
 
 // Runs a drawn frame twice through everything, at the line's batch size: first calls are slow (graph optimisation,
 // memory). The cost is that of the second.
