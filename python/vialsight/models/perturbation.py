@@ -127,18 +127,30 @@ def _gradient_noise(angles: Tensor, lattice_side: int, cells: Tensor, size: int)
     centres = (tf.range(size, dtype=tf.float32) + 0.5) / size
     position = centres[tf.newaxis, :] * tf.cast(cells, tf.float32)[:, tf.newaxis]
     cell, offset = tf.cast(tf.floor(position), tf.int32), position - tf.floor(position)
-    gradients = tf.stack([tf.cos(angles), tf.sin(angles)], axis=-1)
-
-    def corner(down: int, right: int) -> Tensor:
-        index = (cell[:, :, tf.newaxis] + down) * lattice_side + cell[:, tf.newaxis, :] + right
-        gradient = tf.gather(gradients, index, batch_dims=1)
-        y, x = offset[:, :, tf.newaxis] - down, offset[:, tf.newaxis, :] - right
-        return gradient[..., 0] * y + gradient[..., 1] * x
-
+    lattice = tf.reshape(angles, (-1, lattice_side, lattice_side))
+    down_parts, right_parts = tf.cos(lattice), tf.sin(lattice)
     fade = offset**3 * (offset * (6.0 * offset - 15.0) + 10.0)
     fade_y, fade_x = fade[:, :, tf.newaxis], fade[:, tf.newaxis, :]
-    top = corner(0, 0) + fade_x * (corner(0, 1) - corner(0, 0))
-    bottom = corner(1, 0) + fade_x * (corner(1, 1) - corner(1, 0))
+
+    def edge(right: int) -> tuple[Tensor, Tensor]:
+        # Of every row of the lattice first: there are fewer of them than rows of pixels, and what
+        # is left to gather are whole rows.
+        columns = cell + right
+        down_part = tf.gather(down_parts, columns, axis=2, batch_dims=1)
+        right_part = tf.gather(right_parts, columns, axis=2, batch_dims=1)
+        return down_part, right_part * (offset - right)[:, tf.newaxis, :]
+
+    def row(down: int) -> Tensor:
+        y = offset[:, :, tf.newaxis] - down
+        left, right = (
+            tf.gather(down_part, cell + down, axis=1, batch_dims=1) * y
+            + tf.gather(across, cell + down, axis=1, batch_dims=1)
+            for down_part, across in edges
+        )
+        return left + fade_x * (right - left)
+
+    edges = edge(0), edge(1)
+    top, bottom = row(0), row(1)
     return top + fade_y * (bottom - top)
 
 

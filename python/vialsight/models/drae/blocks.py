@@ -2,10 +2,14 @@
 
 from typing import Any, Final, Protocol
 
-from vialsight.models.layers import FusedBatchNormalization, NearestUpsampling
+from vialsight.models.layers import FusedBatchNormalization, NearestUpsampling, PlaneReLU
 from vialsight.pinned import layers
 
 LEAKY_SLOPE: Final = 0.2
+# Batch norm's kernels for CPUs want a multiple of so many channels: in half precision, where they
+# are ten times slower otherwise, and in float32 (`PlaneReLU`).
+_HALF_LANES: Final = 16
+_LANES: Final = 8
 
 
 class BlockOptions(Protocol):
@@ -67,15 +71,16 @@ class Blocks:
 
     def activate(self, x: Any) -> Any:
         """Batch norm and activation, ahead of every convolution and after the last block."""
-        options = self._options
+        options, typed = self._options, self._typed()
+        if x.shape[-1] % _HALF_LANES:
+            # Rounded where the next convolution reads it: the same values.
+            typed = {"dtype": "float32"}
         x = FusedBatchNormalization(
-            momentum=options.batch_norm_momentum,
-            synchronized=options.synchronized,
-            **self._typed(),
+            momentum=options.batch_norm_momentum, synchronized=options.synchronized, **typed
         )(x)
-        if options.activation == "relu":
-            return layers.ReLU(**self._typed())(x)
-        return layers.LeakyReLU(LEAKY_SLOPE, **self._typed())(x)
+        if options.activation == "leaky_relu":
+            return layers.LeakyReLU(LEAKY_SLOPE, **typed)(x)
+        return (PlaneReLU if x.shape[-1] % _LANES else layers.ReLU)(**typed)(x)
 
     def _rescaled_shortcut(self, x: Any, width: int) -> Any:
         if self._strided is layers.Conv2D:
