@@ -10,7 +10,7 @@ from vialsight.cli import console
 from vialsight.cli.model import BundlePath
 from vialsight.cli.options import LONGEST_MS, LONGEST_SOAK_S, Json, Threads, finite
 from vialsight.errors import CheckFailed, DataError
-from vialsight.line.machine import machine
+from vialsight.line.machine import described, machine
 from vialsight.line.soak import run_slots, scheduling_jitter
 
 # What a verdict may be late: the time to wake up on a busy machine, and no more.
@@ -117,8 +117,8 @@ def _cpus(text: str) -> list[int]:
 
 def _print(result: dict[str, Any]) -> None:
     for key, value in result["machine"].items():
-        console.say(f"{key:<12} {value}")
-    console.say(f"{'isolation':<12} {result['isolation']}")
+        console.say(f"{key:<16} {described(value)}")
+    console.say(f"{'isolation':<16} {result['isolation']}")
     console.say(f"\n{result['slots']} slots of {result['budget_ms']:g} ms, in ms:")
     stages = result["latency_ms"].items()
     console.print_table([{"stage": name, **values} for name, values in stages])
