@@ -146,6 +146,7 @@ def _peers(found: Mapping[str, Any]) -> None:
                 "precision": row["precision"],
                 "network": _ranged(row["network_ms_per_patch"]),
                 "ours/theirs": _ranged(row["network_ours_over"]),
+                "own network/theirs": _ranged(row.get("own_network_over")),
                 "strip": _ranged(row["strip_ms_per_patch"]),
                 "ours/theirs, strip": _ranged(row["strip_ours_over"]),
                 "largest difference": _difference(row.get("largest_difference")),

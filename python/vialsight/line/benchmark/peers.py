@@ -35,8 +35,8 @@ from vialsight.line.strips import made_strip
 
 OURS: Final = "VialSight, inspect"
 OURS_PATCHES: Final = "VialSight, score_patches"
-# In parts of an output's range; rounding in another order stays far below. A runtime of our own
-# precision beyond it computes something else, and its time would say nothing.
+# In parts of an output's range; rounding in another order stays far below. What differs more in
+# float32 computes something else, and its time would say nothing.
 SAME: Final = 1e-2
 _NETWORK, _STRIP = "network", "strip"
 
@@ -77,7 +77,7 @@ def compare_with_peers(
         }
         times = alternate(contenders, turns, progress=progress)
     scored = _is_ssim_alone(bundle)
-    _add_strips(times, list(timed), scored)
+    _add_strips(times, [name for name in timed if not made[name][0].ours], scored)
     per_patch = len(patches)
     rows = [
         {"name": OURS, "precision": _precision(bundle), **_row(times[OURS], times, per_patch)},
@@ -92,6 +92,7 @@ def compare_with_peers(
                 "precision": made[name][0].precision,
                 "largest_difference": differences[name],
                 **_row(times[name], times, per_patch),
+                "own_network_over": _own_over(name, made, times),
             }
             for name in timed
         ),
@@ -115,6 +116,7 @@ def _network_of(bundle: _core.Bundle, threads: int) -> Iterator[Network]:
         path = Path(folder) / "model.pb"
         path.write_bytes(bundle.model)
         yield Network(
+            bundle=bundle,
             path=path,
             graph_def=bundle.model,
             input_name=read_manifest(bundle)["input"]["name"],
@@ -154,7 +156,7 @@ def _wrong(
 ) -> dict[str, str]:
     found = {}
     for name, (peer, _) in made.items():
-        if peer.precision != _precision(bundle):
+        if not peer.precision == _precision(bundle) == "float32":
             continue
         output, apart = max(differences[name].items(), key=lambda item: item[1]["of_range"])
         if not apart["of_range"] <= SAME:
@@ -230,8 +232,26 @@ def _row(
     return row
 
 
+def _own_over(
+    name: str,
+    made: Mapping[str, tuple[Peer, Run]],
+    times: Mapping[str, Mapping[str, list[float]]],
+) -> dict[str, float] | None:
+    """Return our core's network over a peer's, both in the peer's runtime and precision."""
+    theirs = made[name][0]
+    same = (
+        other
+        for other, (peer, _) in made.items()
+        if peer.ours and (peer.runtime, peer.precision) == (theirs.runtime, theirs.precision)
+    )
+    own = next((other for other in same if other in times), None)
+    if theirs.ours or own is None:
+        return None
+    return ratios(times[own][_NETWORK], times[name][_NETWORK])
+
+
 def _precision(bundle: _core.Bundle) -> str:
-    return str(read_manifest(bundle)["runtime"]["precision"])
+    return bundle.precision
 
 
 def _is_ssim_alone(bundle: _core.Bundle) -> bool:

@@ -7,15 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
+from vialsight import _core
 from vialsight.aliases import Patches
+from vialsight.errors import BundleError
 
 INSTALL: Final = "pip install 'vialsight[peers]'"
 _OPSET: Final = 18
 
+Precision = Literal["float32", "bfloat16"]
 # Patches (b,P,P,1) to the network's outputs (b,h,w,1) by name.
 Run = Callable[[Patches], Mapping[str, Patches]]
 
@@ -28,6 +31,7 @@ class LeftOutError(Exception):
 class Network:
     """What every runtime is given: a file with the frozen graph, and how it is called."""
 
+    bundle: _core.Bundle
     path: Path
     graph_def: bytes
     input_name: str
@@ -39,17 +43,37 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
-    """A way to run the network: `make` prepares it, and raises LeftOutError where it cannot."""
+    """A way to run the network: `make` prepares it, and raises LeftOutError where it cannot.
+
+    `runtime` is the inference library's name; `ours`: it is called by our core.
+    """
 
     name: str
-    precision: str
+    precision: Precision
     make: Callable[[Network], Run]
+    runtime: str = ""
+    ours: bool = False
 
 
 def _require(*modules: str) -> None:
     for module in modules:
         if util.find_spec(module) is None:
             raise LeftOutError(f"{module} is not installed; run: {INSTALL}")
+
+
+def core(runtime: str, precision: Precision) -> Callable[[Network], Run]:
+    """Return a maker of the network alone in our core, by a runtime in a precision."""
+
+    def make(network: Network) -> Run:
+        try:
+            own = _core.Network(
+                network.bundle, runtime=runtime, precision=precision, threads=network.threads
+            )
+        except BundleError as error:
+            raise LeftOutError(str(error)) from error
+        return lambda patches: own.run(patches[..., 0])
+
+    return make
 
 
 def tensorflow(network: Network) -> Run:
@@ -162,15 +186,37 @@ def _silent(name: str) -> Iterator[None]:
         logger.setLevel(level)
 
 
-_OPENVINO: Final = "OpenVINO, Python"
-_FIXED: Final = "OpenVINO, Python, fixed batch"
+def _ours(runtime: str, precision: Precision) -> Peer:
+    words = {"tensorflow": "TensorFlow", "openvino": "OpenVINO"}
+    return Peer(
+        name=f"VialSight, network, {words[runtime]}",
+        precision=precision,
+        make=core(runtime, precision),
+        runtime=runtime,
+        ours=True,
+    )
+
+
+def _openvino(precision: Precision, *, static: bool) -> Peer:
+    hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
+    return Peer(
+        name=f"OpenVINO, Python{', fixed batch' if static else ''}",
+        precision=precision,
+        make=openvino(hint, static=static),
+        runtime="openvino",
+    )
+
+
 PEERS: Final = (
-    Peer(name="TensorFlow, Python", precision="float32", make=tensorflow),
-    Peer(name=_OPENVINO, precision="float32", make=openvino("f32", static=False)),
-    Peer(name=_FIXED, precision="float32", make=openvino("f32", static=True)),
-    Peer(name=_OPENVINO, precision="bfloat16", make=openvino("bf16", static=False)),
-    Peer(name=_FIXED, precision="bfloat16", make=openvino("bf16", static=True)),
-    Peer(name="ONNX Runtime, Python", precision="float32", make=onnxruntime),
+    _ours("tensorflow", "float32"),
+    _ours("openvino", "float32"),
+    _ours("openvino", "bfloat16"),
+    Peer(name="TensorFlow, Python", precision="float32", make=tensorflow, runtime="tensorflow"),
+    _openvino("float32", static=False),
+    _openvino("float32", static=True),
+    _openvino("bfloat16", static=False),
+    _openvino("bfloat16", static=True),
+    Peer(name="ONNX Runtime, Python", precision="float32", make=onnxruntime, runtime="onnxruntime"),
 )
 
 
