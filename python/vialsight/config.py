@@ -156,10 +156,34 @@ class TrainingConfig(Section):
         default="none",
         description="mirrored: all local GPUs; multi_worker: TF_CONFIG names the workers",
     )
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|gpu(:(0|[1-9]\d?))?)$",
+        description="auto: all GPUs there are, else the CPU; cpu; gpu: refused without one; gpu:1",
+    )
+    memory_growth: bool = Field(
+        default=False, description="a GPU's memory is taken as needed, not all at once"
+    )
+    tf32: bool = Field(
+        default=True, description="float32 products on GPUs that can round their factors to 10 bits"
+    )
+    jit_compile: bool = Field(
+        default=False, description="networks and losses are compiled by XLA; on CPUs slower"
+    )
     checkpoint_every: int = Field(default=500, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(default=3, ge=1, description="older ones are deleted")
     sample_every: int = Field(default=500, ge=1, description="steps between sample reconstructions")
     validation_patches: int = Field(default=1024, ge=1, description="scored at every checkpoint")
+
+    @model_validator(mode="after")
+    def _possible(self) -> "TrainingConfig":
+        if self.jit_compile and self.strategy != "none":
+            raise ValueError(
+                "jit_compile is for strategy none: XLA cannot compile the exchange between replicas"
+            )
+        if self.memory_growth and self.device == "cpu":
+            raise ValueError("memory_growth is about GPUs; device is cpu")
+        return self
 
 
 def read_values(path: Path | None, overrides: Sequence[str] = ()) -> dict[str, Any]:

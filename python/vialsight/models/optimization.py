@@ -142,6 +142,14 @@ def apply_gradients(
     scale.update(finite)
 
 
+def compiled(learn: Callable[..., Any], jit_compile: bool) -> Callable[..., Any]:
+    """Return a part of a step, compiled by XLA if a configuration says so.
+
+    What draws random numbers or turns images stays outside: XLA draws other ones, and cannot turn.
+    """
+    return tf.function(learn, autograph=False, jit_compile=True) if jit_compile else learn
+
+
 def values(variables: Sequence[Any]) -> list[Any]:
     """Return the TensorFlow variables behind Keras variables."""
     return [variable.value for variable in variables]

@@ -27,6 +27,7 @@ from vialsight.pinned import keras, pin, tf
 from vialsight.progress import Show, shown
 from vialsight.training.batches import Batches, Order
 from vialsight.training.checkpoints import Checkpoints
+from vialsight.training.devices import settle_devices
 from vialsight.training.fit import fit_run, fitted_first, region_count
 from vialsight.training.journal import CsvLog, TensorBoard, log, sample_picture, write_png
 from vialsight.training.precision import settle_float16
@@ -59,6 +60,7 @@ def train(
     SIGTERM save a checkpoint first. Raises TrainingError when the run cannot start or resume, when
     it was interrupted, and when a loss is no longer finite.
     """
+    settle_devices(config.training)
     if method_of(config).steps is None:
         fit_run(config, training, validation, run_dir, resume=resume, data_identity=data_identity)
         return

@@ -26,6 +26,7 @@ _FREE_KEYS: Final = (
     "data.simulate.workers",
     "training.steps",
     "training.epochs",
+    "training.memory_growth",
     "training.checkpoint_every",
     "training.keep_checkpoints",
     "training.sample_every",

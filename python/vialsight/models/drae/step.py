@@ -11,7 +11,7 @@ from vialsight.models.drae.adversaries import Adversaries, Pace
 from vialsight.models.drae.network import NetworkOptions
 from vialsight.models.drae.section import DraeSection
 from vialsight.models.method import Batch
-from vialsight.models.optimization import LossScale, apply_gradients, numbered, scaled
+from vialsight.models.optimization import LossScale, apply_gradients, compiled, numbered, scaled
 from vialsight.models.perturbation import Perturbed, Rows, augment, perturb
 from vialsight.pinned import tf
 
@@ -39,6 +39,7 @@ class Step:
         self._adversaries = Adversaries.create(options, config.optimizer)
         float16 = config.training.precision == "mixed_float16"
         self._loss_scale = LossScale() if float16 else None
+        self._learn = compiled(self._learned, config.training.jit_compile)
 
     def variables(self) -> dict[str, Any]:
         """All state by a stable name, for checkpoints."""
@@ -53,7 +54,10 @@ class Step:
 
     def __call__(self, batch: Batch, pace: Pace) -> Tensor:
         """Train on one replica's share; return its losses, float32 (6,), as LOSS_NAMES."""
-        images, perturbed = self._prepare(batch)
+        result: Tensor = self._learn(*self._prepare(batch), batch.step + 1, pace)
+        return result
+
+    def _learned(self, images: Tensor, perturbed: Perturbed, count: Tensor, pace: Pace) -> Tensor:
         weights, scale = self._section.loss, self._loss_scale
         with tf.GradientTape(persistent=True) as tape:
             duel = self._adversaries.duel(images, perturbed.images, weights, pace.ramp)
@@ -61,7 +65,7 @@ class Step:
             generator = duel.generator + weights.noise_weight * noise
             both = scaled(generator, scale), scaled(duel.discriminator, scale)
         gradients = self._adversaries.gradients(tape, *both)
-        apply = partial(self._adversaries.apply, count=batch.step + 1, pace=pace)
+        apply = partial(self._adversaries.apply, count=count, pace=pace)
         apply_gradients(gradients, apply, scale)
         return tf.stack(
             [

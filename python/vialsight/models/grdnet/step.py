@@ -22,6 +22,7 @@ from vialsight.models.optimization import (
     CycleAverage,
     LossScale,
     apply_gradients,
+    compiled,
     cycle_share,
     learning_rate,
     numbered,
@@ -62,6 +63,7 @@ class GrdnetTraining:
         self._loss_scale = LossScale() if float16 else None
         places = self._section.replay.patches
         self._replay = Replay(places, self._crop, patch_size // REDUCED_SCALE) if places else None
+        self._learn = compiled(self._learned, config.training.jit_compile)
 
     @property
     def loss_names(self) -> Sequence[str]:
@@ -103,11 +105,23 @@ class GrdnetTraining:
         """Train on one replica's share; return its losses float32 (k,), as `loss_names`."""
         shown, labels, clean = self._examples(batch)
         shown, labels, came_from = self._with_replayed(batch, shown, labels)
+        target = _target(shown, clean, came_from)
+        result, top = self._learn(shown, labels, target, batch.step + 1, pace)
+        if self._average is not None:
+            self._average.take(pace[1])
+        if self._replay is not None:
+            _, nominal = losses.kinds(labels)
+            self._replay.learn(shown, top, nominal, came_from)
+        return result
+
+    def _learned(
+        self, shown: Shown, labels: Tensor, target: Tensor, count: Tensor, pace: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Move the networks; return the losses, and each example's largest logits (n,)."""
         anomalous, nominal = losses.kinds(labels)
         expected = self._expectation.of(shown.reduced)
         duel, gradients = None, list[Tensor]()
         if self._adversaries is not None:
-            target = _target(shown, clean, came_from)
             duel, gradients = self._duel(self._adversaries, shown, target, Pace(*pace[2:]))
             expected = expected.taught(duel.reconstruction)
         # Its own tape: the segmenting network's gradients do not reach the generator.
@@ -119,15 +133,11 @@ class GrdnetTraining:
             loss = pixels + self._section.loss.patch_weight * patches
             scaled_loss = scaled(loss, self._loss_scale)
         own = tape.gradient(scaled_loss, self._trained)
-        apply = partial(self._apply, count=batch.step + 1, pace=pace)
+        apply = partial(self._apply, count=count, pace=pace)
         apply_gradients([*own, *gradients], apply, self._loss_scale)
-        if self._average is not None:
-            self._average.take(pace[1])
-        if self._replay is not None:
-            self._replay.learn(shown, top, nominal, came_from)
         means = [losses.mean_over(top * chosen, chosen) for chosen in (nominal, anomalous)]
         parts = () if duel is None else duel[1:]
-        return tf.stack([loss, pixels, patches, *means, *parts])
+        return tf.stack([loss, pixels, patches, *means, *parts]), top
 
     def _duel(
         self, adversaries: Adversaries, shown: Shown, target: Tensor, pace: Pace
