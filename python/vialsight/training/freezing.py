@@ -6,6 +6,7 @@ with all variables as constants.
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from vialsight import _core, scores
 from vialsight._core import Layout
 from vialsight.aliases import Patches
 from vialsight.bundle import (
+    GOLDEN_TOLERANCE,
     RECONSTRUCTION,
     GoldenPatches,
     Model,
@@ -27,6 +29,7 @@ from vialsight.errors import TrainingError
 from vialsight.frozen_graph import import_graph
 from vialsight.locator import ProductLocator
 from vialsight.models.flops import graph_flop
+from vialsight.models.graph import UnsupportedGraphError, described, optimised_graph
 from vialsight.models.method import Method, Network, method_of
 from vialsight.models.similarity import ssim
 from vialsight.pinned import convert_variables_to_constants_v2, tf
@@ -38,6 +41,13 @@ from vialsight.training.saved import load_network
 
 INPUT_NAME: Final = "patches"
 _BATCH: Final = 60
+# How near a rewritten graph must come: of an output's largest value, and of what a loader allows.
+_OUTPUT_TOLERANCE: Final = 1e-5
+_SCORE_SHARE: Final = 0.5
+# Outputs that are zero everywhere are compared as if they reached this.
+_LEAST_SCALE: Final = 1e-3
+# As the core takes it where it divides by a location's spread (filtered_component.h).
+_LEAST_SPREAD: Final = 1e-3
 
 # By output, float32 (n,h,w).
 Outputs = dict[str, npt.NDArray[np.float32]]
@@ -127,16 +137,18 @@ def freeze(
     model = freeze_graph(
         network, layout.patch_size, roles=method.outputs, method=config.model.method
     )
+    # Of the network as it was trained: what follows computes the same with less.
     flop = graph_flop(model.graph_def, model.input_name, layout.patch_size)
     log.info("the network takes %.3g GFLOP a patch", flop / 1e9)
     components = method.scores(config, layout.patch_size)
     locations = measure_locations(model, components, nominal_patches, len(layout.regions))
     identity = record["data_identity"]
+    shown = golden(model, components, golden_patches, locations)
     write_bundle(
         out,
         layout=layout,
-        model=model,
-        golden=golden(model, components, golden_patches, locations),
+        model=optimised(model, components, shown, locations),
+        golden=shown,
         score=scores.definition(components),
         locations=locations,
         provenance=Provenance(
@@ -181,6 +193,69 @@ def measure_locations(
             sums[component["name"]] = sums.get(component["name"], 0.0) + by_region
     count = len(patches) // regions
     return {name: _mean_and_spread(total / count) for name, total in sums.items()}
+
+
+def optimised(
+    model: Model, components: Sequence[Component], shown: GoldenPatches, locations: Locations
+) -> Model:
+    """Return the model with its graph rewritten (`models/graph`), or as it is, with a warning.
+
+    `shown` are the golden patches of `model`. The rewritten graph must come as near to their
+    outputs and components as `_OUTPUT_TOLERANCE` and half of what a loader allows; a loader
+    then compares it with them again: they stay those of the network that was trained.
+    """
+    try:
+        graph, counts = optimised_graph(model.graph_def, model.input_name, list(model.outputs))
+    except UnsupportedGraphError as error:
+        log.warning("the graph stays as it was trained: %s", error)
+        return model
+    found = replace(model, graph_def=graph)
+    outputs, scored = _differences(golden(found, components, shown.inputs, locations), shown)
+    by_component = float(np.max(scored / _allowed(components, shown, locations)))
+    text = (
+        f"largest difference {outputs:.1e} of an output's largest value, "
+        f"{by_component:.2g} of what a loader allows a score"
+    )
+    if outputs <= _OUTPUT_TOLERANCE and by_component <= _SCORE_SHARE:
+        log.info("optimised: %s; %s", described(counts) or "nothing", text)
+        return found
+    log.warning(
+        "the graph stays as it was trained: rewritten, it differs too much: %s; expected at most "
+        "%.0e and %.2g",
+        text,
+        _OUTPUT_TOLERANCE,
+        _SCORE_SHARE,
+    )
+    return model
+
+
+def _differences(
+    found: GoldenPatches, shown: GoldenPatches
+) -> tuple[float, npt.NDArray[np.float64]]:
+    """Return the largest share of an output's largest value, and of components (R,K,C) the sizes.
+
+    NaN where anything is: no comparison holds then.
+    """
+    shares = [
+        np.max(np.abs(found.outputs[name] - output)) / np.max(np.abs(output), initial=_LEAST_SCALE)
+        for name, output in shown.outputs.items()
+    ]
+    return float(np.max(shares)), np.abs(
+        found.components.astype(np.float64) - shown.components.astype(np.float64)
+    )
+
+
+def _allowed(
+    components: Sequence[Component], shown: GoldenPatches, locations: Locations
+) -> npt.NDArray[np.float64]:
+    """Return by how much a loader lets components (R,K,C) differ (docs/bundle.md)."""
+    scales = np.maximum(1.0, np.abs(shown.components.astype(np.float64)))
+    for index, component in enumerate(components):
+        if component["name"] in locations:
+            spread = locations[component["name"]][1].min(axis=(1, 2))
+            least = 1.0 / np.maximum(spread, _LEAST_SPREAD)
+            scales[..., index] = np.maximum(scales[..., index], least[:, np.newaxis])
+    return GOLDEN_TOLERANCE * scales
 
 
 def golden(
