@@ -147,7 +147,7 @@ def layers(figure: Any, result: Mapping[str, Any]) -> None:
     places = np.arange(len(rows))
     took = np.array([row["ms"] for row in rows])
     needed = took - np.array([row["lost_ms"] or 0.0 for row in rows])
-    axes.barh(places, took, color=OTHERS, label="took")
+    axes.barh(places, took, color=OTHERS, label="took (without blue: moves data only)")
     axes.barh(places, needed, color=OURS, height=0.4, label="would take at the peak")
     names = [f"{row['layers']} x {row['kind']}\n{row['shape'] or '-'}" for row in rows]
     axes.set_yticks(places, names, fontsize=7.5)
