@@ -23,10 +23,14 @@ def graph_flop(graph_def: bytes, input_name: str, patch_size: int) -> int:
     with tf.Graph().as_default() as graph:
         patch = tf.compat.v1.placeholder(tf.float32, (1, patch_size, patch_size, 1))
         tf.import_graph_def(definition, input_map={f"{input_name}:0": patch}, name="")
-        return sum(_flop(operation) for operation in graph.get_operations())
+        return sum(layer_flop(operation) for operation in graph.get_operations())
 
 
-def _flop(operation: Any) -> int:
+def layer_flop(operation: Any) -> int:
+    """Return the floating-point operations of one operation of a graph, 0 of those not counted.
+
+    Raises ValueError when a shape that counts is not known.
+    """
     if operation.type in _CONVOLUTIONS:
         places = _CONVOLUTIONS[operation.type]
         seen = operation.outputs[0] if places is None else operation.inputs[places]
