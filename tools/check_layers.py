@@ -44,9 +44,14 @@ CPP_ROOMS = (
     ("base",),
 )
 # A public header belongs to the room of the source whose name it begins with; these have none.
-HEADER_ROOMS = {"strip_verdict": "inspector", "isolation": "backend"}
+HEADER_ROOMS = {"strip_verdict": "inspector", "isolation": "backend", "runtime": "base"}
 # The only sources that include an inference library.
-RUNTIME_SOURCES = {"tensorflow_backend.cc"}
+RUNTIME_SOURCES = {
+    "tensorflow_backend.cc",
+    "openvino_backend.cc",
+    "openvino_parts.cc",
+    "openvino_parts.h",
+}
 FOREIGN_INCLUDE = re.compile(
     r'#include [<"](tensorflow|tsl|xla|absl|google/protobuf|Eigen|openvino|opencv)'
 )

@@ -37,6 +37,12 @@ MAP: Final = "map"
 _RESIZE: Final = {False: "bilinear_antialias", True: "cubic_antialias"}
 
 Float32Array = npt.NDArray[np.float32]
+TENSORFLOW: Final = "tensorflow"
+OPENVINO: Final = "openvino"
+FLOAT32: Final = "float32"
+# The packages that bring a runtime.
+_DISTRIBUTIONS: Final = {TENSORFLOW: ("tensorflow-cpu", "tensorflow"), OPENVINO: ("openvino",)}
+
 # The manifest's `score`; see docs/scores.md.
 Definition = Mapping[str, Any]
 
@@ -55,7 +61,12 @@ def timestamp(moment: datetime | None = None) -> str:
 
 def tensorflow_version() -> str:
     """Return the installed TensorFlow's version without importing it, or "none"."""
-    for distribution in ("tensorflow-cpu", "tensorflow"):
+    return runtime_version(TENSORFLOW)
+
+
+def runtime_version(runtime: str) -> str:
+    """Return the installed version of a runtime without importing it, or "none"."""
+    for distribution in _DISTRIBUTIONS[runtime]:
         try:
             return metadata.version(distribution)
         except metadata.PackageNotFoundError:
@@ -119,6 +130,22 @@ class Provenance:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """Another runtime or precision for the network of a bundle, and what it computes there.
+
+    `outputs` and `components` are of the bundle's golden inputs, shaped as in `GoldenPatches`;
+    `optimization` is the manifest's object of that name without `created` and `parent_sha256`.
+    """
+
+    name: str
+    precision: str
+    version: str
+    outputs: Mapping[str, Float32Array]
+    components: Float32Array
+    optimization: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class HeatmapScales:
     """Values of the score's map shown as 0 and as 1, one pair per region."""
 
@@ -156,7 +183,7 @@ def write_bundle(
         "name": _bundle_name(out),
         "created": timestamp(created),
         "method": model.method,
-        "runtime": {"name": "tensorflow", "precision": "float32"},
+        "runtime": {"name": TENSORFLOW, "precision": FLOAT32},
         "layout": json.loads(layout.to_json()),
         "locate": None if locator is None else locator.to_manifest(),
         "input": {"name": model.input_name, "shape": [None, size, size, 1], "dtype": "float32"},
@@ -188,6 +215,7 @@ def with_calibration(
     heatmap: HeatmapScales,
     calibration: Mapping[str, Any],
     fingerprints: bytes,
+    runtime: Runtime | None = None,
     created: datetime | None = None,
 ) -> None:
     """Write a new bundle: `bundle` with this score, threshold sets, heatmap scales and record.
@@ -195,7 +223,8 @@ def with_calibration(
     `score` is a choice among the components that `bundle` offers. `thresholds` has one list per
     level of LEVELS, one number per region; `calibration` is the manifest's object of that name
     without `created` and `parent_sha256`, which are set here; `fingerprints` are those of training
-    and calibration. Raises BundleError as `write_bundle` does.
+    and calibration. With another `runtime` an Inspector must also find the golden patches scored
+    as that says. Raises BundleError as `write_bundle` does.
     """
     when = timestamp(created)
     record = {**calibration, "created": when, "parent_sha256": bundle.sha256}
@@ -208,26 +237,49 @@ def with_calibration(
         "heatmap": {"vmin": list(heatmap.vmin), "vmax": list(heatmap.vmax)},
         "calibration": record,
     }
+    if runtime is not None:
+        manifest |= _of_runtime(manifest, runtime, when, bundle.sha256)
     golden = GoldenPatches(
         inputs=bundle.golden_inputs,
-        outputs=bundle.golden_outputs,
-        components=bundle.golden_components,
+        outputs=bundle.golden_outputs if runtime is None else runtime.outputs,
+        components=bundle.golden_components if runtime is None else runtime.components,
     )
-    arrays = _golden_arrays(golden, _golden_scores(bundle, score))
+    arrays = _golden_arrays(golden, _golden_scores(bundle, golden.components, score))
     arrays |= _location_arrays(bundle.locations)
     arrays |= _locator_arrays(ProductLocator.of_bundle(bundle))
-    _write_folder(out, manifest, _files(bundle.model, fingerprints, arrays))
+    check = _core.Bundle.load if runtime is None else _load_and_prove
+    _write_folder(out, manifest, _files(bundle.model, fingerprints, arrays), check)
+
+
+def _of_runtime(
+    manifest: Mapping[str, Any], runtime: Runtime, created: str, parent_sha256: str
+) -> dict[str, Any]:
+    """Return the fields of a manifest that another runtime changes."""
+    return {
+        "runtime": {"name": runtime.name, "precision": runtime.precision},
+        "provenance": {**manifest["provenance"], "runtime_version": runtime.version},
+        "optimization": {
+            "created": created,
+            "parent_sha256": parent_sha256,
+            **runtime.optimization,
+        },
+    }
+
+
+def _load_and_prove(folder: Path) -> None:
+    _core.Inspector(_core.Bundle.load(folder))
 
 
 # A file's name and content, by role.
 _Files = dict[str, tuple[str, bytes]]
 
 
-def _golden_scores(bundle: _core.Bundle, score: Definition) -> Float32Array:
-    """Return φ (R,K) that another score makes of the golden components."""
+def _golden_scores(
+    bundle: _core.Bundle, components: Float32Array, score: Definition
+) -> Float32Array:
+    """Return φ (R,K) that another score makes of golden components (R,K,C)."""
     chosen = bundle.make_score(dict(score))
     offered = [component["name"] for component in score["components"]]
-    components = bundle.golden_components
     regions, count = components.shape[:2]
     columns = components[..., [offered.index(name) for name in chosen.components]]
     flat = np.ascontiguousarray(columns.reshape(regions * count, -1))
@@ -267,12 +319,17 @@ def _files(model: bytes, fingerprints: bytes, arrays: _Files) -> _Files:
     }
 
 
-def _write_folder(out: Path, manifest: dict[str, Any], files: _Files) -> None:
+def _write_folder(
+    out: Path,
+    manifest: dict[str, Any],
+    files: _Files,
+    check: Callable[[Path], object] = _core.Bundle.load,
+) -> None:
     named = {role: {"name": name, **_digest(content)} for role, (name, content) in files.items()}
     text = _manifest_bytes({**manifest, "files": named})
     digest = f"{hashlib.sha256(text).hexdigest()}  {MANIFEST_NAME}\n".encode()
     contents = dict(files.values())
-    _create(out, {**contents, MANIFEST_NAME: text, DIGEST_NAME: digest}, _core.Bundle.load)
+    _create(out, {**contents, MANIFEST_NAME: text, DIGEST_NAME: digest}, check)
 
 
 def _create(out: Path, contents: Mapping[str, bytes], check: Callable[[Path], object]) -> None:

@@ -21,7 +21,6 @@ from vialsight import _core
 
 LEVEL: Final = "TF_CPP_MIN_LOG_LEVEL"
 _NO_NOTES: Final = "2"
-_BACKEND: Final = "vialsight_tensorflow.so"
 
 
 @contextmanager
@@ -52,13 +51,13 @@ def install() -> None:
         sys.meta_path.insert(0, _QuietImport())
 
 
-def load_backend() -> None:
-    """Load the core's backend and TensorFlow quietly, before an Inspector does.
+def load_backend(bundle: _core.Bundle) -> None:
+    """Load the core's backend of a bundle, and its runtime, quietly, before an Inspector does.
 
     Where that fails nothing is said: the Inspector will fail likewise, and knows what to do.
     """
     with suppress(OSError), quietly():
-        ctypes.CDLL(str(Path(_core.__file__).with_name(_BACKEND)))
+        ctypes.CDLL(str(Path(_core.__file__).with_name(f"vialsight_{bundle.runtime}.so")))
 
 
 class _QuietImport(importlib.abc.MetaPathFinder):

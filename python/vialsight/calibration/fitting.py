@@ -152,8 +152,14 @@ def calibrate(
         score=definition,
         thresholds={level: result.levels[level].thresholds for level in LEVELS},
         heatmap=heatmap_scales(choice, scored),
-        calibration=_record(result, part, data_sha256, _described(objective, shared), rule)
-        | ({"not_located": len(scored.not_located)} if scored.not_located else {}),
+        calibration=calibration_record(
+            result,
+            part,
+            data_sha256=data_sha256,
+            objective=_described(objective, shared),
+            rule=rule,
+            not_located=scored.not_located,
+        ),
         fingerprints=fingerprints.with_calibration(described).to_bytes(),
     )
     scored.forget()
@@ -282,12 +288,7 @@ def _fit_run_level(
         return copied
     if objective.kind == NOMINAL_TAIL:
         return copied
-    runs = Runs(
-        scores=largest,
-        unit=scored.unit,
-        defective=scored.defective_units,
-        agree=rule.agree,
-    )
+    runs = replace(runs_of(scored, rule), scores=largest)
     return _fit_whole(runs, objective, scored)
 
 
@@ -330,6 +331,16 @@ def _strip_runs(scored: CalibrationScores, largest: npt.NDArray[np.float64]) -> 
         scores=largest,
         unit=np.arange(len(scored.scores)),
         defective=scored.defective,
+    )
+
+
+def runs_of(scored: CalibrationScores, rule: RunRule) -> Runs:
+    """Return strips of several runs, judged by `rule`, with the largest score of each region."""
+    return Runs(
+        scores=_largest(scored),
+        unit=scored.unit,
+        defective=scored.defective_units,
+        agree=rule.agree,
     )
 
 
@@ -379,14 +390,16 @@ def _described(objective: Objective, shared: bool) -> str:
     return f"{objective}{SHARED if shared else ''}"
 
 
-def _record(
+def calibration_record(
     result: CalibrationResult,
     part: Dataset,
+    *,
     data_sha256: str,
     objective: str,
     rule: RunRule,
+    not_located: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the manifest's `calibration` object."""
+    """Return the manifest's `calibration` object, as `with_calibration` takes it."""
     levels = {
         level: {
             "origin": fitted.origin,
@@ -403,4 +416,5 @@ def _record(
         "run_rule": asdict(rule),
         "regions": [{"region": name, **asdict(fit)} for name, fit in regions],
         "products": list(part.products),
+        **({"not_located": len(not_located)} if not_located else {}),
     }

@@ -1,7 +1,7 @@
 """Scores, truths and map values of a calibration split, through the C++ core."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight import _core
-from vialsight.aliases import Progress
+from vialsight.aliases import Patches, Progress
 from vialsight.bundle import read_manifest
 from vialsight.calibration.strip_cutting import StripCutter
 from vialsight.data import NOMINAL, Dataset, Strip, strip_truth
@@ -25,6 +25,7 @@ MAP_BINS: Final = ValueBins(octave_bits=10)
 _ARRAYS_VERSION: Final = 2
 
 Numbers = npt.NDArray[np.float32]
+_Run = Callable[[Patches], dict[str, Numbers]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +99,13 @@ def score_split(
     names: Sequence[str],
     *,
     identity: str,
+    network: _core.Network | None = None,
     threads: int = 0,
     progress: Progress | None = None,
 ) -> ComponentScores:
     """Compute components `names` of every run of every strip of `part`.
+
+    Of the outputs of `network`; by default, of the bundle's own in an Inspector that has proven it.
 
     A defective product of which a run is not located is left out with all its runs, so that strips
     stay whole. `identity` stands for the content of `part`. Raises DataError for strips that are
@@ -112,13 +116,13 @@ def score_split(
     text = f"calibration {_ARRAYS_VERSION} {bundle.sha256} {' '.join(names)} {identity}"
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Unfinished(partial_path(out), hashlib.sha256(text.encode()).hexdigest())
-    inspector = _core.Inspector(bundle, threads=threads, require_thresholds=False)
+    run = _proven(bundle, threads) if network is None else network.run
     offered = read_manifest(bundle)["score"]
     components = [bundle.make_score(choice(offered, name)) for name in names]
     truth = np.stack([strip_truth(strip, part.layout) for strip in strips])
 
     def begin(kept: Arrays | None) -> _Scoring:
-        return _Scoring(inspector, components, strips, truth, kept)
+        return _Scoring(run, StripCutter(bundle), components, strips=strips, truth=truth, kept=kept)
 
     arrays = unfinished.resume(begin, len(strips), progress)
     products = np.array([strip.product for strip in strips])
@@ -140,11 +144,17 @@ def count_values(maps: Numbers) -> npt.NDArray[np.int64]:
     return np.bincount(MAP_BINS.of(maps).ravel(), minlength=MAP_BINS.count)
 
 
+def _proven(bundle: _core.Bundle, threads: int) -> _Run:
+    inspector = _core.Inspector(bundle, threads=threads, require_thresholds=False)
+    return lambda patches: inspector.score_with_outputs(patches)[2]
+
+
 class _Scoring:
     """Numbers and counted map values of the strips, filled strip by strip; see `files.unfinished`.
 
     Args:
-        inspector: of the bundle whose network is run.
+        run: the network, from patches (n,P,P) to its outputs.
+        cutter: cuts patches of strips.
         components: K scores of one component each.
         strips: S runs, whole.
         truth: int8 (S,F,V,R), where the layout has its boxes.
@@ -153,14 +163,16 @@ class _Scoring:
 
     def __init__(
         self,
-        inspector: _core.Inspector,
+        run: _Run,
+        cutter: StripCutter,
         components: Sequence[_core.Score],
+        *,
         strips: tuple[Strip, ...],
         truth: npt.NDArray[np.int8],
         kept: Arrays | None,
     ) -> None:
-        self._inspector, self._components = inspector, components
-        self._strips, self._cutter = strips, StripCutter(inspector.bundle)
+        self._run, self._components = run, components
+        self._strips, self._cutter = strips, cutter
         self._arrays = _nothing_scored(truth, len(components)) if kept is None else kept
         self._before: tuple[int, npt.NDArray[np.int64]] | None = None
 
@@ -177,7 +189,7 @@ class _Scoring:
             return
         self._arrays["truth"][number] = cut.truth
         for frame, patches in enumerate(cut.patches):
-            _, _, outputs = self._inspector.score_with_outputs(patches)
+            outputs = self._run(patches)
             for k, component in enumerate(self._components):
                 _, found = component.run(patches, outputs)
                 _require_finite(found, self._strips[number])

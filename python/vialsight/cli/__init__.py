@@ -14,6 +14,7 @@ from vialsight.cli import (
     line,
     locate,
     model,
+    optimize,
     prepare,
     running,
     shards,
@@ -38,6 +39,7 @@ app.add_typer(shards.app, name="shards")
 app.command()(model.train)
 app.command()(model.freeze)
 app.command()(assess.calibrate)
+app.command()(optimize.optimize)
 app.command()(assess.evaluate)
 app.command()(assess.report)
 app.command()(line.inspect)

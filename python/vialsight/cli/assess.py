@@ -91,7 +91,7 @@ def calibrate(
     chosen, rule = parse_objective(objective), parse_run_rule(run_rule)
     share = parse_objective(f"nominal_quantile={quantile}").value or DEFAULT_QUANTILE
     loaded, dataset = _core.Bundle.load(bundle), read_dataset(data)
-    quiet.load_backend()
+    quiet.load_backend(loaded)
     with console.progress("calibrating") as progress:
         result = fit_bundle(
             loaded,
@@ -109,7 +109,7 @@ def calibrate(
         )
     print_score(read_manifest(_core.Bundle.load(out))["score"])
     console.say()
-    _print_calibration(result)
+    print_calibration(result)
 
 
 def evaluate(
@@ -146,7 +146,7 @@ def evaluate(
     manual = None
     if knapp is not None and margin is not None:
         manual = ManualStudy(results=read_manual(knapp), margin=margin)
-    quiet.load_backend()
+    quiet.load_backend(loaded)
     with (
         console.progress("evaluating") as progress,
         evaluate_bundle(
@@ -174,7 +174,8 @@ def report(
     _print_findings(rebuild_report(folder, out))
 
 
-def _print_calibration(result: CalibrationResult) -> None:
+def print_calibration(result: CalibrationResult) -> None:
+    """Print the thresholds of all levels, and what they do on what they were fitted to."""
     levels = result.levels
     console.print_table(
         [

@@ -75,7 +75,7 @@ def bench(
         frames = [load_frames(product, loaded.layout) for product in products]
     runtime = read_manifest(loaded)["runtime"]
     if runtime["name"] == "tensorflow":
-        quiet.load_backend()
+        quiet.load_backend(loaded)
     result: dict[str, Any] = {
         "bundle": loaded.name,
         "bundle_sha256": loaded.sha256,

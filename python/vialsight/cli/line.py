@@ -62,7 +62,7 @@ def inspect(
     products = _products(loaded, images or [], data, split)
     if heatmaps is not None:
         atomic.require_folder(heatmaps, option="--heatmaps")
-    quiet.load_backend()
+    quiet.load_backend(loaded)
     inspector = _core.Inspector(loaded, threads=threads, level=chosen)
     if heatmaps is not None:
         heatmaps.mkdir(parents=True, exist_ok=True)
@@ -83,9 +83,9 @@ def verify(bundle: BundlePath, threads: Threads = 0) -> None:
     """Check hashes, graph operations and golden patches through C++; exit code 1 if one fails."""
     if not bundle.is_dir():
         raise BundleError(f"{bundle}: no such folder; give the path of a bundle NAME.vsb")
-    quiet.load_backend()
     try:
         loaded = _core.Bundle.load(bundle)
+        quiet.load_backend(loaded)
         inspector = _core.Inspector(loaded, threads=threads, require_thresholds=False)
     except BundleError as error:
         raise CheckFailed(f"{bundle} must not be used: {error}") from error

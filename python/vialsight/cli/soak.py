@@ -65,7 +65,7 @@ def soak(
     chosen_cpus = _cpus(cpus)
     loaded = _core.Bundle.load(bundle)
     if isolation == "in_process":
-        quiet.load_backend()
+        quiet.load_backend(loaded)
     inspector = _core.Inspector(
         loaded,
         threads=threads,

@@ -16,7 +16,7 @@ import numpy as np
 
 from vialsight import _core
 from vialsight.aliases import Progress
-from vialsight.bundle import LEVELS, read_manifest, tensorflow_version, timestamp
+from vialsight.bundle import LEVELS, read_manifest, runtime_version, timestamp
 from vialsight.calibration.thresholds import RunRule
 from vialsight.data import (
     DEFECTS_NAME,
@@ -211,7 +211,8 @@ def _identity(
         "training_config_sha256": provenance["config_sha256"],
         "training_seed": provenance["seed"],
         "trained_by": f"vialsight {provenance['vialsight']}, {_runtime(manifest)}",
-        "evaluated_by": f"vialsight {_core.__version__}, tensorflow {tensorflow_version()}",
+        "evaluated_by": f"vialsight {_core.__version__}, "
+        f"{bundle.runtime} {runtime_version(bundle.runtime)}",
         "git": _core.git_revision or None,
         "created": timestamp(datetime.now(timezone.utc)),
         "machine": machine(threads),

@@ -104,11 +104,16 @@ def fit_joint_quantile(runs: Runs, share: Fraction) -> npt.NDArray[np.float64]:
 
 def count_right(runs: Runs, thresholds: npt.NDArray[np.float64]) -> tuple[int, int]:
     """Return the nominal units judged acceptable and the defective ones judged defective."""
+    right = judged_right(runs, thresholds)
+    return int(right[~runs.defective].sum()), int(right[runs.defective].sum())
+
+
+def judged_right(runs: Runs, thresholds: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Return which units (U,) get their label from as many runs as have to agree."""
     accepted_runs = (runs.scores <= thresholds).all(axis=1)
     accepted = np.bincount(runs.unit, accepted_runs, len(runs.defective))
     rejected = np.bincount(runs.unit, ~accepted_runs, len(runs.defective))
-    right = np.where(runs.defective, rejected, accepted) >= runs.agree
-    return int(right[~runs.defective].sum()), int(right[runs.defective].sum())
+    return np.where(runs.defective, rejected, accepted) >= runs.agree
 
 
 def unit_scores(runs: Runs, others: npt.NDArray[np.bool_], region: int) -> npt.NDArray[np.float64]:
