@@ -138,6 +138,17 @@ def tiny_calibrated_bundle(tiny_bundle: Path, tiny_dataset: Dataset) -> Path:
     return out
 
 
+@pytest.fixture(scope="session")
+def tiny_openvino_bundle(tiny_calibrated_bundle: Path, tiny_dataset: Dataset) -> Path:
+    """The calibrated tiny bundle, for OpenVINO in float32."""
+    pytest.importorskip("openvino", reason="pip install 'vialsight[openvino]'")
+    from vialsight.calibration.optimizing import optimize
+
+    out = tiny_calibrated_bundle.with_name("openvino.vsb")
+    optimize(vialsight.Bundle.load(tiny_calibrated_bundle), tiny_dataset, out)
+    return out
+
+
 def reference_scores(inputs: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
     """φ = 1 - SSIM of (n,P,P) by scikit-image in float64.
 

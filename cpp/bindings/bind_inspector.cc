@@ -118,6 +118,10 @@ class PythonInspector {
   }
 
   [[nodiscard]] const Bundle& bundle() const { return inspector_.bundle(); }
+  [[nodiscard]] std::size_t batch_size() const {
+    require_usable();
+    return inspector_.batch_size();
+  }
   [[nodiscard]] Statistics statistics() const {
     require_usable();
     return inspector_.statistics();
@@ -335,6 +339,7 @@ void register_inspector(py::module_& module) {
       .def("map", &PythonInspector::map, py::arg("frame"), py::arg("vial"), py::arg("region"))
       .def("images", &PythonInspector::images, py::arg("frame"), py::arg("vial"), py::arg("region"))
       .def_property_readonly("bundle", &PythonInspector::bundle)
+      .def_property_readonly("batch_size", &PythonInspector::batch_size)
       .def_property_readonly("statistics", &PythonInspector::statistics)
       .def_property_readonly("health", &PythonInspector::health);
 }

@@ -559,6 +559,12 @@ class Inspector:
     @property
     def bundle(self) -> Bundle: ...
     @property
+    def batch_size(self) -> int:
+        """So many patches the network gets at a time on the line: a frame's, or one vial's.
+
+        Whichever was faster here when this was made.
+        """
+    @property
     def statistics(self) -> Statistics: ...
     @property
     def health(self) -> Health: ...

@@ -38,6 +38,9 @@ TEST_F(InspectorCreateTest, TellsTheBackendWhatToRun) {
   const BackendOptions backend = backend_options(bundle, options.threads);
   EXPECT_EQ(backend.threads, 3);
   EXPECT_EQ(backend.patch_size, 12);
+  EXPECT_THAT(backend.batches,
+              ::testing::ElementsAre(small_layout().patches_per_frame(), small_layout().region_count()));
+  EXPECT_EQ(backend.precision, Precision::kFloat32);
   EXPECT_EQ(backend.model, bundle.model().data());
   EXPECT_EQ(backend.model_size, bundle.model().size());
   EXPECT_EQ(backend.input_name, bundle.input_name());

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -85,12 +86,21 @@ def calibrated(bundle: vialsight.Bundle, out: Path, score: dict[str, Any]) -> vi
 
 def with_array(bundle: Path, role: str, array: np.ndarray) -> Path:
     """Replace an array of a bundle, its size, its hash and the manifest's digest."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        entry = manifest["files"][role]
+        np.save(bundle / entry["name"], array)
+        content = (bundle / entry["name"]).read_bytes()
+        entry |= {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+
+    return with_manifest(bundle, change)
+
+
+def with_manifest(bundle: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Change the manifest of a bundle, and its digest."""
     path = bundle / "manifest.json"
     manifest = json.loads(path.read_bytes())
-    entry = manifest["files"][role]
-    np.save(bundle / entry["name"], array)
-    content = (bundle / entry["name"]).read_bytes()
-    entry |= {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    change(manifest)
     path.write_text(json.dumps(manifest))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     (bundle / "manifest.json.sha256").write_text(f"{digest}  manifest.json\n")

@@ -95,6 +95,9 @@ class VIALSIGHT_API Inspector {
   [[nodiscard]] Status map(int frame, int vial, int region, std::span<float> result) const;
 
   [[nodiscard]] const Bundle& bundle() const noexcept;
+  // So many patches the network gets at a time on the line: a frame's V·R, or one vial's R, whichever was faster when
+  // this was made. 0: not usable.
+  [[nodiscard]] std::size_t batch_size() const noexcept;
   [[nodiscard]] Statistics statistics() const noexcept;
   [[nodiscard]] Health health() const;
   // Health::ready and Health::heartbeat by themselves, without allocating. Not ready: a worker is being started again,

@@ -13,7 +13,7 @@ namespace vialsight {
 struct InspectorOptions {
   Level level = Level::kStrip;     // which threshold set decides
   bool require_thresholds = true;  // false: only score_patches and reconstruct (calibration works so)
-  int threads = 0;                 // of the backend inside one batch; 0: one per core
+  int threads = 0;                 // of the network, and of our own work on patches; 0: one per core given
   // Scores count that exist this long before the deadline; close() waits no longer for them. The margin is for waking
   // up, deciding and returning: a verdict made after the deadline itself is a reject.
   std::chrono::microseconds margin{2000};

@@ -56,6 +56,11 @@ class VIALSIGHT_API PatchExtractor {
   [[nodiscard]] Status extract(const FrameView& frame, const Pose& pose, std::span<float> patches,
                                std::span<float> scratch) const;
 
+  // Patch `index`, vial · R + region, of the two above: P·P floats. `pose` null: of a product that always lies at one
+  // place. kInvalidArgument: also an index that is none. Several threads may share a frame, each with its own scratch.
+  [[nodiscard]] Status extract_patch(const FrameView& frame, const Pose* pose, std::size_t index,
+                                     std::span<float> patch, std::span<float> scratch) const;
+
  private:
   struct Impl;
   explicit PatchExtractor(std::unique_ptr<const Impl> impl) noexcept;

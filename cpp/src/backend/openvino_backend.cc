@@ -13,13 +13,13 @@
 #include <memory>
 #include <numeric>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "backend/backend.h"
 #include "backend/graph_operations.h"
 #include "backend/openvino_parts.h"
+#include "base/cores.h"
 #include "openvino/frontend/manager.hpp"
 #include "openvino/op/parameter.hpp"
 #include "openvino/op/result.hpp"
@@ -141,14 +141,9 @@ Status read_model(const BackendOptions& options, std::shared_ptr<ov::Model>& mod
 
 // --- Compiled for batches -------------------------------------------------------------------------------------------
 
-int thread_count(const BackendOptions& options) {
-  if (options.threads > 0) return options.threads;
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
-
 ov::AnyMap properties_of(const BackendOptions& options) {
   return {ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY),
-          ov::inference_num_threads(thread_count(options)), ov::num_streams(1),
+          ov::inference_num_threads(threads_or_cores(options.threads)), ov::num_streams(1),
           // Which cores our threads may use is the control program's to say (Scheduling::cpus).
           ov::hint::enable_cpu_pinning(false)};
 }
@@ -211,7 +206,13 @@ class OpenVinoBackend final : public Backend {
 
 Status OpenVinoBackend::start(const BackendOptions& options) {
   if (Status status = check_precision(core_, options); !status.ok()) return status;
-  return read_model(options, model_);
+  if (Status status = read_model(options, model_); !status.ok()) return status;
+  // Not in the first batch, which has to end in a batch's time.
+  for (const std::size_t batch : options.batches) {
+    Compiled* compiled = nullptr;
+    if (Status status = find(batch, compiled); !status.ok()) return status;
+  }
+  return {};
 }
 
 Status check_output(const ov::Output<const ov::Node>& came, const OutputSpec& output, const ov::Shape& expected) {

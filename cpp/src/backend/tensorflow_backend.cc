@@ -11,13 +11,13 @@
 #include <limits>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/log/globals.h"
 #include "backend/allowed_ops.h"
 #include "backend/backend.h"
+#include "base/cores.h"
 #include "tensorflow/c/c_api.h"
 #include "tensorflow/core/framework/graph.pb.h"
 #include "tensorflow/core/framework/node_def.pb.h"
@@ -151,14 +151,9 @@ class OperationThreads final : public tf::thread::ThreadPoolInterface {
   tf::thread::ThreadPool pool_;
 };
 
-int thread_count(const BackendOptions& options) {
-  if (options.threads > 0) return options.threads;
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
-
 tf::SessionOptions session_options(const BackendOptions& options) {
   tf::SessionOptions result;
-  result.config.set_intra_op_parallelism_threads(thread_count(options));
+  result.config.set_intra_op_parallelism_threads(threads_or_cores(options.threads));
   result.config.set_inter_op_parallelism_threads(1);
   result.config.set_allow_soft_placement(true);
   result.config.mutable_gpu_options()->set_allow_growth(true);
@@ -184,7 +179,7 @@ Status check_fetch(const tf::Tensor& came, const OutputSpec& output, std::size_t
 class TensorFlowBackend final : public Backend {
  public:
   explicit TensorFlowBackend(const BackendOptions& options)
-      : patch_size_(options.patch_size), outputs_(options.outputs), threads_(thread_count(options)) {}
+      : patch_size_(options.patch_size), outputs_(options.outputs), threads_(threads_or_cores(options.threads)) {}
   ~TensorFlowBackend() override {
     if (session_ != nullptr) (void)session_->Close();
   }

@@ -30,17 +30,25 @@ std::string text_of_output(const OutputSpec& output) {
          std::to_string(static_cast<int>(output.role)) + "," + output.name;
 }
 
+// "20,4"; "-" where there is nothing.
+template <typename Number>
+std::string text_of_list(const std::vector<Number>& numbers) {
+  std::string text;
+  for (const Number number : numbers) text += (text.empty() ? "" : ",") + std::to_string(number);
+  return text.empty() ? "-" : text;
+}
+
 std::vector<std::string> arguments_of(const WorkerRequirements& requirements, const std::filesystem::path& module) {
   const BackendOptions& backend = requirements.backend;
-  const std::vector<int>& cpus = requirements.scheduling.cpus;
   std::vector<std::string> result = {std::to_string(kWorkerProtocol),
                                      module.string(),
                                      backend.input_name,
                                      std::to_string(backend.patch_size),
                                      std::to_string(backend.threads),
                                      std::to_string(static_cast<int>(backend.precision)),
+                                     text_of_list(backend.batches),
                                      std::to_string(requirements.scheduling.priority),
-                                     cpus.empty() ? "-" : text_of_cpus(cpus),
+                                     text_of_list(requirements.scheduling.cpus),
                                      requirements.scheduling.lock_memory ? "1" : "0"};
   for (const OutputSpec& output : backend.outputs) result.push_back(text_of_output(output));
   return result;

@@ -41,11 +41,12 @@ bool parse(std::string_view text, Number& number) {
   return error == std::errc() && end == text.data() + text.size();
 }
 
-bool parse_cpus(std::string_view text, std::vector<int>& cpus) {
+template <typename Number>
+bool parse_list(std::string_view text, std::vector<Number>& numbers) {
   if (text == "-") return true;
   for (;;) {
     const std::size_t comma = text.find(',');
-    if (!parse(text.substr(0, comma), cpus.emplace_back())) return false;
+    if (!parse(text.substr(0, comma), numbers.emplace_back())) return false;
     if (comma == std::string_view::npos) return true;
     text.remove_prefix(comma + 1);
   }
@@ -86,8 +87,9 @@ bool parse(int count, char** texts, Arguments& arguments) {
   const bool parsed = parse(texts[kArgumentPatchSize], arguments.backend.patch_size) &&
                       arguments.backend.patch_size > 0 && parse(texts[kArgumentThreads], arguments.backend.threads) &&
                       parse_precision(texts[kArgumentPrecision], arguments.backend.precision) &&
+                      parse_list(texts[kArgumentBatches], arguments.backend.batches) &&
                       parse(texts[kArgumentPriority], arguments.scheduling.priority) &&
-                      parse_cpus(texts[kArgumentCpus], arguments.scheduling.cpus) &&
+                      parse_list(texts[kArgumentCpus], arguments.scheduling.cpus) &&
                       parse(texts[kArgumentLockMemory], lock_memory);
   arguments.scheduling.lock_memory = lock_memory != 0;
   return parsed;

@@ -23,6 +23,7 @@ enum WorkerArgument : int {
   kArgumentPatchSize,
   kArgumentThreads,
   kArgumentPrecision,  // of Precision
+  kArgumentBatches,    // "20,4", or "-"
   kArgumentPriority,   // of Scheduling
   kArgumentCpus,       // "0,1", or "-"
   kArgumentLockMemory,

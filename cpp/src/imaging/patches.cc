@@ -215,23 +215,34 @@ struct PatchExtractor::Impl {
     return {};
   }
 
-  // `extract_one(box, patch)` for every box of the layout.
-  template <typename Extract>
-  Status extract_all(const FrameView& frame, std::span<float> patches, std::span<float> scratch,
-                     Extract extract_one) const {
-    if (Status status = check_frame(frame, layout); !status.ok()) return status;
-    const std::size_t expected = layout.patches_per_frame() * layout.pixels_per_patch();
-    if (patches.size() != expected || scratch.size() < scratch_size) {
-      return invalid("extract: expected room for " + std::to_string(expected) + " floats and scratch of " +
-                     std::to_string(scratch_size) + ", got " + std::to_string(patches.size()) + " and " +
-                     std::to_string(scratch.size()));
+  // Of a box whose sizes are checked; `pose` may be null.
+  Status extract_one(const FrameView& frame, const Pose* pose, std::size_t index, float* patch, float* scratch) const {
+    const Box& box = layout.boxes[index / layout.region_count()][index % layout.region_count()];
+    return pose == nullptr ? extract_box(frame, box, patch, scratch)
+                           : extract_located(frame, box, *pose, patch, scratch);
+  }
+
+  // `patches` of the size of `count` patches.
+  [[nodiscard]] Status check(const FrameView& frame, const Pose* pose, std::size_t count, std::span<float> patches,
+                             std::span<float> scratch) const {
+    if (pose != nullptr) {
+      if (Status status = check_pose(*pose, layout); !status.ok()) return status;
     }
-    float* patch = patches.data();
-    for (const std::vector<Box>& vial : layout.boxes) {
-      for (const Box& box : vial) {
-        if (Status status = extract_one(box, patch); !status.ok()) return status;
-        patch += layout.pixels_per_patch();
-      }
+    if (Status status = check_frame(frame, layout); !status.ok()) return status;
+    const std::size_t expected = count * layout.pixels_per_patch();
+    if (patches.size() == expected && scratch.size() >= scratch_size) return {};
+    return invalid("extract: expected room for " + std::to_string(expected) + " floats and scratch of " +
+                   std::to_string(scratch_size) + ", got " + std::to_string(patches.size()) + " and " +
+                   std::to_string(scratch.size()));
+  }
+
+  Status extract_all(const FrameView& frame, const Pose* pose, std::span<float> patches,
+                     std::span<float> scratch) const {
+    const std::size_t count = layout.patches_per_frame();
+    if (Status status = check(frame, pose, count, patches, scratch); !status.ok()) return status;
+    for (std::size_t index = 0; index < count; ++index) {
+      float* patch = patches.data() + index * layout.pixels_per_patch();
+      if (Status status = extract_one(frame, pose, index, patch, scratch.data()); !status.ok()) return status;
     }
     return {};
   }
@@ -259,17 +270,22 @@ PatchExtractor::~PatchExtractor() = default;
 std::size_t PatchExtractor::scratch_size() const noexcept { return impl_->scratch_size; }
 
 Status PatchExtractor::extract(const FrameView& frame, std::span<float> patches, std::span<float> scratch) const {
-  return impl_->extract_all(frame, patches, scratch, [&](const Box& box, float* patch) {
-    return impl_->extract_box(frame, box, patch, scratch.data());
-  });
+  return impl_->extract_all(frame, nullptr, patches, scratch);
 }
 
 Status PatchExtractor::extract(const FrameView& frame, const Pose& pose, std::span<float> patches,
                                std::span<float> scratch) const {
-  if (Status status = check_pose(pose, impl_->layout); !status.ok()) return status;
-  return impl_->extract_all(frame, patches, scratch, [&](const Box& box, float* patch) {
-    return impl_->extract_located(frame, box, pose, patch, scratch.data());
-  });
+  return impl_->extract_all(frame, &pose, patches, scratch);
+}
+
+Status PatchExtractor::extract_patch(const FrameView& frame, const Pose* pose, std::size_t index,
+                                     std::span<float> patch, std::span<float> scratch) const {
+  const std::size_t count = impl_->layout.patches_per_frame();
+  if (index >= count) {
+    return invalid("extract: expected a patch below " + std::to_string(count) + ", got " + std::to_string(index));
+  }
+  if (Status status = impl_->check(frame, pose, 1, patch, scratch); !status.ok()) return status;
+  return impl_->extract_one(frame, pose, index, patch.data(), scratch.data());
 }
 
 }  // namespace vialsight

@@ -67,8 +67,9 @@ Result<Inspector> InspectorAccess::create(const Bundle& bundle, const InspectorO
   return without_exceptions([&]() -> Result<Inspector> {
     if (Status status = check_options(bundle, options); !status.ok()) return status;
     auto* restartable = dynamic_cast<RestartableBackend*>(backend.get());  // the pipeline will own it
-    auto pipeline = FramePipeline::create(bundle, std::move(backend), time);
+    auto pipeline = FramePipeline::create(bundle, std::move(backend), time, options.threads);
     if (!pipeline.ok()) return pipeline.status();
+    if (Status status = choose_portion(bundle, *pipeline.value(), *time); !status.ok()) return status;
     const Result<BatchCost> cost = prove(bundle, *pipeline.value(), *time);
     if (!cost.ok()) return cost.status();
     return Inspector(std::make_unique<Inspector::Impl>(
@@ -163,6 +164,11 @@ std::optional<Inspector::PatchImages> Inspector::images(int frame, int vial, int
 const Bundle& Inspector::bundle() const noexcept {
   static const Bundle kNone = BundleAccess::empty();
   return impl_ != nullptr ? impl_->bundle() : kNone;
+}
+
+std::size_t Inspector::batch_size() const noexcept {
+  const Impl* impl = reach();
+  return impl == nullptr ? 0 : impl->batch_size();
 }
 
 Statistics Inspector::statistics() const noexcept {

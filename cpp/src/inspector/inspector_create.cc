@@ -90,6 +90,23 @@ void fill_batch(std::span<const float> patches, std::size_t pixels, std::size_t 
   }
 }
 
+// Costs of a drawn frame, run after run.
+Result<std::vector<Clock::duration>> rehearse(const Bundle& bundle, FramePipeline& pipeline, TimeSource& time,
+                                              int runs) {
+  StripBuffers buffers(one_frame_of(bundle));
+  buffers.draw_pattern(0);
+  std::vector<Clock::duration> costs;
+  for (int run = 0; run < runs; ++run) {
+    FrameReport report;
+    const Clock::time_point started = time.now();
+    if (pipeline.rehearse(buffers.view(0), buffers.patches(0), report) != FrameOutcome::kScored) {
+      return Status(Code::kBackendFault, "warm-up: " + report.error.message());
+    }
+    costs.push_back(time.now() - started);
+  }
+  return costs;
+}
+
 Status check_timeout(const char* name, std::chrono::milliseconds timeout) {
   constexpr std::chrono::hours kLongest{1};
   if (timeout > timeout.zero() && timeout <= kLongest) return {};
@@ -142,22 +159,35 @@ BackendOptions backend_options(const Bundle& bundle, int threads) {
   result.patch_size = bundle.layout().patch_size;
   result.threads = threads;
   result.precision = bundle.precision();
+  result.batches = {bundle.layout().patches_per_frame(), bundle.layout().region_count()};
   return result;
 }
 
-Result<BatchCost> warm_up(const Bundle& bundle, FramePipeline& pipeline, TimeSource& time) {
-  StripBuffers buffers(one_frame_of(bundle));
-  buffers.draw_pattern(0);
-  Clock::duration cost{};
-  for (int run = 0; run < 2; ++run) {
-    FrameReport report;
-    const Clock::time_point started = time.now();
-    if (pipeline.rehearse(buffers.view(0), buffers.patches(0), report) != FrameOutcome::kScored) {
-      return Status(Code::kBackendFault, "warm-up: " + report.error.message());
+Status choose_portion(const Bundle& bundle, FramePipeline& pipeline, TimeSource& time) {
+  const std::size_t whole = bundle.layout().patches_per_frame();
+  const std::size_t vial = bundle.layout().region_count();
+  if (vial == whole) return {};
+  Clock::duration best = Clock::duration::max();
+  std::size_t chosen = whole;
+  for (const std::size_t portion : {whole, vial}) {
+    pipeline.set_portion(portion);
+    const Result<std::vector<Clock::duration>> costs = rehearse(bundle, pipeline, time, 3);
+    if (!costs.ok()) return costs.status();
+    // The first prepares. A fiftieth is less than such a measurement can tell, and whole frames are simpler.
+    const Clock::duration cost = *std::min_element(costs.value().begin() + 1, costs.value().end());
+    if (cost < best - (portion == whole ? Clock::duration{} : best / 50)) {
+      best = cost;
+      chosen = portion;
     }
-    cost = time.now() - started;
   }
-  return BatchCost(cost);
+  pipeline.set_portion(chosen);
+  return {};
+}
+
+Result<BatchCost> warm_up(const Bundle& bundle, FramePipeline& pipeline, TimeSource& time) {
+  const Result<std::vector<Clock::duration>> costs = rehearse(bundle, pipeline, time, 2);
+  if (!costs.ok()) return costs.status();
+  return BatchCost(costs.value().back());
 }
 
 Status check_golden_patches(const Bundle& bundle, FramePipeline& pipeline, BatchCost& cost) {

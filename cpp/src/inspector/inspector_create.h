@@ -16,6 +16,10 @@ namespace vialsight {
 
 [[nodiscard]] BackendOptions backend_options(const Bundle& bundle, int threads);
 
+// Has the network take a frame's patches all at once or vial by vial, whichever is faster here; a drawn frame is run in
+// both ways, three times.
+[[nodiscard]] Status choose_portion(const Bundle& bundle, FramePipeline& pipeline, TimeSource& time);
+
 // Runs a drawn frame twice through everything, at the line's batch size: first calls are slow (graph optimisation,
 // memory). The cost is that of the second.
 [[nodiscard]] Result<BatchCost> warm_up(const Bundle& bundle, FramePipeline& pipeline, TimeSource& time);

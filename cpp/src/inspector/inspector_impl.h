@@ -64,6 +64,7 @@ struct Inspector::Impl {
   [[nodiscard]] std::optional<PatchImages> images(int frame, int vial, int region) const;
   Status map(int frame, int vial, int region, std::span<float> result) const;
   [[nodiscard]] const Bundle& bundle() const noexcept { return bundle_; }
+  [[nodiscard]] std::size_t batch_size() const noexcept { return pipeline_->portion(); }
   // Elsewhere nothing of this may be called, not even the destructor.
   [[nodiscard]] const HomeProcess& home() const noexcept { return home_; }
   [[nodiscard]] Statistics statistics() const noexcept;

@@ -1,11 +1,13 @@
 #include "inspector/inspector_pipeline.h"
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
 #include <limits>
 #include <string>
 #include <utility>
 
+#include "base/cores.h"
 #include "inspector/locating.h"
 
 namespace vialsight {
@@ -14,28 +16,46 @@ namespace {
 // A failure whose own text could not be made (memory is exhausted): the short string needs none.
 Status fault() noexcept { return {Code::kBackendFault, "exception"}; }
 
-// Ok when each patch, of `pixels` floats, shows something.
-Status check_not_flat(std::span<const float> patches, std::size_t pixels) {
-  for (std::size_t patch = 0; patch < patches.size() / pixels; ++patch) {
-    const auto values = patches.subspan(patch * pixels, pixels);
-    if (!std::all_of(values.begin(), values.end(), [&](float value) { return value == values[0]; })) continue;
-    return {Code::kInvalidArgument, "frame: expected an image, got one gray value all over patch " +
-                                        std::to_string(patch) + "; check light, shutter and camera"};
-  }
-  return {};
+Status check_not_flat(std::span<const float> patch, std::size_t index) {
+  if (!std::all_of(patch.begin(), patch.end(), [&](float value) { return value == patch[0]; })) return {};
+  return {Code::kInvalidArgument, "frame: expected an image, got one gray value all over patch " +
+                                      std::to_string(index) + "; check light, shutter and camera"};
+}
+
+// Threads that a frame's patches can be shared by.
+std::size_t members_of(int threads, const Layout& layout) {
+  return std::min(static_cast<std::size_t>(threads_or_cores(threads)), layout.patches_per_frame());
+}
+
+// Calls work(index, member) for every index, shared by the team; returns what is wrong at the lowest index where
+// anything is. Only the text of that is made, so that nothing is allocated where all is well.
+template <typename Work>
+Status share(Team& team, std::size_t count, const Work& work) {
+  std::atomic<std::size_t> lowest{count};
+  team.run(count, [&](std::size_t index, std::size_t member) {
+    if (work(index, member).ok()) return;
+    std::size_t known = lowest;
+    while (index < known && !lowest.compare_exchange_weak(known, index)) {
+    }
+  });
+  return lowest == count ? Status() : work(lowest, 0);
 }
 
 }  // namespace
 
 Result<std::unique_ptr<FramePipeline>> FramePipeline::create(const Bundle& bundle, std::unique_ptr<Backend> backend,
-                                                             std::shared_ptr<TimeSource> time) {
+                                                             std::shared_ptr<TimeSource> time, int threads) {
   Result<PatchExtractor> extractor = PatchExtractor::create(bundle.layout());
   if (!extractor.ok()) return extractor.status();
-  Result<Score> score = bundle.make_score();
-  if (!score.ok()) return score.status();
+  std::vector<Score> scores;
+  for (std::size_t member = 0; member < members_of(threads, bundle.layout()); ++member) {
+    Result<Score> score = bundle.make_score();
+    if (!score.ok()) return score.status();
+    scores.push_back(std::move(score).value());
+  }
   Result<std::optional<Locator>> locator = make_locator(bundle);
   if (!locator.ok()) return locator.status();
-  Parts parts{std::move(extractor).value(), std::move(score).value(), std::move(locator).value(), std::move(backend),
+  Parts parts{std::move(extractor).value(), std::move(scores), std::move(locator).value(), std::move(backend),
               std::move(time)};
   return std::unique_ptr<FramePipeline>(new FramePipeline(bundle, std::move(parts)));
 }
@@ -48,13 +68,16 @@ FramePipeline::FramePipeline(const Bundle& bundle, Parts parts)
       extractor_(std::move(parts.extractor)),
       backend_(std::move(parts.backend)),
       time_(std::move(parts.time)),
-      score_(std::move(parts.score)),
+      team_(parts.scores.size()),
       locator_(std::move(parts.locator)),
-      extraction_scratch_(extractor_.scratch_size()),
-      targets_(specs_.size()),
-      outputs_(specs_.size()) {
+      portion_(bundle.layout().patches_per_frame()),
+      targets_(specs_.size()) {
+  for (Score& score : parts.scores) {
+    desks_.push_back({std::move(score), std::vector<float>(extractor_.scratch_size()),
+                      std::vector<std::span<const float>>(specs_.size())});
+  }
   const MapSize patch{bundle.layout().patch_size, bundle.layout().patch_size};
-  const MapSize own = score_.map_size();
+  const MapSize own = desks_[0].score.map_size();
   if (own == patch) return;
   resize_.emplace(own, patch);
   own_map_.resize(own.pixels());
@@ -86,11 +109,18 @@ FrameOutcome FramePipeline::locate_golden(const FrameView& frame, FrameReport& r
   return FrameOutcome::kScored;
 }
 
+Status FramePipeline::extract_patch(const FrameView& frame, const Pose* pose, std::size_t index, std::span<float> patch,
+                                    std::size_t member) {
+  Status status = extractor_.extract_patch(frame, pose, index, patch, desks_[member].extraction_scratch);
+  return status.ok() ? check_not_flat(patch, index) : status;
+}
+
 Status FramePipeline::extract(const FrameView& frame, std::span<float> patches, FrameReport& report) {
   const Clock::time_point started = time_->now();
-  Status status = locator_ ? extractor_.extract(frame, report.location.pose, patches, extraction_scratch_)
-                           : extractor_.extract(frame, patches, extraction_scratch_);
-  if (status.ok()) status = check_not_flat(patches, pixels_);
+  const Pose* pose = locator_ ? &report.location.pose : nullptr;
+  Status status = share(team_, patches.size() / pixels_, [&](std::size_t index, std::size_t member) {
+    return extract_patch(frame, pose, index, patches.subspan(index * pixels_, pixels_), member);
+  });
   report.times.extract_s += seconds(time_->now() - started);
   return status;
 }
@@ -103,29 +133,45 @@ FrameOutcome FramePipeline::extract_and_score(const FrameView& frame, const Patc
   return report.error.ok() ? FrameOutcome::kScored : FrameOutcome::kFault;
 }
 
-Status FramePipeline::infer(std::span<const float> patches, const PatchResults& results) {
+Status FramePipeline::run_portion(std::span<const float> patches, std::size_t first, std::size_t count,
+                                  const PatchResults& results) {
   for (std::size_t i = 0; i < targets_.size(); ++i) {
-    const std::span<float> output = results.outputs[i];
-    // What the backend leaves out must not be an earlier strip's.
-    std::fill(output.begin(), output.end(), std::numeric_limits<float>::quiet_NaN());
-    targets_[i] = output.data();
+    targets_[i] = results.outputs[i].data() + first * specs_[i].pixels();
   }
-  return backend_->run(patches.data(), results.scores.size(), targets_.data());
+  return backend_->run(patches.data() + first * pixels_, count, targets_.data());
+}
+
+Status FramePipeline::infer(std::span<const float> patches, const PatchResults& results) {
+  // What the backend leaves out must not be an earlier strip's.
+  for (const std::span<float> output : results.outputs) {
+    std::fill(output.begin(), output.end(), std::numeric_limits<float>::quiet_NaN());
+  }
+  const std::size_t count = results.scores.size();
+  const std::size_t portion = count == bundle_.layout().patches_per_frame() ? portion_ : count;
+  for (std::size_t first = 0; first < count; first += portion) {
+    if (Status status = run_portion(patches, first, portion, results); !status.ok()) return status;
+  }
+  return {};
+}
+
+Status FramePipeline::score_patch(std::size_t index, std::span<const float> patches,
+                                  std::span<const std::size_t> regions, const PatchResults& results,
+                                  std::size_t member) {
+  Desk& desk = desks_[member];
+  const std::size_t components = desk.score.components().size();
+  for (std::size_t k = 0; k < specs_.size(); ++k) {
+    desk.outputs[k] = results.outputs[k].subspan(index * specs_[k].pixels(), specs_[k].pixels());
+  }
+  const std::size_t region = regions.empty() ? index % regions_ : regions[index];
+  return desk.score.run({patches.subspan(index * pixels_, pixels_), desk.outputs}, region, results.scores[index],
+                        results.components.subspan(index * components, components));
 }
 
 Status FramePipeline::score_all(std::span<const float> patches, std::span<const std::size_t> regions,
                                 const PatchResults& results) {
-  const std::size_t components = score_.components().size();
-  for (std::size_t i = 0; i < results.scores.size(); ++i) {
-    for (std::size_t k = 0; k < specs_.size(); ++k) {
-      outputs_[k] = results.outputs[k].subspan(i * specs_[k].pixels(), specs_[k].pixels());
-    }
-    const std::size_t region = regions.empty() ? i % regions_ : regions[i];
-    const PatchData data{patches.subspan(i * pixels_, pixels_), outputs_};
-    Status status = score_.run(data, region, results.scores[i], results.components.subspan(i * components, components));
-    if (!status.ok()) return status;
-  }
-  return {};
+  return share(team_, results.scores.size(), [&](std::size_t index, std::size_t member) {
+    return score_patch(index, patches, regions, results, member);
+  });
 }
 
 Status FramePipeline::score_locked(std::span<const float> patches, std::span<const std::size_t> regions,
@@ -183,8 +229,9 @@ Result<Location> FramePipeline::locate_reduced(std::span<const float> reduced) n
 }
 
 Status FramePipeline::map_locked(const PatchData& data, std::size_t region, std::span<float> result) {
-  if (!resize_) return score_.map(data, region, result);
-  if (Status status = score_.map(data, region, own_map_); !status.ok()) return status;
+  Score& score = desks_[0].score;
+  if (!resize_) return score.map(data, region, result);
+  if (Status status = score.map(data, region, own_map_); !status.ok()) return status;
   std::copy(own_map_.begin(), own_map_.end(), wide_map_.begin());
   std::fill(resized_map_.begin(), resized_map_.end(), 0.0);
   resize_->add(wide_map_, resized_map_);

@@ -1,5 +1,5 @@
-// FramePipeline: one frame to the scores of its patches. Locating (where the bundle does), extraction, network and
-// scoring in the calling thread.
+// FramePipeline: one frame to the scores of its patches. Locating (where the bundle does) in the calling thread;
+// extraction and scoring patch by patch in the threads given; between them the network, which has the same threads.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "base/team.h"
 #include "base/time_source.h"
 #include "scoring/bilinear_resize.h"
 #include "vialsight/inspector.h"
@@ -41,7 +42,12 @@ class FramePipeline {
  public:
   [[nodiscard]] static Result<std::unique_ptr<FramePipeline>> create(const Bundle& bundle,
                                                                      std::unique_ptr<Backend> backend,
-                                                                     std::shared_ptr<TimeSource> time);
+                                                                     std::shared_ptr<TimeSource> time, int threads);
+
+  // So many of a frame's patches the network gets at a time: V·R, or one vial's R. Other numbers of patches it gets as
+  // they come.
+  void set_portion(std::size_t patches) noexcept { portion_ = patches; }
+  [[nodiscard]] std::size_t portion() const noexcept { return portion_; }
 
   // Fills `buffers` (V·R patches) and a fresh `report` from `frame`. kInvalid: pixels above the bit depth, or a patch
   // of one gray value.
@@ -62,7 +68,7 @@ class FramePipeline {
   // What create() has made of the bundle.
   struct Parts {
     PatchExtractor extractor;
-    Score score;
+    std::vector<Score> scores;  // one for each thread
     std::optional<Locator> locator;
     std::unique_ptr<Backend> backend;
     std::shared_ptr<TimeSource> time;
@@ -74,6 +80,11 @@ class FramePipeline {
   FrameOutcome extract_and_score(const FrameView& frame, const PatchBuffers& buffers, FrameReport& report);
   Status extract(const FrameView& frame, std::span<float> patches, FrameReport& report);
   Status infer(std::span<const float> patches, const PatchResults& results);
+  Status run_portion(std::span<const float> patches, std::size_t first, std::size_t count, const PatchResults& results);
+  Status extract_patch(const FrameView& frame, const Pose* pose, std::size_t index, std::span<float> patch,
+                       std::size_t member);
+  Status score_patch(std::size_t index, std::span<const float> patches, std::span<const std::size_t> regions,
+                     const PatchResults& results, std::size_t member);
   Status score_all(std::span<const float> patches, std::span<const std::size_t> regions, const PatchResults& results);
   Status score_locked(std::span<const float> patches, std::span<const std::size_t> regions, const PatchResults& results,
                       StageTimes& times);
@@ -87,12 +98,18 @@ class FramePipeline {
   std::unique_ptr<Backend> backend_;
   std::shared_ptr<TimeSource> time_;
   std::mutex mutex_;  // guards all that follows, and the backend
-  Score score_;
+  // What a member of the team works with.
+  struct Desk {
+    Score score;
+    std::vector<float> extraction_scratch;
+    std::vector<std::span<const float>> outputs;  // of the patch at hand
+  };
+  std::vector<Desk> desks_;
+  Team team_;
   std::optional<Locator> locator_;
-  std::vector<float> extraction_scratch_;
-  std::vector<float*> targets_;                  // where the backend shall write each output
-  std::vector<std::span<const float>> outputs_;  // of the patch at hand
-  std::optional<BilinearResize> resize_;         // of maps that are not P·P
+  std::size_t portion_;
+  std::vector<float*> targets_;           // where the backend shall write each output
+  std::optional<BilinearResize> resize_;  // of maps that are not P·P
   std::vector<float> own_map_;
   std::vector<double> wide_map_;
   std::vector<double> resized_map_;

@@ -56,6 +56,7 @@ Result<Network> Network::create(const Bundle& bundle, const NetworkOptions& opti
     const Result<std::filesystem::path> module = find_module(options.backend_module, runtime);
     if (!module.ok()) return module.status();
     BackendOptions backend_options = vialsight::backend_options(bundle, options.threads);
+    backend_options.batches.clear();
     backend_options.precision = options.precision.value_or(bundle.precision());
     Result<std::unique_ptr<Backend>> backend = load_backend(module.value(), backend_options);
     if (!backend.ok()) return backend.status();

@@ -97,7 +97,6 @@ def optimize(
     data_sha256 = part.sha256()
     _check_same_data(manifest, data_sha256)
     choice = choose(manifest["score"])
-    paths = atomic.beside(out, ".before.vsb"), out
     before, after = (
         score_split(
             bundle,
@@ -107,11 +106,13 @@ def optimize(
             identity=f"{data_sha256} {name}",
             network=run,
             threads=threads,
-            progress=progress,
+            progress=_half(progress, number),
         )
-        for path, run, name in (
-            (paths[0], None, "original"),
-            (paths[1], network, f"{runtime} {precision} {network.runtime_version}"),
+        for number, (path, run, name) in enumerate(
+            (
+                (atomic.beside(out, ".before.vsb"), None, "original"),
+                (out, network, f"{runtime} {precision} {network.runtime_version}"),
+            )
         )
     )
     fitted = fit_definition(manifest["score"], choice, after)
@@ -148,6 +149,13 @@ def optimize(
     before.forget()
     after.forget()
     return found
+
+
+def _half(progress: Progress | None, number: int) -> Progress | None:
+    """Return what the first or second (`number`) of two equal halves of the work reports to."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(number * total + done, 2 * total)
 
 
 def _check_original(bundle: _core.Bundle, manifest: Mapping[str, Any]) -> None:

@@ -20,8 +20,8 @@ namespace vialsight::test {
 using std::chrono::milliseconds;
 
 inline constexpr auto kMargin = milliseconds(2);
-inline constexpr int kWarmUpBatches = 2;
-inline constexpr int kGoldenBatches = 4;  // 16 golden patches in batches of V·R = 4
+inline constexpr int kWarmUpBatches = 11;  // whole frames and vials tried, then two frames
+inline constexpr int kGoldenBatches = 4;   // 16 golden patches in batches of V·R = 4
 
 // A 40×30 image of dark stripes from one gray value on; patches carry markers in their first pixel.
 class TestFrame {
