@@ -216,6 +216,32 @@ TEST(Extract, AMovedExtractorWorks) {
   EXPECT_EQ(patches, extract(frame.view(), layout));
 }
 
+TEST(Extract, OnePatchIsThatOfAll) {
+  const Layout layout = layout_of({{0, 0, 16, 16}, {20, 10, 24, 18}, {40, 20, 16, 16}}, 16);
+  const PatchExtractor extractor = PatchExtractor::create(layout).value();
+  Frame<std::uint8_t> frame(64, 48, 255);
+  for (int y = 0; y < 48; ++y) {
+    for (int x = 0; x < 64; ++x) frame.at(x, y) = static_cast<std::uint8_t>(x * 3 + y * 5);
+  }
+  const Pose pose{1.25, -0.5, 0.01};
+  std::vector<float> all(layout.patches_per_frame() * 256);
+  std::vector<float> one(256);
+  std::vector<float> scratch(extractor.scratch_size());
+  for (const Pose* where : {static_cast<const Pose*>(nullptr), &pose}) {
+    const Status status = where == nullptr ? extractor.extract(frame.view(), all, scratch)
+                                           : extractor.extract(frame.view(), *where, all, scratch);
+    ASSERT_TRUE(status.ok()) << status.message();
+    for (std::size_t index = 0; index < layout.patches_per_frame(); ++index) {
+      ASSERT_TRUE(extractor.extract_patch(frame.view(), where, index, one, scratch).ok());
+      EXPECT_TRUE(std::equal(one.begin(), one.end(), all.begin() + static_cast<std::ptrdiff_t>(index * 256)));
+    }
+  }
+  const Status beyond = extractor.extract_patch(frame.view(), nullptr, layout.patches_per_frame(), one, scratch);
+  EXPECT_EQ(beyond.code(), Code::kInvalidArgument);
+  EXPECT_THAT(beyond.message(), HasSubstr("expected a patch below 3, got 3"));
+  EXPECT_EQ(extractor.extract_patch(frame.view(), nullptr, 0, all, scratch).code(), Code::kInvalidArgument);
+}
+
 TEST(CreateExtractor, ALayoutThatIsNoneIsRefused) {
   const Result<PatchExtractor> extractor = PatchExtractor::create(layout_of({{60, 0, 16, 16}}, 16));
   EXPECT_EQ(extractor.status().code(), Code::kInvalidArgument);
