@@ -201,8 +201,9 @@ Isolation isolation_of(std::string_view name) {
 
 InspectorOptions options_of(int threads, std::string_view level, bool require_thresholds, double margin_s,
                             const std::optional<std::filesystem::path>& backend_module, bool require_fresh_frames,
-                            std::string_view isolation, const Scheduling& scheduling) {
+                            std::string_view isolation, const Scheduling& scheduling, std::string device) {
   InspectorOptions options;
+  options.device = std::move(device);
   options.require_fresh_frames = require_fresh_frames;
   options.isolation = isolation_of(isolation);
   options.scheduling = scheduling;
@@ -306,16 +307,16 @@ void define_constructor(py::class_<PythonInspector>& type, Bundle (*bundle_of)(c
   type.def(py::init([bundle_of](const Source& source, int threads, std::string_view level, bool require_thresholds,
                                 double margin_s, const std::optional<std::filesystem::path>& backend_module,
                                 bool require_fresh_frames, std::string_view isolation, int priority,
-                                std::vector<int> cpus, bool lock_memory) {
+                                std::vector<int> cpus, bool lock_memory, std::string device) {
              return std::make_unique<PythonInspector>(
                  bundle_of(source),
                  options_of(threads, level, require_thresholds, margin_s, backend_module, require_fresh_frames,
-                            isolation, {priority, std::move(cpus), lock_memory}));
+                            isolation, {priority, std::move(cpus), lock_memory}, std::move(device)));
            }),
            py::arg("bundle"), py::kw_only(), py::arg("threads") = 0, py::arg("level") = "strip",
            py::arg("require_thresholds") = true, py::arg("margin_s") = kMarginS, py::arg("backend_module") = py::none(),
            py::arg("require_fresh_frames") = false, py::arg("isolation") = "in_process", py::arg("priority") = 0,
-           py::arg("cpus") = std::vector<int>(), py::arg("lock_memory") = false);
+           py::arg("cpus") = std::vector<int>(), py::arg("lock_memory") = false, py::arg("device") = "");
 }
 
 }  // namespace

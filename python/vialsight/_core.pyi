@@ -483,6 +483,8 @@ class Inspector:
         priority: SCHED_FIFO priority (1 to 99) of the threads that inspect; 0 leaves it as it is.
         cpus: logical CPUs they stay on; empty means all.
         lock_memory: keep all memory of this process, and of the worker, resident (mlockall).
+        device: where the network runs: "cpu", "gpu:0" (TensorFlow only); "" means the first GPU
+            that TensorFlow has, else the CPU.
 
     Works in the process that made it. After a fork (`os.fork`, multiprocessing's "fork") the child
     can do nothing with it: every call raises BundleError at once and says so, and the child's end
@@ -510,6 +512,7 @@ class Inspector:
         priority: int = 0,
         cpus: Sequence[int] = (),
         lock_memory: bool = False,
+        device: str = "",
     ) -> None: ...
     def inspect(
         self,

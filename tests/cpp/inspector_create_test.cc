@@ -137,6 +137,13 @@ TEST_F(InspectorCreateTest, RefusesMoreThreadsThanAnyMachineHas) {
   expect_error(Code::kInvalidArgument, "threads: expected 0 (one per core) to 1024, got 1025");
 }
 
+TEST_F(InspectorCreateTest, RefusesADeviceThatIsNone) {
+  for (const char* name : {"gpu", "gpu:", "gpu:x", "gpu:100", "GPU:0", "cpu:0", " "}) {
+    options.device = name;
+    expect_error(Code::kInvalidArgument, "device: expected \"cpu\", \"gpu:0\"");
+  }
+}
+
 TEST_F(InspectorCreateTest, RefusesAnUnknownIsolation) {
   options.isolation = static_cast<Isolation>(2);
   expect_error(Code::kInvalidArgument, "isolation: expected kInProcess or kWorker, got 2");

@@ -120,6 +120,19 @@ TEST(OpenVinoBackendTest, RefusesAnOutputThatDoesNotDependOnThePatches) {
   EXPECT_THAT(backend.status().message(), HasSubstr("output node \"rest\" does not depend on the patches"));
 }
 
+TEST(OpenVinoBackendTest, RunsOnTheCpuOnly) {
+  BackendOptions options;
+  const std::string model = graph_of_both();
+  options.model = model.data();
+  options.model_size = model.size();
+  options.input_name = "patches";
+  options.patch_size = kPatch;
+  options.device = "gpu:0";
+  const auto backend = load_backend(VIALSIGHT_BACKEND_MODULE, options);
+  EXPECT_EQ(backend.status().code(), Code::kUnsupported);
+  EXPECT_THAT(backend.status().message(), HasSubstr("expected the device \"cpu\", got \"gpu:0\""));
+}
+
 TEST(OpenVinoBackendTest, TheModuleNeedsNoTensorFlow) {
   std::ifstream stream(VIALSIGHT_BACKEND_MODULE, std::ios::binary);
   const std::string bytes{std::istreambuf_iterator<char>(stream), {}};

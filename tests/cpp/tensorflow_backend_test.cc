@@ -22,19 +22,45 @@ TEST(BackendModuleTest, TheModuleNeedsBothLibraries) {
   EXPECT_THAT(bytes, HasSubstr("libtensorflow_framework.so.2"));
 }
 
-TEST(TensorFlowBackendTest, RefusesAnotherPrecision) {
-  GraphWriter graph;
-  graph.add(placeholder("patches", kFloat, {-1, 4, 4, 1}));
-  const std::string model = graph.bytes();
+class TensorFlowOptionsTest : public ::testing::Test {
+ protected:
+  TensorFlowOptionsTest() {
+    GraphWriter graph;
+    graph.add(placeholder("patches", kFloat, {-1, 4, 4, 1})).add(binary("twice", "AddV2", "patches", "patches"));
+    model_ = graph.bytes();
+    options.model = model_.data();
+    options.model_size = model_.size();
+    options.input_name = "patches";
+    options.outputs = {{"twice", OutputRole::kMap, 4, 4}};
+    options.patch_size = 4;
+  }
+  Status load() { return load_backend(VIALSIGHT_BACKEND_MODULE, options).status(); }
+
   BackendOptions options;
-  options.model = model.data();
-  options.model_size = model.size();
-  options.input_name = "patches";
-  options.patch_size = 4;
+
+ private:
+  std::string model_;
+};
+
+TEST_F(TensorFlowOptionsTest, RefusesAnotherPrecision) {
   options.precision = Precision::kBfloat16;
-  const Result<std::unique_ptr<Backend>> backend = load_backend(VIALSIGHT_BACKEND_MODULE, options);
-  EXPECT_EQ(backend.status().code(), Code::kUnsupported);
-  EXPECT_THAT(backend.status().message(), HasSubstr("expected precision float32, got bfloat16"));
+  EXPECT_EQ(load().code(), Code::kUnsupported);
+  EXPECT_THAT(load().message(), HasSubstr("expected precision float32, got bfloat16"));
+}
+
+TEST_F(TensorFlowOptionsTest, RunsOnTheCpuThatWasChosen) {
+  options.device = "cpu";
+  EXPECT_TRUE(load().ok()) << load().message();
+}
+
+// Where there are GPUs, this one is not there.
+TEST_F(TensorFlowOptionsTest, RefusesAGpuThatIsNotThere) {
+  options.device = "gpu:63";
+  const Status status = load();
+  ASSERT_FALSE(status.ok());
+  if (status.code() == Code::kNotFound) {
+    EXPECT_THAT(status.message(), HasSubstr("expected a GPU, as device \"gpu:63\" asks for"));
+  }
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <string>
 
 #include "vialsight/decision.h"
 #include "vialsight/isolation.h"
@@ -22,6 +23,9 @@ struct InspectorOptions {
   bool require_fresh_frames = true;
   // Module with the backend; empty: vialsight_tensorflow.so beside libvialsight.so.
   std::filesystem::path backend_module;
+  // Where the network runs: "cpu", "gpu:0" (TensorFlow only), or empty: the first GPU that TensorFlow has, else the
+  // CPU.
+  std::string device;
   Scheduling scheduling;
   Isolation isolation = Isolation::kInProcess;
   WorkerOptions worker;  // for Isolation::kWorker

@@ -24,6 +24,7 @@ struct BackendOptions {
   int patch_size = 0;               // P
   int threads = 0;                  // inside one batch; 0: one per core
   Precision precision = Precision::kFloat32;
+  std::string device;                // "cpu", "gpu:N"; empty: the runtime's choice
   std::vector<std::size_t> batches;  // of so many patches are the line's, to be prepared for at once; may be empty
 };
 

@@ -205,6 +205,10 @@ class OpenVinoBackend final : public Backend {
 };
 
 Status OpenVinoBackend::start(const BackendOptions& options) {
+  if (!options.device.empty() && options.device != "cpu") {
+    return {Code::kUnsupported, "OpenVINO: expected the device \"cpu\", got \"" + options.device +
+                                    "\"; on a GPU inspect with the bundle for TensorFlow"};
+  }
   if (Status status = check_precision(core_, options); !status.ok()) return status;
   if (Status status = read_model(options, model_); !status.ok()) return status;
   // Not in the first batch, which has to end in a batch's time.

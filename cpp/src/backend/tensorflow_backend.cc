@@ -19,6 +19,7 @@
 #include "backend/backend.h"
 #include "base/cores.h"
 #include "tensorflow/c/c_api.h"
+#include "tensorflow/core/framework/device_attributes.pb.h"
 #include "tensorflow/core/framework/graph.pb.h"
 #include "tensorflow/core/framework/node_def.pb.h"
 #include "tensorflow/core/framework/tensor.h"
@@ -30,6 +31,7 @@
 #include "tensorflow/core/protobuf/config.pb.h"
 #include "tensorflow/core/public/session.h"
 #include "tensorflow/core/public/session_options.h"
+#include "tsl/platform/tensor_float_32_utils.h"
 
 #ifndef VIALSIGHT_TENSORFLOW_VERSION
 #error "VIALSIGHT_TENSORFLOW_VERSION must be the version of the TensorFlow headers, for instance \"2.21.0\""
@@ -151,12 +153,37 @@ class OperationThreads final : public tf::thread::ThreadPoolInterface {
   tf::thread::ThreadPool pool_;
 };
 
+constexpr std::size_t kGpuPrefix = 4;  // "gpu:"
+
+bool is_on_gpu(const BackendOptions& options) { return options.device.compare(0, kGpuPrefix, "gpu:") == 0; }
+
+void choose_device(const BackendOptions& options, tf::ConfigProto& config) {
+  // As much of the GPU's memory as it needs: other programs may have the rest.
+  config.mutable_gpu_options()->set_allow_growth(true);
+  if (options.device == "cpu") (*config.mutable_device_count())["GPU"] = 0;
+  if (is_on_gpu(options)) config.mutable_gpu_options()->set_visible_device_list(options.device.substr(kGpuPrefix));
+}
+
+// Without a GPU TensorFlow runs on the CPU, and says nothing.
+Status check_device(tf::Session& session, const BackendOptions& options) {
+  if (!is_on_gpu(options)) return {};
+  std::vector<tf::DeviceAttributes> devices;
+  const absl::Status status = session.ListDevices(&devices);
+  if (!status.ok()) return failure("its devices cannot be listed", status);
+  const bool found = std::any_of(devices.begin(), devices.end(),
+                                 [](const tf::DeviceAttributes& device) { return device.device_type() == "GPU"; });
+  if (found) return {};
+  return {Code::kNotFound, "TensorFlow: expected a GPU, as device \"" + options.device +
+                               "\" asks for, and has none here; check `nvidia-smi`, run: pip install " +
+                               "'vialsight[gpu]', or choose \"cpu\""};
+}
+
 tf::SessionOptions session_options(const BackendOptions& options) {
   tf::SessionOptions result;
+  choose_device(options, result.config);
   result.config.set_intra_op_parallelism_threads(threads_or_cores(options.threads));
   result.config.set_inter_op_parallelism_threads(1);
   result.config.set_allow_soft_placement(true);
-  result.config.mutable_gpu_options()->set_allow_growth(true);
   return result;
 }
 
@@ -208,6 +235,7 @@ Status TensorFlowBackend::start(const tf::GraphDef& graph, const BackendOptions&
   absl::Status status = tf::NewSession(session_options(options), &session);
   session_.reset(session);
   if (!status.ok()) return failure("no session", status);
+  if (Status found = check_device(*session_, options); !found.ok()) return found;
   status = session_->Create(graph);
   if (!status.ok()) return failure("the graph is refused", status);
   status = session_->MakeCallable(callable_options(options), &callable_);
@@ -256,6 +284,8 @@ Status TensorFlowBackend::run(const float* patches, std::size_t count, float* co
 
 Status create_checked(const BackendOptions& options, Backend** backend) {
   const QuietLog quiet;
+  // float32 is what bundles are proven in; a GPU would otherwise round factors to 10 bits.
+  tsl::enable_tensor_float_32_execution(false);
   if (Status status = check_version(); !status.ok()) return status;
   if (options.precision != Precision::kFloat32) {
     return {Code::kUnsupported, std::string("TensorFlow: expected precision float32, got ") +

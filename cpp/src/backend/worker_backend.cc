@@ -47,6 +47,7 @@ std::vector<std::string> arguments_of(const WorkerRequirements& requirements, co
                                      std::to_string(backend.threads),
                                      std::to_string(static_cast<int>(backend.precision)),
                                      text_of_list(backend.batches),
+                                     backend.device,
                                      std::to_string(requirements.scheduling.priority),
                                      text_of_list(requirements.scheduling.cpus),
                                      requirements.scheduling.lock_memory ? "1" : "0"};

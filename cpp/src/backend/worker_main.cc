@@ -81,6 +81,7 @@ bool parse(int count, char** texts, Arguments& arguments) {
     return false;
   arguments.module = texts[kArgumentModule];
   arguments.backend.input_name = texts[kArgumentInput];
+  arguments.backend.device = texts[kArgumentDevice];
   for (int i = kArgumentOutputs; i < count; ++i) {
     if (!parse_output(texts[i], arguments.backend.outputs.emplace_back())) return false;
   }

@@ -24,6 +24,7 @@ enum WorkerArgument : int {
   kArgumentThreads,
   kArgumentPrecision,  // of Precision
   kArgumentBatches,    // "20,4", or "-"
+  kArgumentDevice,     // may be empty
   kArgumentPriority,   // of Scheduling
   kArgumentCpus,       // "0,1", or "-"
   kArgumentLockMemory,

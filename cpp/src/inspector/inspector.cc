@@ -45,7 +45,8 @@ Result<Inspector> with_scheduling(const Scheduling& scheduling, Make make) {
 }
 
 Result<std::unique_ptr<Backend>> make_backend(const Bundle& bundle, const InspectorOptions& options) {
-  const BackendOptions backend = backend_options(bundle, options.threads);
+  BackendOptions backend = backend_options(bundle, options.threads);
+  backend.device = options.device;
   const Result<std::filesystem::path> module = find_module(options.backend_module, bundle.runtime());
   if (!module.ok()) return module.status();
   if (options.isolation == Isolation::kInProcess) return load_backend(module.value(), backend);

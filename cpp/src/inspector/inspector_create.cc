@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "base/messages.h"
 #include "base/scheduling.h"
 #include "inspector/inspector_buffers.h"
 #include "inspector/locating.h"
@@ -131,12 +132,23 @@ Status check_threads(const char* option, int threads) {
                                       std::to_string(kMaxThreads) + ", got " + std::to_string(threads)};
 }
 
+Status check_device(const std::string& device) {
+  const bool gpu = device.size() > 4 && device.size() <= 6 && device.compare(0, 4, "gpu:") == 0 &&
+                   device.find_first_not_of("0123456789", 4) == std::string::npos;
+  if (device.empty() || device == "cpu" || gpu) return {};
+  return {Code::kInvalidArgument,
+          "InspectorOptions::device: expected \"cpu\", \"gpu:0\" or another number, or nothing, "
+          "got " +
+              in_quotes(device)};
+}
+
 Status check_options(const Bundle& bundle, const InspectorOptions& options) {
   if (Status status = check_threads("InspectorOptions::threads", options.threads); !status.ok()) return status;
   if (options.margin < options.margin.zero() || options.margin > kMaxMargin) {
     return {Code::kInvalidArgument,
             "InspectorOptions::margin: expected 0 to 10 s, got " + std::to_string(options.margin.count()) + " us"};
   }
+  if (Status status = check_device(options.device); !status.ok()) return status;
   if (Status status = check_scheduling(options.scheduling); !status.ok()) return status;
   if (Status status = check_isolation(options); !status.ok()) return status;
   if (options.level > Level::kRun) {
