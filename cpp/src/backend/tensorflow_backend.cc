@@ -138,8 +138,8 @@ class QuietLog {
 // --- The session ----------------------------------------------------------------------------------------------------
 
 // Threads inside one operation. A session's own setting counts only for the first session of a process, because all
-// share one pool then; a pool handed to each run is what Eigen's operations use instead. oneDNN's convolutions stay with
-// the shared one: Inspectors of one process should ask for the same number (docs/performance.md).
+// share one pool then; a pool handed to each run is what Eigen's operations use instead. oneDNN's convolutions stay
+// with the shared one: Inspectors of one process should ask for the same number (docs/performance.md).
 class OperationThreads final : public tf::thread::ThreadPoolInterface {
  public:
   explicit OperationThreads(int count) : pool_(tf::Env::Default(), "vialsight", count) {}
