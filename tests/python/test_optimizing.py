@@ -232,6 +232,7 @@ def test_the_verb_from_a_shell(
     assert "verdicts" in done.stdout
     shown = run_process("show", out)
     assert "openvino 2026." in shown.stdout
+    assert "verdicts changed   0 of 96 (patch), 0 of 8 (strip), 0 of 8 (run)" in shown.stdout
     verified = run_process("verify", out)
     assert "ok  golden patches" in verified.stdout
     again = run(

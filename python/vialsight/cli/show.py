@@ -58,9 +58,28 @@ def _print_network(manifest: dict[str, Any]) -> None:
     mebibytes = manifest["files"]["model"]["size"] / 2**20
     console.say(f"method       {manifest['method']}, {mebibytes:.1f} MiB")
     console.say(f"runtime      {runtime['name']} {version}, {runtime['precision']}")
+    _print_optimization(manifest)
     for name, output in manifest["outputs"].items():
         height, width = output["shape"][1:3]
         console.say(f"output       {name}: {output['role']} of {height}x{width}")
+
+
+def _print_optimization(manifest: dict[str, Any]) -> None:
+    record = manifest.get("optimization")
+    if record is None:
+        return
+    changed = ", ".join(
+        f"{each['changed']} of {each['units']} ({level})"
+        for level, each in record["verdicts"].items()
+    )
+    console.say(
+        f"  instead of         tensorflow, float32, manifest sha256 {record['parent_sha256']}"
+    )
+    console.say(
+        f"  scores moved       by at most {record['largest_score_difference']:.3g} on the "
+        "calibration set"
+    )
+    console.say(f"  verdicts changed   {changed}; allowed {record['max_verdict_changes']}")
 
 
 def _print_calibration(manifest: dict[str, Any]) -> None:
