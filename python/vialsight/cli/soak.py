@@ -40,7 +40,7 @@ def soak(
         ),
     ] = 0.0,
     isolation: Annotated[
-        str, typer.Option(help="in_process, or worker: TensorFlow in a process of its own.")
+        str, typer.Option(help="in_process, or worker: the network in a process of its own.")
     ] = "in_process",
     priority: Annotated[
         int, typer.Option(min=0, max=99, help="SCHED_FIFO priority of what inspects; 0: none.")
