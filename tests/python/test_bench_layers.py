@@ -54,6 +54,16 @@ def test_what_was_fused_belongs_to_what_it_feeds() -> None:
     assert (layers["relu"].flop, layers["tanh"].flop) == (2304, 0)
 
 
+def test_a_transposed_convolution_sees_its_image_and_not_the_size_to_make() -> None:
+    inputs = [
+        value("sizes", (4,)),
+        value("kernel", (3, 3, 2, 1), constant=True),
+        value("small", (1, 4, 4, 1)),
+    ]
+    doubled = operation("up", "Conv2DBackpropInput", inputs, MAP, 576)
+    assert doubled.shape == "4x4x1 -> 8x8x2, 3x3"
+
+
 def test_bytes_are_what_enters_and_leaves_a_layer() -> None:
     layers = {layer.name: layer for layer in layers_of(CHAIN, {"relu": 3.0, "tanh": 1.0})}
     # Kernel of 18 numbers, bias of 2, the map of 128 written; then read and written.

@@ -41,7 +41,8 @@ class Operation:
     @property
     def shape(self) -> str:
         """Shapes without the batch, in words: `256x256x4 -> 128x128x8, 3x3`."""
-        seen = next((v.shape for v in self.inputs if not v.constant), ())
+        # The image that is seen: a transposed convolution's first input may be the size to make.
+        seen = max((v.shape for v in self.inputs if not v.constant), key=len, default=())
         made = self.outputs[0].shape if self.outputs else ()
         return shape_words(seen[1:], made[1:], self.kernel)
 
