@@ -43,6 +43,16 @@ TEST(BackendLoaderTest, ReportsAMissingModule) {
   expect_error(load("/nonexistent/backend.so"), Code::kNotFound, "/nonexistent/backend.so: cannot be loaded");
 }
 
+TEST(BackendLoaderTest, SaysHowToBuildARuntimeThatIsNotThere) {
+  expect_error(load("/nonexistent/vialsight_openvino.so"), Code::kNotFound, "built without OpenVINO, run: pip install");
+}
+
+TEST(BackendLoaderTest, TellsTheVersionOfWhatAModuleRunsOn) {
+  EXPECT_EQ(runtime_version(FAKE_BACKEND).value(), "0");
+  EXPECT_EQ(runtime_version(NO_BACKEND).status().code(), Code::kUnsupported);
+  EXPECT_EQ(runtime_version("/nonexistent/backend.so").status().code(), Code::kNotFound);
+}
+
 TEST(BackendLoaderTest, ReportsAFileThatIsNoLibrary) {
   const TemporaryFolder folder;
   BundleWriter::write_file(folder.path() / "backend.so", "text");
