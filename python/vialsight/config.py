@@ -168,7 +168,7 @@ class TrainingConfig(Section):
         default=True, description="float32 products on GPUs that can round their factors to 10 bits"
     )
     jit_compile: bool = Field(
-        default=False, description="networks and losses are compiled by XLA; on CPUs slower"
+        default=False, description="networks, losses and optimizers are compiled by XLA"
     )
     checkpoint_every: int = Field(default=500, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(default=3, ge=1, description="older ones are deleted")
