@@ -98,6 +98,11 @@ class CalibrationResult:
     levels: dict[str, LevelFit]
     warnings: tuple[str, ...]
 
+    @property
+    def thresholds(self) -> dict[str, tuple[float, ...]]:
+        """By level, one for each region."""
+        return {level: self.levels[level].thresholds for level in LEVELS}
+
 
 def calibrate(
     bundle: _core.Bundle,
@@ -150,7 +155,7 @@ def calibrate(
         bundle,
         out,
         score=definition,
-        thresholds={level: result.levels[level].thresholds for level in LEVELS},
+        thresholds=result.thresholds,
         heatmap=heatmap_scales(choice, scored),
         calibration=calibration_record(
             result,

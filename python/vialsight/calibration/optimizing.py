@@ -126,7 +126,7 @@ def optimize(
         bundle,
         out,
         score=fitted,
-        thresholds={level: result.levels[level].thresholds for level in LEVELS},
+        thresholds=result.thresholds,
         heatmap=heatmap_scales(choice, after),
         calibration=calibration_record(
             result,
@@ -205,7 +205,7 @@ def _compared(
     rule: RunRule,
 ) -> Optimized:
     old = {level: np.array(bundle.thresholds[level]) for level in LEVELS}
-    new = {level: np.array(result.levels[level].thresholds) for level in LEVELS}
+    new = {level: np.array(values) for level, values in result.thresholds.items()}
     pairs = zip(_verdicts(before, old, rule), _verdicts(after, new, rule), strict=True)
     apart = np.abs(before.scores.astype(np.float64) - after.scores.astype(np.float64))
     return Optimized(

@@ -10,10 +10,9 @@ from vialsight.bundle import read_manifest, tensorflow_version
 from vialsight.cli import bench_tables, console
 from vialsight.cli.line import Images
 from vialsight.cli.model import BundlePath
-from vialsight.cli.options import LONGEST_MS, Json, Threads, finite
-from vialsight.errors import DataError
+from vialsight.cli.options import LONGEST_MS, Isolation, Json, Threads, finite, isolation_of
 from vialsight.files import atomic
-from vialsight.line.bench import Isolation, measure_latency
+from vialsight.line.bench import measure_latency
 from vialsight.line.benchmark.peak import measure_peak, peak_gflops
 from vialsight.line.benchmark.turns import LEAST_TURNS
 from vialsight.line.inspection import load_frames, products_of_images
@@ -36,9 +35,7 @@ def bench(
         float,
         typer.Option(min=0.001, max=LONGEST_MS, callback=finite, help="Slot between acquisitions."),
     ] = 500.0,
-    isolation: Annotated[
-        str, typer.Option(help="in_process, or worker: the network in a process of its own.")
-    ] = "in_process",
+    isolation: Isolation = "in_process",
     startup: Annotated[
         bool, typer.Option("--startup", help="Also time fresh processes, and their memory.")
     ] = False,
@@ -66,7 +63,7 @@ def bench(
 ) -> None:
     """Measure the latency of inspection on IMAGES, or on frames made for it."""
     loaded = _core.Bundle.load(bundle)
-    chosen = _isolation(isolation)
+    chosen = isolation_of(isolation)
     if plots is not None:
         atomic.require_folder(plots, option="--plots")
     frames = None
@@ -109,12 +106,6 @@ def bench(
         console.print_json(result)
     else:
         bench_tables.print_all(result)
-
-
-def _isolation(name: str) -> Isolation:
-    if name not in ("in_process", "worker"):
-        raise DataError(f"--isolation: expected in_process or worker, got {name!r}")
-    return "worker" if name == "worker" else "in_process"
 
 
 def _startup(bundle: _core.Bundle, threads: int) -> dict[str, Any]:

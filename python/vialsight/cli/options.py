@@ -1,9 +1,11 @@
 """Options that more than one verb has, with the ranges that they check themselves."""
 
 import math
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
+
+from vialsight.errors import DataError
 
 # A day: as long as the core lets a slot be.
 LONGEST_MS: Final = 86_400_000.0
@@ -29,5 +31,18 @@ def finite(value: float | None) -> float | None:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Threads = Annotated[
-    int, typer.Option(min=0, max=MOST_THREADS, help="Of the backend; 0: one per core.")
+    int,
+    typer.Option(
+        min=0, max=MOST_THREADS, help="Of network and core; 0: one for each core it may use."
+    ),
 ]
+Isolation = Annotated[
+    str, typer.Option(help="in_process, or worker: the network in a process of its own.")
+]
+
+
+def isolation_of(name: str) -> Literal["in_process", "worker"]:
+    """Return what --isolation chose. Raises DataError for anything else."""
+    if name in ("in_process", "worker"):
+        return "worker" if name == "worker" else "in_process"
+    raise DataError(f"--isolation: expected in_process or worker, got {name!r}")

@@ -8,7 +8,15 @@ import typer
 from vialsight import _core, quiet
 from vialsight.cli import console
 from vialsight.cli.model import BundlePath
-from vialsight.cli.options import LONGEST_MS, LONGEST_SOAK_S, Json, Threads, finite
+from vialsight.cli.options import (
+    LONGEST_MS,
+    LONGEST_SOAK_S,
+    Isolation,
+    Json,
+    Threads,
+    finite,
+    isolation_of,
+)
 from vialsight.errors import CheckFailed, DataError
 from vialsight.line.machine import described, machine
 from vialsight.line.soak import run_slots, scheduling_jitter
@@ -39,9 +47,7 @@ def soak(
             help="From one frame of a strip to the next.",
         ),
     ] = 0.0,
-    isolation: Annotated[
-        str, typer.Option(help="in_process, or worker: the network in a process of its own.")
-    ] = "in_process",
+    isolation: Isolation = "in_process",
     priority: Annotated[
         int, typer.Option(min=0, max=99, help="SCHED_FIFO priority of what inspects; 0: none.")
     ] = 0,
@@ -60,17 +66,16 @@ def soak(
     A verdict is due one slot after the slot opened. Late ones are rejected and counted; only one
     that came more than 50 ms behind its deadline makes the exit code 1.
     """
-    if isolation not in ("in_process", "worker"):
-        raise DataError(f"--isolation: expected in_process or worker, got {isolation!r}")
+    where = isolation_of(isolation)
     chosen_cpus = _cpus(cpus)
     loaded = _core.Bundle.load(bundle)
-    if isolation == "in_process":
+    if where == "in_process":
         quiet.load_backend(loaded)
     inspector = _core.Inspector(
         loaded,
         threads=threads,
         require_fresh_frames=True,
-        isolation="worker" if isolation == "worker" else "in_process",
+        isolation=where,
         priority=priority,
         cpus=chosen_cpus,
         lock_memory=lock_memory,

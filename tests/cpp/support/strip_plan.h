@@ -170,6 +170,8 @@ class StripLine {
     while (inspector_->heartbeat() == heartbeat) std::this_thread::yield();
   }
   StripVerdict run_slot(const StripPlan& plan) {
+    // Or a batch of an earlier strip, rejected before it ended, would carry out what this one's is told to.
+    if (plan.orders.behaviour != Behaviour::kGood) settle();
     orders_->begin_strip(plan.orders);
     clock->skip_waits_of_this_thread(plan.orders.behaviour == Behaviour::kHang);
     if (plan.as_one_call) {
