@@ -11,11 +11,9 @@
 namespace vialsight::bindings {
 namespace {
 
-std::optional<Precision> precision_of(const std::optional<std::string>& name) {
+std::optional<Precision> chosen_precision(const std::optional<std::string>& name) {
   if (!name.has_value()) return std::nullopt;
-  for (const Precision precision : kPrecisions) {
-    if (*name == name_of(precision)) return precision;
-  }
+  if (const std::optional<Precision> found = precision_of(*name); found.has_value()) return found;
   throw py::value_error("precision: expected 'float32' or 'bfloat16', got '" + *name + "'");
 }
 
@@ -71,7 +69,7 @@ void register_network(py::module_& module) {
       .def(py::init([](const Bundle& bundle, const std::string& runtime, const std::optional<std::string>& precision,
                        int threads, const std::optional<std::filesystem::path>& backend_module) {
              return std::make_unique<PythonNetwork>(bundle,
-                                                    NetworkOptions{runtime, precision_of(precision), threads,
+                                                    NetworkOptions{runtime, chosen_precision(precision), threads,
                                                                    backend_module.value_or(std::filesystem::path())});
            }),
            py::arg("bundle"), py::kw_only(), py::arg("runtime") = "", py::arg("precision") = py::none(),

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -38,6 +39,14 @@ inline constexpr Precision kPrecisions[] = {Precision::kFloat32, Precision::kBfl
 // As the manifest names it.
 [[nodiscard]] constexpr const char* name_of(Precision precision) noexcept {
   return precision == Precision::kBfloat16 ? "bfloat16" : "float32";
+}
+
+// Nothing where no precision is named so.
+[[nodiscard]] constexpr std::optional<Precision> precision_of(std::string_view name) noexcept {
+  for (const Precision precision : kPrecisions) {
+    if (name == name_of(precision)) return precision;
+  }
+  return std::nullopt;
 }
 
 }  // namespace vialsight

@@ -56,6 +56,12 @@ Result<const BackendEntry*> find_entry(void* handle, const std::filesystem::path
                                         "; install library and backend from one build of vialsight");
 }
 
+Result<const BackendEntry*> load_entry(const std::filesystem::path& module) {
+  const Result<void*> handle = open_module(module);
+  if (!handle.ok()) return handle.status();
+  return find_entry(handle.value(), module);
+}
+
 }  // namespace
 
 Result<std::filesystem::path> beside_library(const char* name) {
@@ -75,17 +81,13 @@ Result<std::filesystem::path> find_module(const std::filesystem::path& module, c
 }
 
 Result<std::string> runtime_version(const std::filesystem::path& module) {
-  const Result<void*> handle = open_module(module);
-  if (!handle.ok()) return handle.status();
-  const Result<const BackendEntry*> entry = find_entry(handle.value(), module);
+  const Result<const BackendEntry*> entry = load_entry(module);
   if (!entry.ok()) return entry.status();
   return std::string(entry.value()->version);
 }
 
 Result<std::unique_ptr<Backend>> load_backend(const std::filesystem::path& module, const BackendOptions& options) {
-  const Result<void*> handle = open_module(module);
-  if (!handle.ok()) return handle.status();
-  const Result<const BackendEntry*> entry = find_entry(handle.value(), module);
+  const Result<const BackendEntry*> entry = load_entry(module);
   if (!entry.ok()) return entry.status();
 
   Backend* raw = nullptr;

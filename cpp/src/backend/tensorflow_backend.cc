@@ -56,6 +56,7 @@ Status parse(const BackendOptions& options, tf::GraphDef& graph) {
   return {Code::kDataCorrupt, "model.pb: not a serialised TensorFlow GraphDef; freeze the bundle again"};
 }
 
+// Of what TensorFlow itself has read, and not by graph_operations.h: nothing that the two read differently gets past.
 Status check_op(const tf::NodeDef& node, const std::string& place) {
   if (is_allowed_op(node.op())) return {};
   return {Code::kUnsupported, "model.pb: node \"" + node.name() + "\"" + place + " uses operation \"" + node.op() +

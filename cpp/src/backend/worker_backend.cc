@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "backend/backend_loader.h"
+#include "base/messages.h"
 #include "base/scheduling.h"
 #include "vialsight/clock.h"
 
@@ -33,9 +34,7 @@ std::string text_of_output(const OutputSpec& output) {
 // "20,4"; "-" where there is nothing.
 template <typename Number>
 std::string text_of_list(const std::vector<Number>& numbers) {
-  std::string text;
-  for (const Number number : numbers) text += (text.empty() ? "" : ",") + std::to_string(number);
-  return text.empty() ? "-" : text;
+  return numbers.empty() ? "-" : joined(numbers);
 }
 
 std::vector<std::string> arguments_of(const WorkerRequirements& requirements, const std::filesystem::path& module) {

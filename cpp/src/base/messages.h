@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "vialsight/status.h"
 
@@ -15,6 +16,14 @@ namespace vialsight {
 [[nodiscard]] std::string in_quotes(std::string_view text);
 // Whether it is UTF-8 without control characters: a name that tables, messages and logs can show.
 [[nodiscard]] bool is_plain_text(std::string_view text);
+
+// "0,1", as taskset writes it; empty where there are none.
+template <typename Number>
+[[nodiscard]] std::string joined(const std::vector<Number>& numbers) {
+  std::string text;
+  for (const Number number : numbers) text += (text.empty() ? "" : ",") + std::to_string(number);
+  return text;
+}
 
 [[nodiscard]] inline Status corrupt(std::string message) { return {Code::kDataCorrupt, std::move(message)}; }
 

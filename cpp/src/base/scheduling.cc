@@ -8,6 +8,8 @@
 #include <string>
 #include <system_error>
 
+#include "base/messages.h"
+
 namespace vialsight {
 namespace {
 
@@ -27,7 +29,7 @@ Status pin(const std::vector<int>& cpus) {
   for (const int cpu : cpus) CPU_SET(static_cast<std::size_t>(cpu), &set);
   const int error = ::pthread_setaffinity_np(::pthread_self(), sizeof set, &set);
   if (error == 0) return {};
-  return refused("Scheduling::cpus: cannot stay on CPUs " + text_of_cpus(cpus), error,
+  return refused("Scheduling::cpus: cannot stay on CPUs " + joined(cpus), error,
                  "name CPUs that exist and that this process may use (taskset -p, cpuset of its control group)");
 }
 
@@ -49,12 +51,6 @@ Status lock_memory(bool wanted) {
 }
 
 }  // namespace
-
-std::string text_of_cpus(const std::vector<int>& cpus) {
-  std::string text;
-  for (const int cpu : cpus) text += (text.empty() ? "" : ",") + std::to_string(cpu);
-  return text;
-}
 
 Status check_scheduling(const Scheduling& scheduling) {
   if (scheduling.priority < 0 || scheduling.priority > kMaxPriority) {

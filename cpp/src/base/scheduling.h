@@ -15,9 +15,6 @@ namespace vialsight {
 // True when `scheduling` asks for anything.
 [[nodiscard]] bool is_wanted(const Scheduling& scheduling) noexcept;
 
-// "0,1", as taskset writes it; empty when there are none.
-[[nodiscard]] std::string text_of_cpus(const std::vector<int>& cpus);
-
 // Pins the calling thread, sets its priority, locks the memory of the process; threads inherit the first two.
 // kPermissionDenied: the operating system refuses, and what to change; kInvalidArgument: no such CPU here.
 [[nodiscard]] Status apply_scheduling(const Scheduling& scheduling);

@@ -104,9 +104,7 @@ void read_outputs(ObjectReader& reader, Manifest& manifest) {
 
 Precision require_precision(ObjectReader& reader) {
   const std::string name = reader.require_string("precision");
-  for (const Precision precision : kPrecisions) {
-    if (name == name_of(precision)) return precision;
-  }
+  if (const std::optional<Precision> found = precision_of(name); found.has_value()) return *found;
   reader.fail("precision", R"("float32" or "bfloat16")", in_quotes(name));
   return Precision::kFloat32;
 }

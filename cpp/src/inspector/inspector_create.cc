@@ -108,6 +108,25 @@ Result<std::vector<Clock::duration>> rehearse(const Bundle& bundle, FramePipelin
   return costs;
 }
 
+// Of a frame whose patches the network gets so many at a time.
+Result<Clock::duration> cost_in_portions(std::size_t patches, const Bundle& bundle, FramePipeline& pipeline,
+                                         TimeSource& time) {
+  pipeline.set_portion(patches);
+  const Result<std::vector<Clock::duration>> costs = rehearse(bundle, pipeline, time, 3);
+  if (!costs.ok()) return costs.status();
+  return *std::min_element(costs.value().begin() + 1, costs.value().end());  // the first prepares
+}
+
+Status check_device(const std::string& device) {
+  const bool gpu = device.size() > 4 && device.size() <= 6 && device.compare(0, 4, "gpu:") == 0 &&
+                   device.find_first_not_of("0123456789", 4) == std::string::npos;
+  if (device.empty() || device == "cpu" || gpu) return {};
+  return {Code::kInvalidArgument,
+          "InspectorOptions::device: expected \"cpu\", \"gpu:0\" or another number, or nothing, "
+          "got " +
+              in_quotes(device)};
+}
+
 Status check_timeout(const char* name, std::chrono::milliseconds timeout) {
   constexpr std::chrono::hours kLongest{1};
   if (timeout > timeout.zero() && timeout <= kLongest) return {};
@@ -130,16 +149,6 @@ Status check_threads(const char* option, int threads) {
   if (threads >= 0 && threads <= kMaxThreads) return {};
   return {Code::kInvalidArgument, std::string(option) + ": expected 0 (one per core) to " +
                                       std::to_string(kMaxThreads) + ", got " + std::to_string(threads)};
-}
-
-Status check_device(const std::string& device) {
-  const bool gpu = device.size() > 4 && device.size() <= 6 && device.compare(0, 4, "gpu:") == 0 &&
-                   device.find_first_not_of("0123456789", 4) == std::string::npos;
-  if (device.empty() || device == "cpu" || gpu) return {};
-  return {Code::kInvalidArgument,
-          "InspectorOptions::device: expected \"cpu\", \"gpu:0\" or another number, or nothing, "
-          "got " +
-              in_quotes(device)};
 }
 
 Status check_options(const Bundle& bundle, const InspectorOptions& options) {
@@ -179,20 +188,13 @@ Status choose_portion(const Bundle& bundle, FramePipeline& pipeline, TimeSource&
   const std::size_t whole = bundle.layout().patches_per_frame();
   const std::size_t vial = bundle.layout().region_count();
   if (vial == whole) return {};
-  Clock::duration best = Clock::duration::max();
-  std::size_t chosen = whole;
-  for (const std::size_t portion : {whole, vial}) {
-    pipeline.set_portion(portion);
-    const Result<std::vector<Clock::duration>> costs = rehearse(bundle, pipeline, time, 3);
-    if (!costs.ok()) return costs.status();
-    // The first prepares. A fiftieth is less than such a measurement can tell, and whole frames are simpler.
-    const Clock::duration cost = *std::min_element(costs.value().begin() + 1, costs.value().end());
-    if (cost < best - (portion == whole ? Clock::duration{} : best / 50)) {
-      best = cost;
-      chosen = portion;
-    }
-  }
-  pipeline.set_portion(chosen);
+  const Result<Clock::duration> whole_cost = cost_in_portions(whole, bundle, pipeline, time);
+  if (!whole_cost.ok()) return whole_cost.status();
+  const Result<Clock::duration> vial_cost = cost_in_portions(vial, bundle, pipeline, time);
+  if (!vial_cost.ok()) return vial_cost.status();
+  // A fiftieth is less than such a measurement can tell, and whole frames are simpler.
+  const bool faster = vial_cost.value() < whole_cost.value() - whole_cost.value() / 50;
+  pipeline.set_portion(faster ? vial : whole);
   return {};
 }
 

@@ -14,9 +14,6 @@ namespace vialsight {
 // kInvalidArgument: not a number of threads.
 [[nodiscard]] Status check_threads(const char* option, int threads);
 
-// kInvalidArgument: not a device's name.
-[[nodiscard]] Status check_device(const std::string& device);
-
 [[nodiscard]] BackendOptions backend_options(const Bundle& bundle, int threads);
 
 // Has the network take a frame's patches all at once or vial by vial, whichever is faster here; a drawn frame is run in
