@@ -25,7 +25,8 @@ PYTHON_ROOMS = (
     ("locator",),
     ("__init__",),
     ("_core",),
-    ("files", "frozen_graph", "pixels", "progress", "scores", "value_bins"),
+    ("flops",),
+    ("figure_style", "files", "frozen_graph", "pixels", "progress", "scores", "value_bins"),
     ("pinned",),
     ("aliases", "errors"),
 )

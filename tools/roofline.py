@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vialsight.flops import operation_flop
+from vialsight.frozen_graph import graph_for
 from vialsight.models.drae.network import NetworkOptions, build_generator, deployed_part
-from vialsight.models.flops import layer_flop
 from vialsight.models.graph import optimised_graph
 from vialsight.models.grdnet.network import PRESETS, SegmentationOptions, build_segmentation
 from vialsight.pinned import keras, tf
@@ -40,12 +41,9 @@ class Layer(NamedTuple):
 
 def layers_of(graph_def: bytes, batch: int, patch_size: int) -> Iterator[Layer]:
     """Yield the convolutions and products of a frozen graph that takes (n,P,P,1)."""
-    definition = tf.compat.v1.GraphDef.FromString(graph_def)
-    with tf.Graph().as_default() as graph:
-        patches = tf.compat.v1.placeholder(tf.float32, (batch, patch_size, patch_size, 1))
-        tf.import_graph_def(definition, input_map={"patches:0": patches}, name="")
+    graph = graph_for(graph_def, "patches", patch_size, batch)
     for operation in graph.get_operations():
-        flop = layer_flop(operation)
+        flop = operation_flop(operation)
         if flop:
             tensors = [*operation.inputs, *operation.outputs]
             yield Layer(flop, sum(int(np.prod(tensor.shape)) for tensor in tensors))

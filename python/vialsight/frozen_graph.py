@@ -6,6 +6,17 @@ from typing import Any
 from vialsight.aliases import Tensor
 
 
+def graph_for(graph_def: bytes, input_name: str, patch_size: int, batch: int) -> Any:
+    """Return a serialised GraphDef as a graph of fixed shapes, fed `batch` patches (n,P,P,1)."""
+    from vialsight.pinned import tf
+
+    definition = tf.compat.v1.GraphDef.FromString(graph_def)
+    with tf.Graph().as_default() as graph:
+        patches = tf.compat.v1.placeholder(tf.float32, (batch, patch_size, patch_size, 1))
+        tf.import_graph_def(definition, input_map={f"{input_name}:0": patches}, name="")
+    return graph
+
+
 def import_graph(graph_def: bytes, input_name: str, output_names: Sequence[str]) -> Any:
     """Return a serialised GraphDef as a function from the input to a list of the named outputs.
 

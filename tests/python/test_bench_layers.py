@@ -112,8 +112,8 @@ def test_peak_is_the_fastest_product_of_a_precision() -> None:
 
 @pytest.mark.tensorflow
 def test_operations_sum_up_to_what_the_other_counter_says(tiny_bundle: Path) -> None:
+    from vialsight.flops import graph_flop
     from vialsight.line.benchmark.operations import read_operations, total_flop
-    from vialsight.models.flops import graph_flop
 
     model = vialsight.Bundle.load(tiny_bundle).model
     operations = read_operations(model, "patches", 32, BATCH)
@@ -122,8 +122,8 @@ def test_operations_sum_up_to_what_the_other_counter_says(tiny_bundle: Path) -> 
 
 @pytest.mark.tensorflow
 def test_shipped_network_is_counted_alike() -> None:
+    from vialsight.flops import graph_flop
     from vialsight.line.benchmark.operations import read_operations, total_flop
-    from vialsight.models.flops import graph_flop
 
     folder = Path(__file__).parents[2] / "bundles" / "bfs-5.vsb"
     if not folder.is_dir():
@@ -143,9 +143,9 @@ def test_graph_for_patches_of_another_size_is_refused(tiny_bundle: Path) -> None
 
 @pytest.mark.tensorflow
 def test_profile_of_tensorflow_holds_all_flop(tiny_bundle: Path) -> None:
+    from vialsight.flops import graph_flop
     from vialsight.line.benchmark.profiles import profile_tensorflow
     from vialsight.line.benchmark.sweep import real_patches
-    from vialsight.models.flops import graph_flop
 
     bundle = vialsight.Bundle.load(tiny_bundle)
     profile = profile_tensorflow(

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from vialsight.flops import graph_flop
 from vialsight.models.drae.network import NetworkOptions, build_generator, deployed_part
-from vialsight.models.flops import graph_flop
 from vialsight.training.freezing import freeze_graph
 
 pytestmark = pytest.mark.tensorflow

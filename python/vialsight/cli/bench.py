@@ -70,13 +70,11 @@ def bench(
     if images:
         products = products_of_images(images, loaded.layout.frames)
         frames = [load_frames(product, loaded.layout) for product in products]
-    runtime = read_manifest(loaded)["runtime"]
-    if runtime["name"] == "tensorflow":
-        quiet.load_backend(loaded)
+    quiet.load_backend(loaded)
     result: dict[str, Any] = {
         "bundle": loaded.name,
         "bundle_sha256": loaded.sha256,
-        "runtime": runtime,
+        "runtime": read_manifest(loaded)["runtime"],
         "machine": machine(threads),
         **measure_latency(
             loaded,

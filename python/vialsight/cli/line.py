@@ -23,6 +23,7 @@ from vialsight.line.inspection import (
     write_heatmaps,
 )
 from vialsight.line.overview import write_overviews
+from vialsight.line.standin import is_calibrated
 
 Images = Annotated[list[Path] | None, typer.Argument(metavar="[IMAGES]...")]
 
@@ -95,7 +96,6 @@ def verify(bundle: BundlePath, threads: Threads = 0) -> None:
             f"{bundle} must not be used: golden scores differ by {difference:.3g}, "
             f"the bundle allows {loaded.golden_tolerance:g}"
         )
-    calibrated = all(values is not None for values in loaded.thresholds.values())
     console.say(f"ok  schema, sizes, hashes    manifest sha256 {loaded.sha256}")
     console.say("ok  graph operations         all on the allow-list")
     console.say(
@@ -105,9 +105,8 @@ def verify(bundle: BundlePath, threads: Threads = 0) -> None:
     if loaded.locator is not None:
         count = len(loaded.locator["golden_poses"])
         console.say(f"ok  golden frames            {count} located where they were at freezing")
-    console.say(
-        f"--  calibrated               {'yes' if calibrated else 'no: vialsight calibrate'}"
-    )
+    calibrated = "yes" if is_calibrated(loaded) else "no: vialsight calibrate"
+    console.say(f"--  calibrated               {calibrated}")
 
 
 def _products(

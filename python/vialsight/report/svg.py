@@ -13,34 +13,25 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from vialsight import figure_style
+
 WIDTH_IN: Final = 340 / 96
-NOMINAL: Final = "#0072B2"
-DEFECTIVE: Final = "#D55E00"
-INK: Final = "#1f2933"
-MUTED: Final = "#7b8794"
-GRID: Final = "#e4e7eb"
+NOMINAL: Final = figure_style.BLUE
+DEFECTIVE: Final = figure_style.VERMILION
+INK: Final = figure_style.INK
+MUTED: Final = figure_style.MUTED
+GRID: Final = figure_style.GRID
 # 8.5 pt are 11.3 CSS pixels, above the 11 that the page promises.
 _SETTINGS: Final[dict[str, Any]] = {
+    **figure_style.SETTINGS,
     "svg.hashsalt": "vialsight",
     "svg.fonttype": "none",
-    "font.family": ["DejaVu Sans"],
     "font.size": 8.5,
     "axes.titlesize": 9,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
     "axes.linewidth": 0.7,
-    "grid.color": GRID,
     "grid.linewidth": 0.6,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "text.color": INK,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
-    "legend.frameon": False,
     "legend.fontsize": 8.5,
     "legend.handlelength": 1.4,
     "legend.borderaxespad": 0.2,

@@ -26,9 +26,9 @@ from vialsight.bundle import (
     write_bundle,
 )
 from vialsight.errors import TrainingError
+from vialsight.flops import graph_flop
 from vialsight.frozen_graph import import_graph
 from vialsight.locator import ProductLocator
-from vialsight.models.flops import graph_flop
 from vialsight.models.graph import UnsupportedGraphError, described, optimised_graph
 from vialsight.models.method import Method, Network, method_of
 from vialsight.models.similarity import ssim

@@ -2,19 +2,17 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from vialsight import _core
 from vialsight.bundle import read_manifest, tensorflow_version
 from vialsight.errors import BundleError
 from vialsight.line.benchmark.layers import by_shape, table
+from vialsight.line.benchmark.openvino_settings import HINTS
 from vialsight.line.benchmark.operations import Operation, read_operations
 from vialsight.line.benchmark.peak import peak_gflops
 from vialsight.line.benchmark.profiles import RUNS, Profile, profile_openvino, profile_tensorflow
 from vialsight.line.benchmark.sweep import real_patches
-
-# By what manifests call a precision.
-OPENVINO_PRECISIONS: Final = {"float32": "f32", "bfloat16": "bf16"}
 
 
 def measure_layers(
@@ -52,7 +50,7 @@ def _profile(
         return profile_tensorflow(
             bundle.model, name, list(bundle.outputs), patches, threads=threads, runs=runs
         )
-    if runtime != "openvino" or precision not in OPENVINO_PRECISIONS:
+    if runtime != "openvino" or precision not in HINTS:
         raise BundleError(
             f"--layers: expected a bundle for tensorflow, or for openvino in float32 or bfloat16; "
             f"got {runtime} in {precision}"
@@ -64,7 +62,7 @@ def _profile(
             path,
             patches,
             threads=threads,
-            precision=OPENVINO_PRECISIONS[precision],
+            precision=HINTS[precision],
             runs=runs,
             operations=_operations(bundle, name),
         )

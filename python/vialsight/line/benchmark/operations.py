@@ -1,6 +1,6 @@
 """The operations of a frozen graph with what they cost: FLOP, bytes, shapes.
 
-FLOP are counted as `vialsight.models.flops.graph_flop` counts them, which says what is left out.
+FLOP are counted by `vialsight.flops`, which says what is left out.
 """
 
 from collections.abc import Iterable
@@ -9,10 +9,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from vialsight.flops import CONVOLUTIONS, operation_flop
+from vialsight.frozen_graph import graph_for
+
 Shape = tuple[int, ...]
 
-CONVOLUTIONS: Final = ("Conv2D", "Conv2DBackpropInput", "DepthwiseConv2dNative")
-_PRODUCTS: Final = ("MatMul", "BatchMatMulV2")
 _SOURCES: Final = ("Const", "Placeholder")
 
 
@@ -60,22 +61,16 @@ def read_operations(
 
     Raises ValueError where TensorFlow cannot tell a shape that counts. Loads TensorFlow.
     """
-    from vialsight.pinned import tf
-
-    definition = tf.compat.v1.GraphDef.FromString(graph_def)
-    with tf.Graph().as_default() as graph:
-        patch = tf.compat.v1.placeholder(tf.float32, (batch, patch_size, patch_size, 1))
-        tf.import_graph_def(definition, input_map={f"{input_name}:0": patch}, name="")
-        constants: set[str] = set()
-        found = []
-        for operation in graph.get_operations():
-            if operation.type == "Const" or (
-                operation.type not in _SOURCES
-                and operation.inputs
-                and all(tensor.op.name in constants for tensor in operation.inputs)
-            ):
-                constants.add(operation.name)
-            found.append(_read(operation, constants))
+    constants: set[str] = set()
+    found = []
+    for operation in graph_for(graph_def, input_name, patch_size, batch).get_operations():
+        if operation.type == "Const" or (
+            operation.type not in _SOURCES
+            and operation.inputs
+            and all(tensor.op.name in constants for tensor in operation.inputs)
+        ):
+            constants.add(operation.name)
+        found.append(_read(operation, constants))
     return found
 
 
@@ -85,39 +80,16 @@ def total_flop(operations: Iterable[Operation]) -> int:
 
 
 def _read(operation: Any, constants: set[str]) -> Operation:
-    kind, heavy = operation.type, operation.type in (*CONVOLUTIONS, *_PRODUCTS)
-    if heavy:
-        _require_shapes(operation)
+    kind = operation.type
     return Operation(
         name=operation.name,
         kind=kind,
         constant=operation.name in constants,
-        flop=_flop(operation) if heavy else 0,
+        flop=operation_flop(operation),
         inputs=tuple(_value(tensor, constants) for tensor in operation.inputs),
         outputs=tuple(_value(tensor, constants) for tensor in operation.outputs),
         kernel=_shape(operation.inputs[1])[:2] if kind in CONVOLUTIONS else (),
     )
-
-
-def _flop(operation: Any) -> int:
-    """Return two for each multiply-add of a convolution or product."""
-    right = _shape(operation.inputs[1])
-    if operation.type in _PRODUCTS:
-        transposed = operation.get_attr("transpose_b" if operation.type == "MatMul" else "adj_y")
-        return 2 * _size(_shape(operation.inputs[0])) * right[-2 if transposed else -1]
-    # A transposed convolution meets its kernel at every place it reads, others where they write.
-    backwards = operation.type == "Conv2DBackpropInput"
-    places = _shape(operation.inputs[2] if backwards else operation.outputs[0])[:3]
-    return 2 * _size(places) * _size(right)
-
-
-def _require_shapes(operation: Any) -> None:
-    for tensor in (*operation.inputs, *operation.outputs):
-        if not tensor.shape.is_fully_defined():
-            raise ValueError(
-                f"{operation.type} {operation.name!r}: expected a known shape of {tensor.name}, "
-                f"got {tensor.shape}; was the graph frozen for patches of another size?"
-            )
 
 
 def _value(tensor: Any, constants: set[str]) -> Value:

@@ -1,16 +1,11 @@
 """What a machine's matrix products reach: the rate a network is measured by."""
 
-import json
-import os
-import subprocess
-import sys
 from typing import Any, Final
 
-from vialsight.errors import BundleError
 from vialsight.line.bench import spread
+from vialsight.line.benchmark.probe import run_probe
 
 _PROBE: Final = "vialsight.line.benchmark.peak_probe"
-_LONGEST_S: Final = 300.0
 # Set before NumPy's BLAS counts its threads; the last two are of other builds.
 _THREADS: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -21,19 +16,13 @@ def measure_peak(threads: int) -> dict[str, Any]:
     Returns, for float32 and bfloat16, the row (library, size, GFLOP/s) with the fastest product,
     and all rows; a precision that no library computes is None. Raises BundleError when it fails.
     """
-    environment = os.environ | dict.fromkeys(_THREADS, str(threads))
-    done = subprocess.run(
-        [sys.executable, "-m", _PROBE, str(threads)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_LONGEST_S,
-        env=environment,
+    rows = run_probe(
+        _PROBE,
+        [str(threads)],
+        failure="the peak could not be measured",
+        environment=dict.fromkeys(_THREADS, str(threads)),
     )
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise BundleError(f"the peak could not be measured: {last}")
-    return best(json.loads(done.stdout), threads)
+    return best(rows, threads)
 
 
 def best(rows: list[dict[str, Any]], threads: int) -> dict[str, Any]:

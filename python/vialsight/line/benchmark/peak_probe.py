@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from vialsight import quiet
+from vialsight.line.benchmark.openvino_settings import has_bfloat16, settings_of
 from vialsight.line.benchmark.turns import milliseconds
 
 _SIZES: Final = (512, 1024, 2048)
@@ -47,7 +48,7 @@ def _makers() -> Iterator[tuple[str, str, _Maker]]:
         yield "tensorflow", "bfloat16", _tensorflow("bfloat16")
     if util.find_spec("openvino"):
         yield "openvino", "float32", _openvino("f32")
-        if "BF16" in _openvino_capabilities():
+        if has_bfloat16(importlib.import_module("openvino").Core()):
             yield "openvino", "bfloat16", _openvino("bf16")
 
 
@@ -79,24 +80,14 @@ def _tensorflow(precision: str) -> _Maker:
     return make
 
 
-def _openvino_capabilities() -> list[str]:
-    core = importlib.import_module("openvino").Core()
-    return list(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
-
-
 def _openvino(precision: str) -> _Maker:
     def make(size: int, threads: int) -> Callable[[], object]:
         openvino = importlib.import_module("openvino")
         operations = importlib.import_module("openvino.opset13")
         left = operations.parameter([size, size], np.float32)
         product = operations.matmul(left, operations.constant(_matrix(size, 1)), False, False)
-        settings = {
-            "INFERENCE_NUM_THREADS": threads,
-            "INFERENCE_PRECISION_HINT": precision,
-            "PERFORMANCE_HINT": "LATENCY",
-        }
         compiled = openvino.Core().compile_model(
-            openvino.Model([product], [left], "product"), "CPU", settings
+            openvino.Model([product], [left], "product"), "CPU", settings_of(threads, precision)
         )
         request, fed = compiled.create_infer_request(), _matrix(size, 0)
         return lambda: request.infer({0: fed}, share_inputs=True, share_outputs=True)

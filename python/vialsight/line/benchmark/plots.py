@@ -6,30 +6,17 @@ from typing import Any, Final
 
 import numpy as np
 
-INK: Final = "#1f2933"
-MUTED: Final = "#7b8794"
-GRID: Final = "#e4e7eb"
-OURS: Final = "#0072B2"
+from vialsight.figure_style import BLUE, INK, SETTINGS, VERMILION
+
+OURS: Final = BLUE
 OTHERS: Final = "#9aa5b1"
-SLOT: Final = "#D55E00"
-# Distinct for people who see few colours, too.
-_CYCLE: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#1f2933")
+SLOT: Final = VERMILION
+_CYCLE: Final = (BLUE, "#E69F00", "#009E73", "#CC79A7", "#56B4E9", VERMILION, INK)
 _SETTINGS: Final[dict[str, Any]] = {
-    "font.family": ["DejaVu Sans"],
+    **SETTINGS,
     "font.size": 10,
     "axes.titlesize": 11.5,
     "axes.titlelocation": "left",
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
 }
 _DPI: Final = 150
 _BARS: Final = 16

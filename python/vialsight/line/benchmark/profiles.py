@@ -10,14 +10,10 @@ from typing import Any, Final
 import numpy as np
 
 from vialsight.aliases import Patches
+from vialsight.flops import CONVOLUTIONS
 from vialsight.line.benchmark.layers import Layer, layers_of
-from vialsight.line.benchmark.operations import (
-    CONVOLUTIONS,
-    Operation,
-    Shape,
-    read_operations,
-    shape_words,
-)
+from vialsight.line.benchmark.openvino_settings import settings_of
+from vialsight.line.benchmark.operations import Operation, Shape, read_operations, shape_words
 from vialsight.line.benchmark.turns import milliseconds
 
 RUNS: Final = 9
@@ -103,11 +99,7 @@ def profile_openvino(
     core = openvino.Core()
     read = core.read_model(model)
     read.reshape([*patches.shape, 1])
-    settings = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": precision,
-    }
+    settings = settings_of(threads, precision)
     fed = patches[..., np.newaxis]
     plain = core.compile_model(read, "CPU", settings).create_infer_request()
     whole = _median_ms(lambda: plain.infer({0: fed}), runs)

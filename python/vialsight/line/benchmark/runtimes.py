@@ -14,6 +14,7 @@ import numpy as np
 from vialsight import _core
 from vialsight.aliases import Patches
 from vialsight.errors import BundleError
+from vialsight.line.benchmark.openvino_settings import HINTS, has_bfloat16, settings_of
 
 INSTALL: Final = "pip install 'vialsight[peers]'"
 _OPSET: Final = 18
@@ -116,18 +117,12 @@ def openvino(precision: str, *, static: bool) -> Callable[[Network], Run]:
     def make(network: Network) -> Run:
         _require("openvino")
         core = importlib.import_module("openvino").Core()
-        if precision == "bf16" and "BF16" not in core.get_property(
-            "CPU", "OPTIMIZATION_CAPABILITIES"
-        ):
+        if precision == "bf16" and not has_bfloat16(core):
             raise LeftOutError("this CPU does not compute in bfloat16")
         model = core.read_model(network.path)
         if static:
             model.reshape([network.batch, network.patch_size, network.patch_size, 1])
-        settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": network.threads,
-            "INFERENCE_PRECISION_HINT": precision,
-        }
+        settings = settings_of(network.threads, precision)
         compiled = core.compile_model(model, "CPU", settings)
         places = {name: compiled.output(f"{name}:0") for name in network.outputs}
 
@@ -198,11 +193,10 @@ def _ours(runtime: str, precision: Precision) -> Peer:
 
 
 def _openvino(precision: Precision, *, static: bool) -> Peer:
-    hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
     return Peer(
         name=f"OpenVINO, Python{', fixed batch' if static else ''}",
         precision=precision,
-        make=openvino(hint, static=static),
+        make=openvino(HINTS[precision], static=static),
         runtime="openvino",
     )
 

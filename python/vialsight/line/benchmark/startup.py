@@ -1,22 +1,17 @@
 """Cold start to ready, the first verdict, and memory: each measured in processes of their own."""
 
-import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any, Final
 
 from vialsight import _core
 from vialsight.aliases import Progress
-from vialsight.errors import BundleError
 from vialsight.line.bench import Isolation, spread
+from vialsight.line.benchmark.probe import run_probe
 from vialsight.line.standin import inspectable, is_calibrated
 
 STARTS: Final = 5
 _PROBE: Final = "vialsight.line.benchmark.startup_probe"
-# A start takes seconds; one that takes longer than this hangs.
-_LONGEST_S: Final = 300.0
 
 
 def measure_startup(
@@ -53,16 +48,9 @@ def measure_startup(
 
 def _start(bundle: Path, isolation: Isolation, threads: int) -> dict[str, float]:
     # CLOCK_MONOTONIC is the same in all processes of a machine.
-    command = [sys.executable, "-m", _PROBE, str(bundle), isolation, str(threads)]
-    done = subprocess.run(
-        [*command, repr(time.monotonic())],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_LONGEST_S,
+    row: dict[str, float] = run_probe(
+        _PROBE,
+        [str(bundle), isolation, str(threads), repr(time.monotonic())],
+        failure=f"a fresh process could not inspect ({isolation})",
     )
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise BundleError(f"a fresh process could not inspect ({isolation}): {last}")
-    row: dict[str, float] = json.loads(done.stdout)
     return row

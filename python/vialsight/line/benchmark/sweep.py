@@ -17,6 +17,7 @@ from vialsight import _core
 from vialsight.aliases import Patches, Progress
 from vialsight.errors import BundleError
 from vialsight.line.bench import spread
+from vialsight.line.benchmark.probe import last_line
 from vialsight.line.benchmark.turns import LEAST_TURNS, Contender, alternate
 from vialsight.line.machine import cores
 
@@ -101,7 +102,7 @@ def _batch(process: "subprocess.Popen[str]", threads: int, batch: int) -> Conten
         else:
             answer = process.stdout.readline()
         if not answer:
-            last = (process.stderr.read().strip().splitlines() or ["no message"])[-1]
+            last = last_line(process.stderr.read())
             raise BundleError(f"--sweep: the process with {threads} threads ended: {last}")
         return {"batch": float(answer)}
 
