@@ -17,6 +17,7 @@ from pathlib import Path
 PYTHON_ROOMS = (
     ("__main__",),
     ("cli",),
+    ("station",),
     ("report",),
     ("evaluation", "training"),
     ("calibration", "line", "models", "simulation", "statistics"),

@@ -1,0 +1,1 @@
+"""The station: a line at work, with its record, its page and its OPC UA server."""
