@@ -48,6 +48,18 @@ if(VIALSIGHT_OPENVINO)
   endif()
 endif()
 
+# Aravis (LGPL-2.1+): GigE Vision cameras of a station. Linked dynamically, as a library of the system.
+if(VIALSIGHT_STATION AND VIALSIGHT_ARAVIS)
+  find_package(PkgConfig QUIET)
+  if(PkgConfig_FOUND)
+    pkg_check_modules(ARAVIS QUIET IMPORTED_TARGET aravis-0.8)
+  endif()
+  if(NOT ARAVIS_FOUND AND NOT VIALSIGHT_ARAVIS STREQUAL "AUTO")
+    message(FATAL_ERROR "Aravis was not found. Run: apt-get install libaravis-dev, "
+                        "or configure with -DVIALSIGHT_ARAVIS=OFF.")
+  endif()
+endif()
+
 if(VIALSIGHT_TESTS)
   find_package(GTest CONFIG QUIET)
   if(NOT GTest_FOUND)
