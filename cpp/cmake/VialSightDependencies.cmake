@@ -48,14 +48,22 @@ if(VIALSIGHT_OPENVINO)
   endif()
 endif()
 
-# Aravis (LGPL-2.1+): GigE Vision cameras of a station. Linked dynamically, as a library of the system.
+# Aravis (LGPL-2.1+): GigE Vision cameras of a station. Linked dynamically, as a library of the system. Not asked for as a
+# whole: Debian 12's libaravis-dev leaves out libusb-1.0-0-dev, which its aravis-0.8.pc names, and pkg-config then finds nothing.
 if(VIALSIGHT_STATION AND VIALSIGHT_ARAVIS)
   find_package(PkgConfig QUIET)
   if(PkgConfig_FOUND)
-    pkg_check_modules(ARAVIS QUIET IMPORTED_TARGET aravis-0.8)
+    pkg_check_modules(GIO QUIET IMPORTED_TARGET gio-2.0)
   endif()
-  if(NOT ARAVIS_FOUND AND NOT VIALSIGHT_ARAVIS STREQUAL "AUTO")
-    message(FATAL_ERROR "Aravis was not found. Run: apt-get install libaravis-dev, "
+  find_path(ARAVIS_INCLUDE_DIRECTORY arv.h PATH_SUFFIXES aravis-0.8)
+  find_library(ARAVIS_LIBRARY aravis-0.8)
+  if(GIO_FOUND AND ARAVIS_INCLUDE_DIRECTORY AND ARAVIS_LIBRARY)
+    set(ARAVIS_FOUND TRUE)
+    add_library(Aravis::Aravis INTERFACE IMPORTED)
+    target_include_directories(Aravis::Aravis SYSTEM INTERFACE ${ARAVIS_INCLUDE_DIRECTORY})
+    target_link_libraries(Aravis::Aravis INTERFACE ${ARAVIS_LIBRARY} PkgConfig::GIO)
+  elseif(NOT VIALSIGHT_ARAVIS STREQUAL "AUTO")
+    message(FATAL_ERROR "Aravis was not found. Run: apt-get install libaravis-dev pkg-config, "
                         "or configure with -DVIALSIGHT_ARAVIS=OFF.")
   endif()
 endif()
