@@ -1,0 +1,335 @@
+"""Reads a record while it is written: for pages, servers and reports."""
+
+import base64
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from vialsight.station.record import balance, pictures, store
+from vialsight.station.record.balance import Balance
+from vialsight.station.record.chain import FIRST_PREVIOUS, Entry
+from vialsight.station.record.pictures import Pictures
+
+BATCH_KINDS: Final = (
+    "batch_opened", "challenge_started", "challenge_passed", "challenge_failed", "batch_started",
+    "batch_halted", "batch_held", "batch_resumed", "batch_closed",
+)  # fmt: skip
+_STATUS: Final = {
+    "batch_opened": "prepared", "challenge_started": "challenge", "batch_started": "started",
+    "batch_resumed": "started", "batch_halted": "halted", "batch_held": "held",
+    "batch_closed": "closed",
+}  # fmt: skip
+_ENTRY: Final = "id, unix_ns, kind, actor, body, hash"
+_STRIP: Final = (
+    "s.entry, s.seq, s.batch, s.unix_ns, s.strip_id, s.verdict, s.reason, s.mode, s.latency_ms, "
+    "e.body"
+)
+# Strips that a point of a trend is made of at most: a batch may have 10⁵.
+_SAMPLED: Final = 20
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A recorded strip; `body` is what its entry says, see docs/record.md."""
+
+    entry: int
+    seq: int
+    batch: int
+    unix_ns: int
+    strip_id: int
+    verdict: str
+    reason: str
+    mode: str
+    latency_ms: float | None
+    body: dict[str, Any]
+
+    @property
+    def scores(self) -> npt.NDArray[np.float32] | None:
+        """φ (F,V,R), NaN where none was made in time; None: nothing was scored."""
+        return scores_of(self.body)
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether pictures were recorded; they may have been deleted since."""
+        return self.body.get("pictures_sha256") is not None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch, where it stands, and what was recorded of it."""
+
+    id: int
+    entry: int
+    product: str
+    number: str
+    bundle_sha256: str
+    status: str
+    opened_ns: int
+    opened_by: str
+    started_ns: int | None
+    closed_ns: int | None
+    closed_by: str | None
+    balance: Balance
+    history: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """An alarm: `id` is the entry that raised it. Open: not cleared, or not acknowledged."""
+
+    id: int
+    key: str
+    text: str
+    raised_ns: int
+    value: float | None
+    limit: float | None
+    cleared_ns: int | None
+    acknowledged_ns: int | None
+    acknowledged_by: str | None
+    why: str | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether someone must still look at it."""
+        return self.cleared_ns is None or self.acknowledged_ns is None
+
+
+@dataclass(frozen=True)
+class TrendPoint:
+    """φ of one region over some strips in a row: mean of their means, largest of all patches."""
+
+    unix_ns: int
+    strips: int
+    mean: float
+    largest: float
+
+
+class RecordReader:
+    """Reads `path`, a record.sqlite, beside its writer. One thread at a time.
+
+    Raises DataError when there is no record; sqlite3.Error when it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._connection = store.connect(path, read_only=True)
+        self._frames = path.with_name("frames")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def head(self) -> tuple[int, str]:
+        """Return number and hash (hex) of the last entry."""
+        row = self._one("SELECT id, hash FROM entry ORDER BY id DESC LIMIT 1")
+        return (0, FIRST_PREVIOUS.hex()) if row is None else (row[0], row[1].hex())
+
+    def entries(
+        self,
+        after: int = 0,
+        kinds: Sequence[str] | None = None,
+        limit: int = 200,
+        newest: bool = False,
+    ) -> list[Entry]:
+        """Return entries with numbers above `after`: the first of them, or the newest first."""
+        places = "" if kinds is None else f"AND kind IN ({', '.join('?' * len(kinds))})"
+        order = "DESC" if newest else "ASC"
+        rows = self._all(
+            f"SELECT {_ENTRY} FROM entry WHERE id > ? {places} ORDER BY id {order} LIMIT ?",
+            (after, *(kinds or ()), limit),
+        )
+        return [Entry(*row) for row in rows]
+
+    def entry(self, id: int) -> Entry | None:
+        """Return one entry."""
+        row = self._one(f"SELECT {_ENTRY} FROM entry WHERE id = ?", (id,))
+        return None if row is None else Entry(*row)
+
+    def strips(
+        self,
+        batch: int | None = None,
+        verdict: str | None = None,
+        after: int = 0,
+        limit: int = 100,
+        newest: bool = True,
+    ) -> list[Strip]:
+        """Return strips whose entries have numbers above `after`, the newest first or last."""
+        wanted = [("s.entry > ?", after), ("s.batch = ?", batch), ("s.verdict = ?", verdict)]
+        used = [(text, value) for text, value in wanted if value is not None]
+        rows = self._all(
+            f"SELECT {_STRIP} FROM strip s JOIN entry e ON e.id = s.entry "
+            f"WHERE {' AND '.join(text for text, _ in used)} "
+            f"ORDER BY s.entry {'DESC' if newest else 'ASC'} LIMIT ?",
+            (*(value for _, value in used), limit),
+        )
+        return [_strip(row) for row in rows]
+
+    def strip(self, seq: int) -> Strip | None:
+        """Return the strip of a number of the spool."""
+        row = self._one(
+            f"SELECT {_STRIP} FROM strip s JOIN entry e ON e.id = s.entry WHERE s.seq = ?", (seq,)
+        )
+        return None if row is None else _strip(row)
+
+    def pictures(self, seq: int) -> Pictures | None:
+        """Return the pictures of a strip; None: none were kept, or they were deleted.
+
+        Raises DataError when the file is broken.
+        """
+        path = pictures.path_of(self._frames, seq)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        return pictures.pictures_of_file(content, str(path))
+
+    def batches(self, limit: int = 50) -> list[Batch]:
+        """Return the last batches, the newest first."""
+        rows = self._all("SELECT id FROM batch ORDER BY id DESC LIMIT ?", (limit,))
+        found = [self.batch(row[0]) for row in rows]
+        return [batch for batch in found if batch is not None]
+
+    def batch(self, id: int) -> Batch | None:
+        """Return a batch with its balance; None: there is none of this number."""
+        row = self._one("SELECT * FROM batch WHERE id = ?", (id,))
+        if row is None:
+            return None
+        history = self._history(row[1], id)
+        of = {entry.kind: entry for entry in history}
+        status = [_STATUS[e.kind] for e in history if e.kind in _STATUS]
+        started, closed = of.get("batch_started"), of.get("batch_closed")
+        _, opened, product, number, bundle_sha256 = row
+        return Batch(
+            id=id,
+            entry=opened,
+            product=product,
+            number=number,
+            bundle_sha256=bundle_sha256,
+            status=status[-1] if status else "prepared",
+            opened_ns=history[0].unix_ns,
+            opened_by=history[0].actor,
+            started_ns=None if started is None else started.unix_ns,
+            closed_ns=None if closed is None else closed.unix_ns,
+            closed_by=None if closed is None else closed.actor,
+            balance=balance.recorded(self._connection, id),
+            history=tuple(history),
+        )
+
+    def alarms(self, open_only: bool = True, limit: int = 100) -> list[Alarm]:
+        """Return alarms, the newest first; with `open_only` those that need someone still."""
+        found: dict[int, Alarm] = {}
+        for entry in self._of_kinds(("alarm", "alarm_acknowledged")):
+            _apply_alarm(found, entry)
+        chosen = [alarm for alarm in found.values() if alarm.is_open or not open_only]
+        return sorted(chosen, key=lambda alarm: -alarm.id)[:limit]
+
+    def trend(self, batch: int, region: int, points: int = 200) -> list[TrendPoint]:
+        """Return at most so many points of the φ of a region over a batch, oldest first.
+
+        Of long batches every so manieth strip is read, never more than 20 for a point.
+        """
+        entries = [
+            row[0]
+            for row in self._all(
+                "SELECT entry FROM strip WHERE batch = ? AND mode != 'challenge' ORDER BY entry",
+                (batch,),
+            )
+        ]
+        per_point = max(1, -(-len(entries) // max(1, points)))
+        groups = [entries[i : i + per_point] for i in range(0, len(entries), per_point)]
+        found = (self._point(group, region) for group in groups)
+        return [point for point in found if point is not None]
+
+    def _point(self, entries: Sequence[int], region: int) -> TrendPoint | None:
+        chosen = entries[:: max(1, -(-len(entries) // _SAMPLED))]
+        places = ", ".join("?" * len(chosen))
+        rows = self._all(
+            f"SELECT unix_ns, body FROM entry WHERE id IN ({places}) ORDER BY id", chosen
+        )
+        found = [(when, scores_of(json.loads(body))) for when, body in rows]
+        usable = [(when, of_region(scores, region)) for when, scores in found if scores is not None]
+        usable = [(when, values) for when, values in usable if len(values)]
+        if not usable:
+            return None
+        means = [float(values.mean()) for _, values in usable]
+        largest = max(float(values.max()) for _, values in usable)
+        return TrendPoint(usable[-1][0], len(entries), float(np.mean(means)), largest)
+
+    def _history(self, opened: int, batch: int) -> list[Entry]:
+        following = self._one(
+            "SELECT id FROM entry WHERE kind = 'batch_opened' AND id > ? ORDER BY id LIMIT 1",
+            (opened,),
+        )
+        end = balance.LAST if following is None else following[0] - 1
+        found = self._of_kinds(BATCH_KINDS, after=opened - 1, up_to=end)
+        return [entry for entry in found if entry.value().get("batch") == batch]
+
+    def _of_kinds(
+        self, kinds: Sequence[str], *, after: int = 0, up_to: int = balance.LAST
+    ) -> list[Entry]:
+        places = ", ".join("?" * len(kinds))
+        rows = self._all(
+            f"SELECT {_ENTRY} FROM entry WHERE kind IN ({places}) AND id > ? AND id <= ? "
+            "ORDER BY id",
+            (*kinds, after, up_to),
+        )
+        return [Entry(*row) for row in rows]
+
+    def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        return self._connection.execute(sql, values).fetchall()
+
+    def _one(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        found: sqlite3.Cursor = self._connection.execute(sql, values)
+        rows = found.fetchall()
+        return rows[0] if rows else None
+
+
+def scores_of(body: dict[str, Any]) -> npt.NDArray[np.float32] | None:
+    """Return φ (F,V,R) of a strip's entry; None where nothing was scored."""
+    text = body.get("scores")
+    if text is None:
+        return None
+    flat = np.frombuffer(base64.b64decode(text, validate=True), "<f4")
+    return flat.reshape(-1, len(body["vials"]), len(body["thresholds"])).astype(np.float32)
+
+
+def of_region(scores: npt.NDArray[np.float32], region: int) -> npt.NDArray[np.float32]:
+    """Return the finite φ of a region, of all frames and vials."""
+    values = scores[..., region].ravel()
+    finite: npt.NDArray[np.float32] = values[np.isfinite(values)]
+    return finite
+
+
+def _strip(row: Sequence[Any]) -> Strip:
+    entry, seq, batch, unix_ns, _, verdict, reason, mode, latency_ms, text = row
+    body = json.loads(text)
+    return Strip(
+        entry, seq, batch, unix_ns, body["strip_id"], verdict, reason, mode, latency_ms, body
+    )
+
+
+def _apply_alarm(found: dict[int, Alarm], entry: Entry) -> None:
+    body = entry.value()
+    if entry.kind == "alarm" and body["state"] == "raised":
+        found[entry.id] = Alarm(
+            id=entry.id, key=body["alarm"], text=body["text"], raised_ns=entry.unix_ns,
+            value=body.get("value"), limit=body.get("limit"), cleared_ns=None,
+            acknowledged_ns=None, acknowledged_by=None, why=None,
+        )  # fmt: skip
+        return
+    raised = found.get(body["raised"])
+    if raised is None:
+        return
+    if entry.kind == "alarm":
+        changes: dict[str, Any] = {"cleared_ns": entry.unix_ns}
+    else:
+        changes = {
+            "acknowledged_ns": entry.unix_ns, "acknowledged_by": entry.actor, "why": body["why"],
+        }  # fmt: skip
+    found[raised.id] = dataclasses.replace(raised, **changes)
