@@ -252,8 +252,10 @@ def write_kit(folder: Path, **changes: Any) -> Path:
     (folder / "frames").mkdir(parents=True)
     strips = []
     for name, expected, reason in (
-        ("good", "accept", None), ("crack", "reject", "defect"), ("lost", "reject", "frame_missing"),
-    ):  # fmt: skip
+        ("good", "accept", None),
+        ("crack", "reject", "defect"),
+        ("lost", "reject", "frame_missing"),
+    ):
         frames: list[str | None] = [f"frames/{name}-{frame}.raw" for frame in range(FRAMES)]
         for frame in frames:
             (folder / str(frame)).write_bytes(bytes(FRAME_SHAPE[0] * FRAME_SHAPE[1]))
