@@ -69,12 +69,16 @@ class Batches:
     def status(self) -> dict[str, Any]:
         """Return where the batch stands, its counts, and whether the challenge holds."""
         state = self.state
-        counts = None
+        counts, opened = None, {"product": None, "number": None}
         if state["id"]:
+            product, number = self._store.connection.execute(
+                "SELECT product, number FROM batch WHERE id = ?", (state["id"],)
+            ).fetchone()
+            opened = {"product": product, "number": number}
             counts = closing.count(self._store.connection, state["id"], state["entry"]).to_json()
         hindrance = self.status_of_challenge()
         return {
-            **state, "counts": counts, "challenge_valid": hindrance is None,
+            **state, **opened, "counts": counts, "challenge_valid": hindrance is None,
             "challenge_error": hindrance,
         }  # fmt: skip
 

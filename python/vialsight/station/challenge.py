@@ -1,37 +1,14 @@
 """The challenge kit: named strips with expected verdicts, faults among them, for one bundle."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from vialsight.errors import DataError
+from vialsight.station.kit import KIT_NAME, Kit, read_kit
 from vialsight.station.refusal import STATE, Refusal
-
-KIT_NAME: Final = "kit.json"
-FORMAT: Final = 1
-
-
-class KitStrip(BaseModel):
-    """A strip of a kit; a frame of null is not handed over."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    name: str
-    frames: list[str | None]
-    expected: Literal["accept", "reject"]
-    expected_reason: str | None = None
-
-
-class Kit(BaseModel):
-    """What `kit.json` holds."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    format: Literal[1]
-    bundle_sha256: str
-    strips: list[KitStrip]
 
 
 @dataclass(frozen=True)
@@ -48,12 +25,10 @@ def load_kit(folder: Path | None, bundle_sha256: str) -> LoadedKit:
     if folder is None:
         raise Refusal(STATE, "expected challenge.kit in station.yaml, a folder with kit.json")
     try:
-        content = (folder / KIT_NAME).read_bytes()
-        kit = Kit.model_validate(json.loads(content))
-        digest = _sha256(folder, content, kit)
-    except (OSError, ValueError, ValidationError) as error:
-        text = " ".join(str(error).split())
-        raise Refusal(STATE, f"{folder}: expected a challenge kit, cannot use it: {text}") from None
+        kit = read_kit(folder)
+        digest = _sha256(folder, kit)
+    except (OSError, DataError) as error:
+        raise Refusal(STATE, f"the challenge kit cannot be used: {error}") from None
     _check(folder, kit, bundle_sha256)
     return LoadedKit(folder, kit, digest)
 
@@ -106,11 +81,8 @@ def _check(folder: Path, kit: Kit, bundle_sha256: str) -> None:
         )
 
 
-def _sha256(folder: Path, content: bytes, kit: Kit) -> str:
-    digest = hashlib.sha256(content)
+def _sha256(folder: Path, kit: Kit) -> str:
+    digest = hashlib.sha256((folder / KIT_NAME).read_bytes())
     for name in sorted({frame for strip in kit.strips for frame in strip.frames if frame}):
-        path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise ValueError(f"{name} is not in the kit's folder")
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
     return digest.hexdigest()

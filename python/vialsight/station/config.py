@@ -1,5 +1,6 @@
 """The configuration of a station: one validated schema, read from `station.yaml`."""
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,7 +31,9 @@ class SourceSection(Section):
 class SchedulingSection(Section):
     """Of the inspector's threads; the others take what it leaves."""
 
-    priority: int = Field(default=0, ge=0, le=99, description="SCHED_FIFO; 0: none")
+    priority: Literal["auto"] | Annotated[int, Field(ge=0, le=99)] = Field(
+        default="auto", description="SCHED_FIFO; auto: 40 where the system allows it; 0: none"
+    )
     cpus: tuple[int, ...] = Field(default=(), description="that they stay on; empty: all")
     lock_memory: bool = False
     threads: int = Field(default=0, ge=0, le=1024, description="of the network; 0: one per core")
@@ -42,6 +45,11 @@ class WebSection(Section):
     enabled: bool = True
     host: str = "127.0.0.1"
     port: Port = 8480
+    public_now: bool = Field(default=False, description="the current view needs no log-in")
+    hosts: tuple[str, ...] = Field(
+        default=(), description="names of the page besides addresses and the machine's own"
+    )
+    clients: int = Field(default=32, ge=1, le=256, description="live views at once")
     certificate: Path | None = Field(default=None, description="TLS: PEM file")
     key: Path | None = Field(default=None, description="TLS: PEM file of the private key")
 
@@ -58,6 +66,14 @@ class OpcuaSection(Section):
     enabled: bool = True
     host: str = "127.0.0.1"
     port: Port = 4840
+    anonymous_read: bool = Field(default=False, description="who gives no name may read")
+    unencrypted: bool = Field(default=False, description="on the loopback only")
+
+    @model_validator(mode="after")
+    def _unencrypted_on_loopback(self) -> "OpcuaSection":
+        if self.unencrypted and not _is_loopback(self.host):
+            raise ValueError(f"unencrypted: expected a host on the loopback, got {self.host}")
+        return self
 
 
 class DriftSection(Section):
@@ -172,6 +188,13 @@ def load_station(path: Path) -> StationConfig:
     except ValidationError as error:
         raise ConfigError(f"{file} is not valid:", _problems(error)) from None
     return _absolute(config, file.absolute().parent)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _problems(error: ValidationError) -> list[str]:

@@ -43,6 +43,7 @@ _PATIENCE_S: Final = 12.0
 _GONE_S: Final = 3.0
 # What the inspector wrote before it took the connection has been read after this time.
 _SETTLED_S: Final = 1.0
+_DRAIN_S: Final = 5.0
 _ENTRIES_AT_ONCE: Final = 500
 _PAYLOAD_AT_ONCE: Final = 32 * 2**20
 _GIB: Final = 2**30
@@ -82,6 +83,14 @@ class Recorder:
         self._selector.close()
         with suppress(sqlite3.Error):
             self._store.close()
+
+    def drain(self) -> None:
+        """Record what is in the spool, as long as that goes on and for a few seconds at most."""
+        end = time.monotonic() + _DRAIN_S
+        while time.monotonic() < end and self._hindrance is None:
+            self._record(time.monotonic())
+            if not self._is_behind and self._spool.waiting_bytes() == 0:
+                return
 
     def turn(self) -> None:
         """Serve whoever asks, record what has come, look after the rest."""
@@ -255,6 +264,7 @@ def run(config: StationConfig) -> None:
         try:
             while not stop[0]:
                 recorder.turn()
+            recorder.drain()
         finally:
             recorder.close()
 

@@ -136,13 +136,16 @@ class RecordReader:
         kinds: Sequence[str] | None = None,
         limit: int = 200,
         newest: bool = False,
+        *,
+        before: int | None = None,
     ) -> list[Entry]:
-        """Return entries with numbers above `after`: the first of them, or the newest first."""
+        """Return entries numbered above `after`, below `before`: first ones, or newest first."""
         places = "" if kinds is None else f"AND kind IN ({', '.join('?' * len(kinds))})"
         order = "DESC" if newest else "ASC"
         rows = self._all(
-            f"SELECT {_ENTRY} FROM entry WHERE id > ? {places} ORDER BY id {order} LIMIT ?",
-            (after, *(kinds or ()), limit),
+            f"SELECT {_ENTRY} FROM entry WHERE id > ? AND id < ? {places} "
+            f"ORDER BY id {order} LIMIT ?",
+            (after, balance.LAST if before is None else before, *(kinds or ()), limit),
         )
         return [Entry(*row) for row in rows]
 
@@ -158,9 +161,15 @@ class RecordReader:
         after: int = 0,
         limit: int = 100,
         newest: bool = True,
+        *,
+        before: int | None = None,
+        reason: str | None = None,
     ) -> list[Strip]:
-        """Return strips whose entries have numbers above `after`, the newest first or last."""
-        wanted = [("s.entry > ?", after), ("s.batch = ?", batch), ("s.verdict = ?", verdict)]
+        """Return strips whose entries are numbered above `after`, below `before`, in this order."""
+        wanted = [
+            ("s.entry > ?", after), ("s.entry < ?", before), ("s.batch = ?", batch),
+            ("s.verdict = ?", verdict), ("s.reason = ?", reason),
+        ]  # fmt: skip
         used = [(text, value) for text, value in wanted if value is not None]
         rows = self._all(
             f"SELECT {_STRIP} FROM strip s JOIN entry e ON e.id = s.entry "
