@@ -1,0 +1,262 @@
+"""Sessions: what each service may do, for whom, and how much of it.
+
+asyncua trusts its clients more than a line may: tokens of sessions can be guessed, subscriptions of
+others can be deleted, queues grow without bounds. Here every service is bounded, and whatever
+would change a node is refused.
+"""
+
+import contextvars
+import math
+import secrets
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from asyncua import ua
+from asyncua.common.utils import ServiceError
+from asyncua.server.internal_server import InternalServer
+from asyncua.server.internal_session import InternalSession
+
+from vialsight.station.opcua.accounts import ANONYMOUS, Account
+from vialsight.station.opcua.filters import check_filter
+from vialsight.station.opcua.limits import Limits
+from vialsight.station.opcua.node_ids import node_id
+
+# Of the method call that is being answered.
+caller: contextvars.ContextVar[Account] = contextvars.ContextVar("caller", default=ANONYMOUS)
+
+
+class StationServer(InternalServer):
+    """asyncua's services with sessions of ours. `limits` is set before the first client comes."""
+
+    limits: Limits = Limits()
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Sessions get their accounts from us, before asyncua would ask for a user.
+        self.user_manager: Any = None
+        self.left: Callable[[Account], None] = lambda account: None
+
+    def create_session(
+        self, name: str, user: Any = ANONYMOUS, external: bool = False
+    ) -> "InternalSession":
+        """Return a session; those of clients are bounded."""
+        return StationSession(self, name)
+
+    def external_sessions(self) -> list["StationSession"]:
+        """Return the sessions of clients."""
+        found = self._external_sessions.values()
+        return [session for session in found if isinstance(session, StationSession)]
+
+    def register_server(self, server: Any, conf: Any = None) -> None:
+        """Refuse: this is no discovery server, and anybody could fill it."""
+        raise ServiceError(ua.StatusCodes.BadServiceUnsupported)
+
+
+class StationSession(InternalSession):
+    """A client's session."""
+
+    def __init__(self, server: StationServer, name: str) -> None:
+        super().__init__(
+            server, server.aspace, server.subscription_service, name, user=ANONYMOUS, external=True
+        )
+        self.server, self.limits = server, server.limits
+        self.certificate: bytes | None = None
+        self.admitted: Account | None = None
+        # asyncua counts upwards: whoever has one token would have everybody's.
+        server.unregister_external_session(self)
+        self.auth_token = node_id(secrets.token_bytes(32))
+        server.register_external_session(self)
+
+    @property
+    def account(self) -> Account:
+        """Whoever the session belongs to."""
+        return self.user if isinstance(self.user, Account) else ANONYMOUS
+
+    def activate_session(
+        self, params: ua.ActivateSessionParameters, peer_certificate: bytes | None
+    ) -> ua.ActivateSessionResult:
+        """Activate for the account that was admitted, and for nobody else."""
+        if self.admitted is None:
+            raise ServiceError(ua.StatusCodes.BadIdentityTokenRejected)
+        result = super().activate_session(params, peer_certificate)
+        self.user, self.admitted = self.admitted, None
+        return result
+
+    async def close_session(self, delete_subs: bool = True) -> None:
+        """End the session with all it has, and that of the recorder with it."""
+        account, self.user = self.account, ANONYMOUS
+        await super().close_session(True)
+        if account.token is not None:
+            self.server.left(account)
+
+    async def read(self, params: ua.ReadParameters) -> list[ua.DataValue]:
+        """Read attributes."""
+        self._bound(params.NodesToRead)
+        return await super().read(params)
+
+    async def write(self, params: ua.WriteParameters) -> list[ua.StatusCode]:
+        """Refuse: the address space has nothing that a client may write."""
+        self._bound(params.NodesToWrite)
+        return [self._unwritable(value) for value in params.NodesToWrite]
+
+    def _unwritable(self, value: ua.WriteValue) -> ua.StatusCode:
+        known = value.NodeId in self.aspace
+        return _status(ua.StatusCodes.BadNotWritable if known else ua.StatusCodes.BadNodeIdUnknown)
+
+    async def browse(self, params: ua.BrowseParameters) -> list[ua.BrowseResult]:
+        """Browse references."""
+        self._bound(params.NodesToBrowse, self.limits.browses)
+        return await super().browse(params)
+
+    async def translate_browsepaths_to_nodeids(
+        self, params: list[ua.BrowsePath]
+    ) -> list[ua.BrowsePathResult]:
+        """Find nodes by paths; a path without elements leads nowhere."""
+        self._bound(params)
+        for path in params:
+            if not path.RelativePath.Elements or len(path.RelativePath.Elements) > 32:
+                raise ServiceError(ua.StatusCodes.BadBrowseNameInvalid)
+        return await super().translate_browsepaths_to_nodeids(params)
+
+    async def call(self, params: list[ua.CallMethodRequest]) -> list[ua.CallMethodResult]:
+        """Call methods, in the name of the session's account."""
+        self._bound(params, self.limits.calls)
+        token = caller.set(self.account)
+        try:
+            return await super().call(params)
+        finally:
+            caller.reset(token)
+
+    async def history_read(self, params: Any) -> Any:
+        """Refuse: history is in the record, and GetResultListFiltered reads it."""
+        raise ServiceError(ua.StatusCodes.BadHistoryOperationUnsupported)
+
+    async def create_subscription(
+        self,
+        params: ua.CreateSubscriptionParameters,
+        callback: Callable[..., Any],
+        request_callback: Callable[..., Any] | None = None,
+    ) -> ua.CreateSubscriptionResult:
+        """Make a subscription, with an interval that costs little."""
+        if len(self._own()) >= self.limits.subscriptions:
+            raise ServiceError(ua.StatusCodes.BadTooManySubscriptions)
+        shortest, longest = self.limits.publishing_ms
+        asked = float(params.RequestedPublishingInterval)
+        # NaN compares with nothing, and an interval of zero would publish as fast as it can.
+        within = min(max(asked, shortest), longest) if math.isfinite(asked) else longest
+        params.RequestedPublishingInterval = within
+        return await super().create_subscription(params, callback, request_callback)
+
+    def modify_subscription(
+        self, params: ua.ModifySubscriptionParameters
+    ) -> ua.ModifySubscriptionResult:
+        """Answer with what holds; asyncua changes nothing of a subscription."""
+        self._mine(params.SubscriptionId)
+        return super().modify_subscription(params)
+
+    async def delete_subscriptions(self, ids: list[int]) -> list[ua.StatusCode]:
+        """Delete own subscriptions; others' are as unknown as those that never were."""
+        if len(ids) > self.limits.operations:
+            raise ServiceError(ua.StatusCodes.BadTooManyOperations)
+        own = self._own()
+        done = iter(await super().delete_subscriptions([i for i in ids if i in own]))
+        unknown = ua.StatusCodes.BadSubscriptionIdInvalid
+        return [next(done) if i in own else _status(unknown) for i in ids]
+
+    async def transfer_subscriptions(self, params: Any, callback: Any = None) -> Any:
+        """Refuse: a subscription stays with the session that made it."""
+        raise ServiceError(ua.StatusCodes.BadServiceUnsupported)
+
+    async def create_monitored_items(
+        self, params: ua.CreateMonitoredItemsParameters
+    ) -> list[ua.MonitoredItemCreateResult]:
+        """Monitor values or events; queues are bounded."""
+        self._mine(params.SubscriptionId)
+        self._bound(params.ItemsToCreate)
+        subscriptions = [self.subscription_service.subscriptions[i] for i in self._own()]
+        items = sum(len(one.monitored_item_srv._monitored_items) for one in subscriptions)
+        if items + len(params.ItemsToCreate) > self.limits.monitored_items:
+            raise ServiceError(ua.StatusCodes.BadTooManyMonitoredItems)
+        for item in params.ItemsToCreate:
+            self._bound_queue(item.RequestedParameters)
+            check_filter(item)
+        return await super().create_monitored_items(params)
+
+    async def modify_monitored_items(
+        self, params: ua.ModifyMonitoredItemsParameters
+    ) -> list[ua.MonitoredItemModifyResult]:
+        """Change queues of own items; their bounds stay."""
+        self._mine(params.SubscriptionId)
+        self._bound(params.ItemsToModify)
+        for item in params.ItemsToModify:
+            self._bound_queue(item.RequestedParameters)
+        return await super().modify_monitored_items(params)
+
+    async def delete_monitored_items(
+        self, params: ua.DeleteMonitoredItemsParameters
+    ) -> list[ua.StatusCode]:
+        """Delete own items."""
+        self._mine(params.SubscriptionId)
+        self._bound(params.MonitoredItemIds)
+        return await super().delete_monitored_items(params)
+
+    async def set_monitoring_mode(
+        self, params: ua.SetMonitoringModeParameters
+    ) -> list[ua.StatusCode]:
+        """Switch own items on and off."""
+        self._mine(params.SubscriptionId)
+        self._bound(params.MonitoredItemIds)
+        return await super().set_monitoring_mode(params)
+
+    async def set_publishing_mode(
+        self, params: ua.SetPublishingModeParameters
+    ) -> list[ua.StatusCode]:
+        """Switch own subscriptions on and off."""
+        for subscription in params.SubscriptionIds:
+            self._mine(subscription)
+        return await super().set_publishing_mode(params)
+
+    def publish(
+        self, acks: Iterable[ua.SubscriptionAcknowledgement] | None = None
+    ) -> tuple[int, list[ua.StatusCode]]:
+        """Acknowledge notifications of own subscriptions."""
+        own, acks = self._own(), list(acks or [])
+        if len(acks) > self.limits.operations:
+            raise ServiceError(ua.StatusCodes.BadTooManyOperations)
+        if not own:
+            raise ServiceError(ua.StatusCodes.BadNoSubscription)
+        _, results = super().publish([ack for ack in acks if ack.SubscriptionId in own])
+        done = iter(results)
+        unknown = _status(ua.StatusCodes.BadSubscriptionIdInvalid)
+        return len(own), [next(done) if ack.SubscriptionId in own else unknown for ack in acks]
+
+    def republish(self, params: ua.RepublishParameters) -> ua.NotificationMessage:
+        """Give a notification of an own subscription again."""
+        self._mine(params.SubscriptionId)
+        message = super().republish(params)
+        if message.SequenceNumber != params.RetransmitSequenceNumber:
+            raise ServiceError(ua.StatusCodes.BadMessageNotAvailable)
+        return message
+
+    def _own(self) -> set[int]:
+        subscriptions = self.subscription_service.subscriptions.items()
+        return {number for number, one in subscriptions if one.session_id == self.session_id}
+
+    def _mine(self, subscription: int) -> None:
+        if subscription not in self._own():
+            raise ServiceError(ua.StatusCodes.BadSubscriptionIdInvalid)
+
+    def _bound(self, asked: list[Any], most: int | None = None) -> None:
+        if not asked:
+            raise ServiceError(ua.StatusCodes.BadNothingToDo)
+        if len(asked) > (most or self.limits.operations):
+            raise ServiceError(ua.StatusCodes.BadTooManyOperations)
+
+    def _bound_queue(self, parameters: ua.MonitoringParameters) -> None:
+        most = self.limits.queue
+        # 0 leaves it to the server.
+        parameters.QueueSize = ua.UInt32(min(int(parameters.QueueSize) or most, most))
+
+
+def _status(code: int) -> ua.StatusCode:
+    return ua.StatusCode(ua.UInt32(code))
