@@ -2,6 +2,9 @@
 
 #include <string_view>
 
+#include "station/folder_source.h"
+#include "station/stream_source.h"
+
 #ifdef VIALSIGHT_ARAVIS
 #include "station/gige_source.h"
 #endif
@@ -9,6 +12,8 @@
 namespace vialsight::station {
 namespace {
 
+constexpr std::string_view kStream = "stream:";
+constexpr std::string_view kFolder = "folder:";
 constexpr std::string_view kGige = "gige:";
 
 Result<std::unique_ptr<FrameSource>> make_gige(const std::string& camera, const Layout& layout) {
@@ -25,7 +30,14 @@ Result<std::unique_ptr<FrameSource>> make_gige(const std::string& camera, const 
 }  // namespace
 
 Result<std::unique_ptr<FrameSource>> make_source(const std::string& text, const Layout& layout,
-                                                 std::chrono::nanoseconds) {
+                                                 std::chrono::nanoseconds slot) {
+  if (text == "stream") return make_stream_source("", layout, slot);
+  if (text.size() > kStream.size() && text.starts_with(kStream)) {
+    return make_stream_source(text.substr(kStream.size()), layout, slot);
+  }
+  if (text.size() > kFolder.size() && text.starts_with(kFolder)) {
+    return make_folder_source(text.substr(kFolder.size()), layout, slot);
+  }
   if (text.starts_with(kGige)) return make_gige(text.substr(kGige.size()), layout);
   return Status(Code::kInvalidArgument,
                 "--source: expected \"stream\", \"stream:PATH\", \"folder:PATH\" or \"gige:ID\", got \"" + text + "\"");
