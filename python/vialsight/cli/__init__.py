@@ -21,6 +21,7 @@ from vialsight.cli import (
     show,
     simulate,
     soak,
+    station,
     streams,
 )
 
@@ -46,6 +47,7 @@ app.command()(line.inspect)
 app.command()(line.verify)
 app.command()(bench.bench)
 app.command()(soak.soak)
+app.add_typer(station.app, name="station")
 app.command()(show.show)
 
 

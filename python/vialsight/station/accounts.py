@@ -128,7 +128,7 @@ class Accounts:
         """Change a user's own password, who gives the old one again."""
         self.check_password(user, old_password, origin, "change_password")
         old = self._existing(user)
-        _check_password(user, new_password)
+        check_new_password(user, new_password)
         if new_password == old_password:
             raise Refusal(INVALID, "expected another password, got the old one")
         new = replace(old, password=_hasher().hash(new_password), must_change=False)
@@ -255,7 +255,8 @@ def _check_role(role: str) -> None:
         raise Refusal(INVALID, f"role: expected {', '.join(ROLES)}; got {role[:80]!r}")
 
 
-def _check_password(user: str, password: str) -> None:
+def check_new_password(user: str, password: str) -> None:
+    """Raise Refusal for a password that a user may not choose."""
     if not SHORTEST_PASSWORD <= len(password) <= _LONGEST_PASSWORD:
         raise Refusal(
             INVALID,
