@@ -16,6 +16,7 @@ from vialsight.cli import (
     model,
     optimize,
     prepare,
+    record,
     running,
     shards,
     show,
@@ -49,6 +50,7 @@ app.command()(bench.bench)
 app.command()(soak.soak)
 app.add_typer(station.app, name="station")
 app.command()(show.show)
+app.add_typer(record.app, name="record")
 
 
 def _print_version(wanted: bool) -> None:

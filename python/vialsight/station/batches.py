@@ -16,9 +16,10 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from vialsight.station import challenge, closing
+from vialsight.station import challenge
 from vialsight.station.accounts import ENGINEER, Account
 from vialsight.station.config import ChallengeSection
+from vialsight.station.record import counts as counting
 from vialsight.station.record.store import RecordStore
 from vialsight.station.refusal import BUSY, INVALID, STATE, Refusal
 
@@ -75,7 +76,7 @@ class Batches:
                 "SELECT product, number FROM batch WHERE id = ?", (state["id"],)
             ).fetchone()
             opened = {"product": product, "number": number}
-            counts = closing.count(self._store.connection, state["id"], state["entry"]).to_json()
+            counts = counting.count(self._store.connection, state["id"], state["entry"]).to_json()
         hindrance = self.status_of_challenge()
         return {
             **state, **opened, "counts": counts, "challenge_valid": hindrance is None,
@@ -313,7 +314,7 @@ class Batches:
 
     def _close(self, pending: dict[str, Any]) -> dict[str, Any]:
         state = self.state
-        counts = closing.count(self._store.connection, state["id"], state["entry"])
+        counts = counting.count(self._store.connection, state["id"], state["entry"])
         signed_by = {"user": pending["actor"], "full_name": pending["full_name"]}
         if not counts.agree:
             refusal = _unbalanced(pending, counts.findings)

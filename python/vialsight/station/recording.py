@@ -248,12 +248,12 @@ def _check_strip(body: dict[str, Any]) -> None:
     text = body.get("scores")
     if text is None:
         return
-    per_frame = len(body["vials"]) * len(body["thresholds"]) * _SCORES_BYTES
+    per_frame = max(1, len(body["vials"]) * len(body["thresholds"])) * _SCORES_BYTES
     try:
         size = len(base64.b64decode(text, validate=True))
     except (binascii.Error, TypeError) as error:
         raise ValueError(f"scores: {error}") from None
-    if per_frame == 0 or size == 0 or size % per_frame:
+    if size % per_frame:
         raise ValueError(f"scores: expected a multiple of {per_frame} bytes, got {size}")
 
 

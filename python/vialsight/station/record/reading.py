@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight.station.record import balance, pictures, store
+from vialsight.station.record import counts as counting
 from vialsight.station.record.balance import Balance
 from vialsight.station.record.chain import FIRST_PREVIOUS, Entry
+from vialsight.station.record.counts import Counts
 from vialsight.station.record.pictures import Pictures
 
 BATCH_KINDS: Final = (
@@ -164,11 +166,12 @@ class RecordReader:
         *,
         before: int | None = None,
         reason: str | None = None,
+        mode: str | None = None,
     ) -> list[Strip]:
         """Return strips whose entries are numbered above `after`, below `before`, in this order."""
         wanted = [
             ("s.entry > ?", after), ("s.entry < ?", before), ("s.batch = ?", batch),
-            ("s.verdict = ?", verdict), ("s.reason = ?", reason),
+            ("s.verdict = ?", verdict), ("s.reason = ?", reason), ("s.mode = ?", mode),
         ]  # fmt: skip
         used = [(text, value) for text, value in wanted if value is not None]
         rows = self._all(
@@ -229,6 +232,10 @@ class RecordReader:
             balance=balance.recorded(self._connection, id),
             history=tuple(history),
         )
+
+    def counts(self, batch: Batch) -> Counts:
+        """Return what record, inspector and machine have counted of a batch until now."""
+        return counting.count(self._connection, batch.id, batch.entry)
 
     def alarms(self, open_only: bool = True, limit: int = 100) -> list[Alarm]:
         """Return alarms, the newest first; with `open_only` those that need someone still."""
@@ -301,8 +308,8 @@ class RecordReader:
 
 def scores_of(body: dict[str, Any]) -> npt.NDArray[np.float32] | None:
     """Return φ (F,V,R) of a strip's entry; None where nothing was scored."""
-    text = body.get("scores")
-    if text is None:
+    text, per_frame = body.get("scores"), len(body["vials"]) * len(body["thresholds"])
+    if not text or not per_frame:
         return None
     flat = np.frombuffer(base64.b64decode(text, validate=True), "<f4")
     return flat.reshape(-1, len(body["vials"]), len(body["thresholds"])).astype(np.float32)
