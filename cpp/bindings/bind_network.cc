@@ -3,6 +3,7 @@
 
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "bindings.h"
@@ -14,7 +15,7 @@ namespace {
 std::optional<Precision> chosen_precision(const std::optional<std::string>& name) {
   if (!name.has_value()) return std::nullopt;
   if (const std::optional<Precision> found = precision_of(*name); found.has_value()) return found;
-  throw py::value_error("precision: expected 'float32' or 'bfloat16', got '" + *name + "'");
+  throw py::value_error("precision: expected one of " + known_precisions() + "; got '" + *name + "'");
 }
 
 // A Network for Python: callers whom the released GIL lets run side by side take turns.
@@ -67,13 +68,15 @@ class PythonNetwork {
 void register_network(py::module_& module) {
   py::class_<PythonNetwork>(module, "Network")
       .def(py::init([](const Bundle& bundle, const std::string& runtime, const std::optional<std::string>& precision,
-                       int threads, const std::optional<std::filesystem::path>& backend_module) {
-             return std::make_unique<PythonNetwork>(bundle,
-                                                    NetworkOptions{runtime, chosen_precision(precision), threads,
-                                                                   backend_module.value_or(std::filesystem::path())});
+                       int threads, const std::optional<std::filesystem::path>& backend_module,
+                       const std::optional<std::string_view>& model) {
+             NetworkOptions options{runtime, chosen_precision(precision), threads,
+                                    backend_module.value_or(std::filesystem::path()), {}};
+             if (model.has_value()) options.model = std::as_bytes(std::span(*model));
+             return std::make_unique<PythonNetwork>(bundle, options);
            }),
            py::arg("bundle"), py::kw_only(), py::arg("runtime") = "", py::arg("precision") = py::none(),
-           py::arg("threads") = 0, py::arg("backend_module") = py::none())
+           py::arg("threads") = 0, py::arg("backend_module") = py::none(), py::arg("model") = py::none())
       .def("run", &PythonNetwork::run, py::arg("patches"))
       .def_property_readonly("runtime_version", &PythonNetwork::runtime_version);
 }

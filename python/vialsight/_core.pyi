@@ -317,7 +317,7 @@ class Bundle:
         """Name of the inference library: "tensorflow" or "openvino"."""
     @property
     def precision(self) -> str:
-        """In what numbers it multiplies: "float32" or "bfloat16"."""
+        """In what numbers it multiplies: "float32", "bfloat16" or "int8"."""
     @property
     def outputs(self) -> dict[str, tuple[str, int, int]]:
         """Role ("reconstruction" or "map"), height and width by name."""
@@ -443,9 +443,10 @@ class Network:
     Args:
         bundle: a Bundle; it need not be calibrated.
         runtime: "tensorflow" or "openvino"; "" means the bundle's.
-        precision: "float32" or "bfloat16"; None means the bundle's.
+        precision: "float32", "bfloat16" or "int8"; None means the bundle's.
         threads: inside one batch; 0 means one per core.
         backend_module: path of the backend's shared object; None means the one installed with us.
+        model: a serialised GraphDef of the same input and outputs; None means the bundle's.
 
     Raises:
         BundleError: the runtime is not installed, does not know an operation or not this precision
@@ -457,9 +458,10 @@ class Network:
         bundle: Bundle,
         *,
         runtime: str = "",
-        precision: Literal["float32", "bfloat16"] | None = None,
+        precision: Literal["float32", "bfloat16", "int8"] | None = None,
         threads: int = 0,
         backend_module: str | PathLike[str] | None = None,
+        model: bytes | None = None,
     ) -> None: ...
     def run(self, patches: _Float32) -> dict[str, _Float32]:
         """Return all outputs (n,h,w), by name, of patches float32 (n,P,P) in [0,1] as one batch."""

@@ -40,6 +40,8 @@ Float32Array = npt.NDArray[np.float32]
 TENSORFLOW: Final = "tensorflow"
 OPENVINO: Final = "openvino"
 FLOAT32: Final = "float32"
+BFLOAT16: Final = "bfloat16"
+INT8: Final = "int8"
 # The packages that bring a runtime.
 _DISTRIBUTIONS: Final = {TENSORFLOW: ("tensorflow-cpu", "tensorflow"), OPENVINO: ("openvino",)}
 
@@ -134,7 +136,8 @@ class Runtime:
     """Another runtime or precision for the network of a bundle, and what it computes there.
 
     `outputs` and `components` are of the bundle's golden inputs, shaped as in `GoldenPatches`;
-    `optimization` is the manifest's object of that name without `created` and `parent_sha256`.
+    `optimization` is the manifest's object of that name without `created` and `parent_sha256`;
+    `graph_def` the network where it is another than the bundle's.
     """
 
     name: str
@@ -143,6 +146,7 @@ class Runtime:
     outputs: Mapping[str, Float32Array]
     components: Float32Array
     optimization: Mapping[str, Any]
+    graph_def: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,7 +252,8 @@ def with_calibration(
     arrays |= _location_arrays(bundle.locations)
     arrays |= _locator_arrays(ProductLocator.of_bundle(bundle))
     check = _core.Bundle.load if runtime is None else _load_and_prove
-    _write_folder(out, manifest, _files(bundle.model, fingerprints, arrays), check)
+    graph_def = bundle.model if runtime is None else runtime.graph_def or bundle.model
+    _write_folder(out, manifest, _files(graph_def, fingerprints, arrays), check)
 
 
 def _of_runtime(

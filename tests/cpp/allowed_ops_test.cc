@@ -19,6 +19,8 @@ TEST(AllowedOpsTest, HasWhatAFrozenNetworkConsistsOf) {
                          "Const",
                          "Conv2D",
                          "Conv2DBackpropInput",
+                         "FakeQuantWithMinMaxVars",
+                         "FakeQuantWithMinMaxVarsPerChannel",
                          "FusedBatchNormV3",
                          "Identity",
                          "LeakyRelu",

@@ -81,6 +81,15 @@ std::function<void(json&)> optimized(const std::function<void(json&)>& spoil) {
   };
 }
 
+// The same in int8.
+std::function<void(json&)> quantised(const std::function<void(json&)>& spoil) {
+  return optimized([spoil](json& manifest) {
+    manifest["runtime"]["precision"] = "int8";
+    manifest["optimization"]["quantised"] = {{"convolutions", 20}, {"patches", 1920}};
+    spoil(manifest);
+  });
+}
+
 const std::string kUpperCaseDigest(64, 'A');
 
 const Case kCases[] = {
@@ -107,8 +116,8 @@ const Case kCases[] = {
     {"MethodThatIsNoName", set("/method", "../pca"), "manifest.json: method: expected 1 to 64 letters"},
     {"RuntimeUnknown", set("/runtime/name", "onnx"), "runtimes this library knows (tensorflow, openvino), got \"onnx\"",
      Code::kUnsupported},
-    {"RuntimeOfOtherPrecision", set("/runtime/precision", "int8"),
-     "runtime.precision: expected \"float32\" or \"bfloat16\", got \"int8\""},
+    {"RuntimeOfOtherPrecision", set("/runtime/precision", "int4"),
+     "runtime.precision: expected one of float32, bfloat16, int8, got \"int4\""},
     {"RuntimeWithoutOptimization", set("/runtime/name", "openvino"), "manifest.json: optimization: missing"},
     {"PrecisionWithoutOptimization", set("/runtime/precision", "bfloat16"), "manifest.json: optimization: missing"},
     {"OptimizationNull", optimized(set("/optimization", nullptr)), "optimization: expected an object"},
@@ -125,6 +134,13 @@ const Case kCases[] = {
      "verdicts.strip.changed"},
     {"OptimizationBoundNegative", optimized(set("/optimization/max_verdict_changes", -1)),
      "optimization.max_verdict_changes"},
+    {"OptimizationOfIntegersWithoutTheirNumbers", optimized(set("/runtime/precision", "int8")),
+     "optimization.quantised: missing"},
+    {"OptimizationWithIntegersThatAreNone", optimized(set("/optimization/quantised", json::object())),
+     "optimization.quantised: unknown key"},
+    {"QuantisedNoConvolution", quantised(set("/optimization/quantised/convolutions", 0)), "quantised.convolutions"},
+    {"QuantisedFromNoPatches", quantised(set("/optimization/quantised/patches", 0)), "quantised.patches"},
+    {"QuantisedUnknownKey", quantised(set("/optimization/quantised/bits", 8)), "quantised.bits: unknown key"},
     {"RuntimeUnknownKey", set("/runtime/threads", 2), "runtime.threads: unknown key"},
     {"LocateNotNull", set("/locate", json::object()), "manifest.json: locate: expected null"},
     {"LocateMissing", erase("", "locate"), "manifest.json: locate: missing"},
@@ -248,6 +264,7 @@ TEST_F(BundleManifestTest, CalibrationMayHaveLeftOutStrips) {
 TEST_F(BundleManifestTest, AnotherRuntimeSaysHowFarItIsFromTheOriginal) {
   const auto nothing = [](json&) {};
   EXPECT_TRUE(load(optimized(nothing)).ok()) << load(optimized(nothing)).message();
+  EXPECT_TRUE(load(quantised(nothing)).ok()) << load(quantised(nothing)).message();
 }
 
 TEST_F(BundleManifestTest, DuplicateKeyIsRefused) {

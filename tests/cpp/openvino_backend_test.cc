@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -28,6 +29,24 @@ std::string graph_of_both() {
   graph.add(constant("factor", {}, {1.001F})).add(binary("exact", "Mul", "patches", "factor"));
   graph.add(constant("kernel", {1, 1, 1, 1}, {1.0F}));
   graph.add(node("rest", "Conv2D", {"exact", "kernel"},
+                 {{"T", type_value(kFloat)}, {"strides", strides}, {"padding", Message().text(2, "SAME")}}));
+  return graph.bytes();
+}
+
+// exact = patches · 1.001; rest = patches, rounded to 255 steps from 0 to `reach`, convolved by one rounded weight of
+// 0.75.
+std::string graph_in_integers(float reach) {
+  const Message strides = Message().message(1, Message().text(3, std::string("\1\1\1\1", 4)));
+  GraphWriter graph;
+  graph.add(placeholder("patches", kFloat, {-1, kPatch, kPatch, 1}));
+  graph.add(constant("factor", {}, {1.001F})).add(binary("exact", "Mul", "patches", "factor"));
+  graph.add(constant("low", {}, {0.0F})).add(constant("high", {}, {reach}));
+  graph.add(node("rounded", "FakeQuantWithMinMaxVars", {"patches", "low", "high"}, {}));
+  graph.add(constant("kernel", {1, 1, 1, 1}, {0.75F}));
+  graph.add(constant("least", {1}, {-0.75F})).add(constant("most", {1}, {0.75F}));
+  graph.add(node("weight", "FakeQuantWithMinMaxVarsPerChannel", {"kernel", "least", "most"},
+                 {{"narrow_range", Message().number(5, 1)}}));
+  graph.add(node("rest", "Conv2D", {"rounded", "weight"},
                  {{"T", type_value(kFloat)}, {"strides", strides}, {"padding", Message().text(2, "SAME")}}));
   return graph.bytes();
 }
@@ -97,6 +116,38 @@ TEST(OpenVinoBackendTest, ComputesInBfloat16FromTheFirstConvolutionOn) {
       ASSERT_FLOAT_EQ(both.exact[i], exact);
       ASSERT_EQ(both.rest[i], rounded(exact));
     }
+  }
+}
+
+TEST(OpenVinoBackendTest, ComputesInIntegersWhereTheGraphRounds) {
+  const auto backend = load(graph_in_integers(0.5F), Precision::kInt8);
+  ASSERT_TRUE(backend.ok()) << backend.status().message();
+  const std::vector<float> patches = ramp(3);
+  const Both both = run(*backend.value(), patches);
+  for (std::size_t i = 0; i < patches.size(); ++i) {
+    const double steps = std::round(std::min(patches[i] / 0.5, 1.0) * 255.0);
+    ASSERT_FLOAT_EQ(both.exact[i], patches[i] * 1.001F);
+    ASSERT_NEAR(both.rest[i], 0.75 * 0.5 * steps / 255.0, 1e-6);
+  }
+}
+
+TEST(OpenVinoBackendTest, RefusesIntegersOfAGraphThatDoesNotRound) {
+  const auto backend = load(graph_of_both(), Precision::kInt8);
+  EXPECT_EQ(backend.status().code(), Code::kDataCorrupt);
+  EXPECT_THAT(backend.status().message(), HasSubstr("rounds to no integers, and is to be computed in int8"));
+}
+
+TEST(OpenVinoBackendTest, RefusesAGraphThatRoundsUnasked) {
+  const auto backend = load(graph_in_integers(0.5F), Precision::kFloat32);
+  EXPECT_EQ(backend.status().code(), Code::kDataCorrupt);
+  EXPECT_THAT(backend.status().message(), HasSubstr("rounds to integers, and is to be computed in float32"));
+}
+
+TEST(OpenVinoBackendTest, RefusesRangesThatAreNone) {
+  for (const float reach : {-1.0F, 0.0F, std::nanf("")}) {
+    const auto backend = load(graph_in_integers(reach), Precision::kInt8);
+    EXPECT_EQ(backend.status().code(), Code::kDataCorrupt);
+    EXPECT_THAT(backend.status().message(), HasSubstr("node \"rounded\" rounds to integers: expected finite ranges"));
   }
 }
 

@@ -1,6 +1,7 @@
 """Bundles for tests of writing and reading them: of any model, with random golden patches."""
 
 import hashlib
+import io
 import json
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -86,11 +87,17 @@ def calibrated(bundle: vialsight.Bundle, out: Path, score: dict[str, Any]) -> vi
 
 def with_array(bundle: Path, role: str, array: np.ndarray) -> Path:
     """Replace an array of a bundle, its size, its hash and the manifest's digest."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return with_file(bundle, role, buffer.getvalue())
+
+
+def with_file(bundle: Path, role: str, content: bytes) -> Path:
+    """Replace a file of a bundle, its size, its hash and the manifest's digest."""
 
     def change(manifest: dict[str, Any]) -> None:
         entry = manifest["files"][role]
-        np.save(bundle / entry["name"], array)
-        content = (bundle / entry["name"]).read_bytes()
+        (bundle / entry["name"]).write_bytes(content)
         entry |= {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
 
     return with_manifest(bundle, change)

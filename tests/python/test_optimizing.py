@@ -148,7 +148,10 @@ def test_nothing_is_written_when_verdicts_change(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"precision": "float16"}, "precision: expected one of float32, bfloat16; got 'float16'"),
+        (
+            {"precision": "float16"},
+            "precision: expected one of float32, bfloat16, int8; got 'float16'",
+        ),
         ({"runtime": "onnx"}, 'runtime: expected one of tensorflow, openvino, got "onnx"'),
     ],
 )
@@ -239,3 +242,18 @@ def test_the_verb_from_a_shell(
         "optimize", tiny_calibrated_bundle, "--data", tiny_dataset_folder, "--out", out, code=2
     )
     assert "exists" in again.stderr
+
+
+@pytest.mark.slow
+def test_the_verb_in_integers(
+    tiny_calibrated_bundle: Path, tiny_dataset_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "small.vsb"
+    run_process(
+        *("optimize", tiny_calibrated_bundle, "--data", tiny_dataset_folder, "--out", out),
+        *("--precision", "int8", "--max-verdict-changes", 1000),
+    )
+    shown = run_process("show", out)
+    assert "openvino 2026." in shown.stdout
+    assert "convolutions, within ranges of 60 nominal patches" in shown.stdout
+    assert "ok  golden patches" in run_process("verify", out).stdout

@@ -2,6 +2,7 @@
 // a bundle is written for another one; a line inspects with an Inspector, which trusts no network it has not proven.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -21,6 +22,9 @@ struct NetworkOptions {
   int threads = 0;                     // inside one batch; 0: one per core
   // Module with the backend; empty: vialsight_RUNTIME.so beside libvialsight.so.
   std::filesystem::path backend_module;
+  // A serialised GraphDef of the same input and outputs, in the place of the bundle's; borrowed for create(). Empty: the
+  // bundle's.
+  std::span<const std::byte> model = {};
 };
 
 // One thread at a time, and only in the process that made it.

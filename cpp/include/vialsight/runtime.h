@@ -32,13 +32,28 @@ inline constexpr std::string_view kRuntimes[] = {"tensorflow", "openvino"};
 enum class Precision : std::uint8_t {
   kFloat32 = 0,   // as the network was trained and proven
   kBfloat16 = 1,  // 8 bits of mantissa: fast on CPUs that multiply it, refused on others
+  kInt8 = 2,      // integers of 8 bits where the graph rounds to them, float32 elsewhere
 };
 
-inline constexpr Precision kPrecisions[] = {Precision::kFloat32, Precision::kBfloat16};
+inline constexpr Precision kPrecisions[] = {Precision::kFloat32, Precision::kBfloat16, Precision::kInt8};
 
 // As the manifest names it.
 [[nodiscard]] constexpr const char* name_of(Precision precision) noexcept {
-  return precision == Precision::kBfloat16 ? "bfloat16" : "float32";
+  switch (precision) {
+    case Precision::kBfloat16:
+      return "bfloat16";
+    case Precision::kInt8:
+      return "int8";
+    default:
+      return "float32";
+  }
+}
+
+// "float32, bfloat16, int8", for messages.
+[[nodiscard]] inline std::string known_precisions() {
+  std::string text;
+  for (const Precision known : kPrecisions) text += (text.empty() ? "" : ", ") + std::string(name_of(known));
+  return text;
 }
 
 // Nothing where no precision is named so.

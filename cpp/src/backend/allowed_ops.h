@@ -12,7 +12,7 @@
 namespace vialsight {
 
 // Sorted, for binary search.
-inline constexpr std::array<std::string_view, 34> kAllowedOps = {
+inline constexpr std::array<std::string_view, 36> kAllowedOps = {
     "Add",
     "AddV2",
     "ArgMax",  // with OneHot: pca takes the region whose mean is nearest
@@ -24,6 +24,8 @@ inline constexpr std::array<std::string_view, 34> kAllowedOps = {
     "Conv2D",
     "Conv2DBackpropInput",
     "ExpandDims",
+    "FakeQuantWithMinMaxVars",  // these two: rounding to integers of 8 bits
+    "FakeQuantWithMinMaxVarsPerChannel",
     "FusedBatchNormV3",
     "Identity",
     "LeakyRelu",

@@ -19,6 +19,7 @@
 #include "backend/backend.h"
 #include "backend/graph_operations.h"
 #include "backend/openvino_parts.h"
+#include "backend/quantisation.h"
 #include "base/cores.h"
 #include "openvino/frontend/manager.hpp"
 #include "openvino/op/parameter.hpp"
@@ -150,11 +151,21 @@ ov::AnyMap properties_of(const BackendOptions& options) {
 
 // Asked for bfloat16, OpenVINO computes in float32 where the CPU cannot: another network than the proven one.
 Status check_precision(ov::Core& core, const BackendOptions& options) {
-  if (options.precision == Precision::kFloat32) return {};
+  if (options.precision != Precision::kBfloat16) return {};
   const std::vector<std::string> able = core.get_property(kDevice, ov::device::capabilities);
   if (std::find(able.begin(), able.end(), ov::device::capability::BF16) != able.end()) return {};
   return {Code::kUnsupported, std::string("this bundle computes in ") + name_of(options.precision) +
                                   ", which this CPU does not; optimize the original bundle for float32"};
+}
+
+// A graph that rounds is computed in integers whatever is asked for, and one that does not never is.
+Status check_integers(const BackendOptions& options) {
+  std::size_t roundings = 0;
+  if (Status status = check_quantisation(options.model, options.model_size, roundings); !status.ok()) return status;
+  if ((roundings > 0) == (options.precision == Precision::kInt8)) return {};
+  const std::string what = roundings > 0 ? "rounds to integers" : "rounds to no integers";
+  return {Code::kDataCorrupt, "model.pb " + what + ", and is to be computed in " + name_of(options.precision) +
+                                  "; a bundle for int8 is made by: vialsight optimize --precision int8"};
 }
 
 // For one batch size.
@@ -320,6 +331,7 @@ Status OpenVinoBackend::run(const float* patches, std::size_t count, float* cons
 Status create(const BackendOptions& options, Backend** backend) noexcept {
   return without_exceptions("the graph is refused", [&]() -> Status {
     if (Status status = check_operations(options.model, options.model_size); !status.ok()) return status;
+    if (Status status = check_integers(options); !status.ok()) return status;
     auto created = std::make_unique<OpenVinoBackend>(options);
     if (Status status = created->start(options); !status.ok()) return status;
     *backend = created.release();

@@ -17,6 +17,7 @@
 #include "absl/log/globals.h"
 #include "backend/allowed_ops.h"
 #include "backend/backend.h"
+#include "backend/quantisation.h"
 #include "base/cores.h"
 #include "tensorflow/c/c_api.h"
 #include "tensorflow/core/framework/device_attributes.pb.h"
@@ -296,6 +297,9 @@ Status create_checked(const BackendOptions& options, Backend** backend) {
   tf::GraphDef graph;
   if (Status status = parse(options, graph); !status.ok()) return status;
   if (Status status = check_graph(graph, options); !status.ok()) return status;
+  // A graph that rounds is run as it says, in float32: what a runtime that multiplies integers is compared with.
+  std::size_t roundings = 0;
+  if (Status status = check_quantisation(options.model, options.model_size, roundings); !status.ok()) return status;
   auto created = std::make_unique<TensorFlowBackend>(options);
   if (Status status = created->start(graph, options); !status.ok()) return status;
   *backend = created.release();

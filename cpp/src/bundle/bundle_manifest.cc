@@ -105,7 +105,7 @@ void read_outputs(ObjectReader& reader, Manifest& manifest) {
 Precision require_precision(ObjectReader& reader) {
   const std::string name = reader.require_string("precision");
   if (const std::optional<Precision> found = precision_of(name); found.has_value()) return *found;
-  reader.fail("precision", R"("float32" or "bfloat16")", in_quotes(name));
+  reader.fail("precision", "one of " + known_precisions(), in_quotes(name));
   return Precision::kFloat32;
 }
 
@@ -126,7 +126,7 @@ void read_optimization(const json& document, ObjectReader& reader, const Manifes
   const bool plain = manifest.runtime == "tensorflow" && manifest.precision == Precision::kFloat32;
   if (!document.contains(kKey) && plain) return;
   const json& record = reader.require_object(kKey);
-  reader.merge(check_optimization_record(record, reader.path_of(kKey)));
+  reader.merge(check_optimization_record(record, reader.path_of(kKey), manifest.precision));
 }
 
 // As patches.h says.

@@ -31,9 +31,17 @@ Status check_levels(const json& value, const std::string& path) {
   return reader.finish();
 }
 
+// Of what is computed in integers: how many convolutions, and from how many patches their ranges are.
+Status check_quantised(const json& value, const std::string& path) {
+  ObjectReader reader(value, path);
+  (void)reader.require_integer("convolutions", 1, kMaxInteger);
+  (void)reader.require_integer("patches", 1, kMaxInteger);
+  return reader.finish();
+}
+
 }  // namespace
 
-Status check_optimization_record(const json& value, const std::string& path) {
+Status check_optimization_record(const json& value, const std::string& path, Precision precision) {
   ObjectReader reader(value, path);
   require_time(reader, "created");
   (void)require_sha256(reader, "parent_sha256");
@@ -42,6 +50,9 @@ Status check_optimization_record(const json& value, const std::string& path) {
   require_difference(reader, "median_score_difference");
   reader.merge(check_levels(reader.require_object("verdicts"), reader.path_of("verdicts")));
   (void)reader.require_integer("max_verdict_changes", 0, kMaxInteger);
+  if (precision == Precision::kInt8) {
+    reader.merge(check_quantised(reader.require_object("quantised"), reader.path_of("quantised")));
+  }
   return reader.finish();
 }
 

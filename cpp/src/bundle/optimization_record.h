@@ -4,10 +4,12 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "vialsight/runtime.h"
 #include "vialsight/status.h"
 
 namespace vialsight {
 
-[[nodiscard]] Status check_optimization_record(const nlohmann::json& value, const std::string& path);
+[[nodiscard]] Status check_optimization_record(const nlohmann::json& value, const std::string& path,
+                                               Precision precision);
 
 }  // namespace vialsight

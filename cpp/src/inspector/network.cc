@@ -57,6 +57,10 @@ Result<Network> Network::create(const Bundle& bundle, const NetworkOptions& opti
     if (!module.ok()) return module.status();
     BackendOptions backend_options = vialsight::backend_options(bundle, options.threads);
     backend_options.batches.clear();
+    if (!options.model.empty()) {
+      backend_options.model = options.model.data();
+      backend_options.model_size = options.model.size();
+    }
     backend_options.precision = options.precision.value_or(bundle.precision());
     Result<std::unique_ptr<Backend>> backend = load_backend(module.value(), backend_options);
     if (!backend.ok()) return backend.status();

@@ -5,46 +5,50 @@ runs on another runtime; its golden scores become that runtime's, the calibratio
 scores move, thresholds are fitted again, and verdicts before and after are compared one by one.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from vialsight import _core
-from vialsight.aliases import Progress
-from vialsight.bundle import FLOAT32, LEVELS, OPENVINO, Runtime, read_manifest, with_calibration
+from vialsight.aliases import Patches, Progress
+from vialsight.bundle import (
+    BFLOAT16,
+    FLOAT32,
+    INT8,
+    LEVELS,
+    OPENVINO,
+    Runtime,
+    read_manifest,
+    with_calibration,
+)
 from vialsight.calibration.choice import choose
 from vialsight.calibration.fitting import (
     SHARED,
     CalibrationResult,
     calibration_record,
     fit_levels,
-    runs_of,
 )
 from vialsight.calibration.normalisation import fit_definition, heatmap_scales
+from vialsight.calibration.range_patches import range_patches
 from vialsight.calibration.runtime_golden import golden_of
 from vialsight.calibration.scores import CalibrationScores, score_split
 from vialsight.calibration.thresholds import Objective, RunRule, parse_objective
-from vialsight.calibration.thresholds.joint import judged_right
+from vialsight.calibration.verdicts import Comparison, compare_verdicts
 from vialsight.data import Dataset
 from vialsight.errors import CheckFailed, DataError
 from vialsight.files import atomic
+from vialsight.frozen_graph import QuantisedGraph
 
 RUNTIMES: Final = (OPENVINO,)
-PRECISIONS: Final = (FLOAT32, "bfloat16")
+PRECISIONS: Final = (FLOAT32, BFLOAT16, INT8)
 
-Thresholds = Mapping[str, npt.NDArray[np.float64]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Verdicts of one level on the calibration set: how many, and how many are others now."""
-
-    units: int
-    changed: int
+# A graph, the names of its input and outputs, and patches, to the graph in integers of 8 bits; see
+# `models.graph.quantised_graph`, which needs TensorFlow for Python.
+Quantise = Callable[[bytes, str, Sequence[str], Iterable[Patches]], QuantisedGraph]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +77,15 @@ def optimize(
     *,
     runtime: str = OPENVINO,
     precision: str = FLOAT32,
+    quantise: Quantise | None = None,
     max_verdict_changes: int = 0,
     threads: int = 0,
     progress: Progress | None = None,
 ) -> Optimized:
     """Write `bundle` for another runtime to `out`, unless it changes too many verdicts.
 
-    `dataset` is the one `bundle` was calibrated on. Both networks score its calibration split, the
+    `dataset` is the one `bundle` was calibrated on. `quantise` makes the graph for int8, of which
+    ranges are measured on nominal patches of that. Both networks score its calibration split, the
     original in an Inspector that has proven it; interrupted, the same call goes on. `progress` is
     called with scored and total strips of either, one after the other.
     Raises DataError when the bundle is not calibrated or `dataset` is another, or `out` exists;
@@ -89,13 +95,13 @@ def optimize(
     atomic.refuse_existing(out)
     manifest = read_manifest(bundle)
     _check_original(bundle, manifest)
-    network = _core.Network(
-        bundle, runtime=runtime, precision=_precision(precision), threads=threads
-    )
+    _check_precision(precision)
     part = dataset.select(split="calibration")
     part.require_layout(bundle.layout)
     data_sha256 = part.sha256()
     _check_same_data(manifest, data_sha256)
+    quantised = _quantised(bundle, part, quantise) if precision == INT8 else None
+    network = _network(bundle, runtime, precision, quantised, threads)
     choice = choose(manifest["score"])
     before, after = (
         score_split(
@@ -111,7 +117,7 @@ def optimize(
         for number, (path, run, name) in enumerate(
             (
                 (atomic.beside(out, ".before.vsb"), None, "original"),
-                (out, network, f"{runtime} {precision} {network.runtime_version}"),
+                (out, network, _identity(runtime, precision, network, quantised)),
             )
         )
     )
@@ -143,7 +149,8 @@ def optimize(
             version=network.runtime_version,
             outputs=outputs,
             components=components,
-            optimization=_record(found, data_sha256, max_verdict_changes),
+            optimization=_record(found, data_sha256, max_verdict_changes, quantised),
+            graph_def=None if quantised is None else quantised.graph_def,
         ),
     )
     before.forget()
@@ -181,10 +188,37 @@ def _check_same_data(manifest: Mapping[str, Any], data_sha256: str) -> None:
         )
 
 
-def _precision(name: str) -> Any:
+def _check_precision(name: str) -> None:
     if name not in PRECISIONS:
         raise DataError(f"precision: expected one of {', '.join(PRECISIONS)}; got {name!r}")
-    return name
+
+
+def _quantised(bundle: _core.Bundle, part: Dataset, quantise: Quantise | None) -> QuantisedGraph:
+    if quantise is None:
+        raise ValueError("quantise: int8 needs it, got none")
+    name = read_manifest(bundle)["input"]["name"]
+    return quantise(bundle.model, name, list(bundle.outputs), range_patches(bundle, part))
+
+
+def _network(
+    bundle: _core.Bundle,
+    runtime: str,
+    precision: Any,
+    quantised: QuantisedGraph | None,
+    threads: int,
+) -> _core.Network:
+    model = None if quantised is None else quantised.graph_def
+    return _core.Network(bundle, runtime=runtime, precision=precision, threads=threads, model=model)
+
+
+def _identity(
+    runtime: str, precision: str, network: _core.Network, quantised: QuantisedGraph | None
+) -> str:
+    """Return what stands for the network in what is kept for an interruption."""
+    text = f"{runtime} {precision} {network.runtime_version}"
+    if quantised is None:
+        return text
+    return f"{text} {hashlib.sha256(quantised.graph_def).hexdigest()}"
 
 
 def _asked(record: Mapping[str, Any]) -> tuple[Objective, RunRule, bool]:
@@ -206,33 +240,13 @@ def _compared(
 ) -> Optimized:
     old = {level: np.array(bundle.thresholds[level]) for level in LEVELS}
     new = {level: np.array(values) for level, values in result.thresholds.items()}
-    pairs = zip(_verdicts(before, old, rule), _verdicts(after, new, rule), strict=True)
     apart = np.abs(before.scores.astype(np.float64) - after.scores.astype(np.float64))
     return Optimized(
         largest_score_difference=float(apart.max()),
         median_score_difference=float(np.median(apart)),
-        verdicts={
-            level: Comparison(units=a.size, changed=int(np.count_nonzero(a != b)))
-            for level, (a, b) in zip(LEVELS, pairs, strict=True)
-        },
+        verdicts=compare_verdicts((before, old), (after, new), rule),
         calibration=result,
     )
-
-
-def _verdicts(
-    scored: CalibrationScores, thresholds: Thresholds, rule: RunRule
-) -> tuple[npt.NDArray[np.bool_], ...]:
-    """Return one answer per unit of each of LEVELS.
-
-    Which patches and strips are rejected; and which strips the runs judge right, where each has as
-    many as the rule asks for, else which of all runs are rejected.
-    """
-    above = {level: scored.scores > values for level, values in thresholds.items()}
-    patches = np.asarray(above["patch"], bool)
-    strips, runs = (np.asarray(above[level].any(axis=(1, 2, 3)), bool) for level in LEVELS[1:])
-    if (np.bincount(scored.unit) == rule.runs).all():
-        runs = judged_right(runs_of(scored, rule), thresholds["run"])
-    return patches, strips, runs
 
 
 def _check_verdicts(found: Optimized, most: int) -> None:
@@ -249,12 +263,18 @@ def _check_verdicts(found: Optimized, most: int) -> None:
     )
 
 
-def _record(found: Optimized, data_sha256: str, most: int) -> dict[str, Any]:
+def _record(
+    found: Optimized, data_sha256: str, most: int, quantised: QuantisedGraph | None
+) -> dict[str, Any]:
     """Return the manifest's `optimization` object, as `Runtime` takes it."""
-    return {
+    record = {
         "data_sha256": data_sha256,
         "largest_score_difference": found.largest_score_difference,
         "median_score_difference": found.median_score_difference,
         "verdicts": {level: asdict(each) for level, each in found.verdicts.items()},
         "max_verdict_changes": most,
     }
+    if quantised is not None:
+        numbers = {"convolutions": quantised.convolutions, "patches": quantised.patches}
+        record["quantised"] = numbers
+    return record

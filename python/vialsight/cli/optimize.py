@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vialsight import _core, quiet
-from vialsight.bundle import FLOAT32, OPENVINO, require_new_bundle
+from vialsight.bundle import FLOAT32, INT8, OPENVINO, require_new_bundle
 from vialsight.calibration import optimizing
 from vialsight.cli import console
 from vialsight.cli.assess import print_calibration
@@ -31,7 +31,8 @@ def optimize(
         str,
         typer.Option(
             help="float32; or bfloat16, for what follows the first convolution: about twice as "
-            "fast on CPUs that multiply it, refused on others."
+            "fast on CPUs that multiply it, refused on others; or int8, for convolutions after the "
+            "first."
         ),
     ] = FLOAT32,
     max_verdict_changes: Annotated[
@@ -65,6 +66,7 @@ def optimize(
             out,
             runtime=runtime,
             precision=precision,
+            quantise=_quantise() if precision == INT8 else None,
             max_verdict_changes=max_verdict_changes,
             threads=threads,
             progress=progress,
@@ -76,3 +78,10 @@ def optimize(
     console.print_table([{"verdicts": level, **asdict(v)} for level, v in found.verdicts.items()])
     console.say()
     print_calibration(found.calibration)
+
+
+def _quantise() -> optimizing.Quantise:
+    # Imported here: only integers need TensorFlow for Python.
+    from vialsight.models.graph import quantised_graph
+
+    return quantised_graph

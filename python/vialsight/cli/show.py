@@ -80,6 +80,12 @@ def _print_optimization(manifest: dict[str, Any]) -> None:
         "calibration set"
     )
     console.say(f"  verdicts changed   {changed}; allowed {record['max_verdict_changes']}")
+    if "quantised" in record:
+        made = record["quantised"]
+        console.say(
+            f"  in integers        {made['convolutions']} convolutions, within ranges of "
+            f"{made['patches']} nominal patches"
+        )
 
 
 def _print_calibration(manifest: dict[str, Any]) -> None:
