@@ -52,7 +52,7 @@ def _profile(
         )
     if runtime != "openvino" or precision not in HINTS:
         raise BundleError(
-            f"--layers: expected a bundle for tensorflow, or for openvino in float32 or bfloat16; "
+            f"--layers: expected a bundle for tensorflow, or for openvino in {', '.join(HINTS)}; "
             f"got {runtime} in {precision}"
         )
     with tempfile.TemporaryDirectory(prefix="vialsight-bench-") as folder:

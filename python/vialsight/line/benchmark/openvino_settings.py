@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-# By what manifests call a precision.
-HINTS: Final = {"float32": "f32", "bfloat16": "bf16"}
+# By what manifests call a precision. Which convolutions are computed in integers the graph says.
+HINTS: Final = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 
 
 def settings_of(threads: int, hint: str) -> dict[str, Any]:

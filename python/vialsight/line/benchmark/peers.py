@@ -14,12 +14,12 @@ from vialsight.bundle import RECONSTRUCTION, read_manifest
 from vialsight.line.bench import spread, time_strip
 from vialsight.line.benchmark import similarity
 from vialsight.line.benchmark.runtimes import (
-    PEERS,
     LeftOutError,
     Network,
     Peer,
     Run,
     largest_difference,
+    peers_of,
 )
 from vialsight.line.benchmark.sweep import real_patches
 from vialsight.line.benchmark.turns import (
@@ -46,7 +46,7 @@ def compare_with_peers(
     *,
     threads: int = 0,
     turns: int = LEAST_TURNS,
-    peers: Sequence[Peer] = PEERS,
+    peers: Sequence[Peer] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def compare_with_peers(
         inspector = _core.Inspector(usable, threads=count)
         patches = real_patches(bundle, bundle.layout.patches_per_strip)
         pair = _pair(patches, inspector)
-        made, left_out = _made(network, peers)
+        made, left_out = _made(network, peers_of(bundle) if peers is None else peers)
         differences = _differences(inspector, patches[: network.batch], made)
         wrong = _wrong(bundle, made, differences)
         timed = {name: run for name, (_, run) in made.items() if name not in wrong}

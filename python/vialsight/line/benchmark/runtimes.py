@@ -13,13 +13,14 @@ import numpy as np
 
 from vialsight import _core
 from vialsight.aliases import Patches
+from vialsight.bundle import INT8
 from vialsight.errors import BundleError
 from vialsight.line.benchmark.openvino_settings import HINTS, has_bfloat16, settings_of
 
 INSTALL: Final = "pip install 'vialsight[peers]'"
 _OPSET: Final = 18
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "int8"]
 # Patches (b,P,P,1) to the network's outputs (b,h,w,1) by name.
 Run = Callable[[Patches], Mapping[str, Patches]]
 
@@ -201,17 +202,32 @@ def _openvino(precision: Precision, *, static: bool) -> Peer:
     )
 
 
-PEERS: Final = (
+_TENSORFLOW: Final = Peer(
+    name="TensorFlow, Python", precision="float32", make=tensorflow, runtime="tensorflow"
+)
+_PEERS: Final = (
     _ours("tensorflow", "float32"),
     _ours("openvino", "float32"),
     _ours("openvino", "bfloat16"),
-    Peer(name="TensorFlow, Python", precision="float32", make=tensorflow, runtime="tensorflow"),
+    _TENSORFLOW,
     _openvino("float32", static=False),
     _openvino("float32", static=True),
     _openvino("bfloat16", static=False),
     _openvino("bfloat16", static=True),
     Peer(name="ONNX Runtime, Python", precision="float32", make=onnxruntime, runtime="onnxruntime"),
 )
+# Of a graph that rounds to integers, which TensorFlow computes in float32.
+_INTEGER_PEERS: Final = (
+    _ours("openvino", "int8"),
+    _TENSORFLOW,
+    _openvino("int8", static=False),
+    _openvino("int8", static=True),
+)
+
+
+def peers_of(bundle: _core.Bundle) -> tuple[Peer, ...]:
+    """Return the runtimes that a bundle's graph is compared in."""
+    return _INTEGER_PEERS if bundle.precision == INT8 else _PEERS
 
 
 def largest_difference(
