@@ -1,0 +1,88 @@
+"""`python -m vialsight.station.web DIR`: serves the page of the station in a folder."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from vialsight._core import Bundle
+from vialsight.errors import BundleError, ConfigError
+from vialsight.station.config import StationConfig, load_station
+from vialsight.station.web.app import build
+from vialsight.station.web.desk import RecordDesk, RecorderDesk
+from vialsight.station.web.hub import Hub
+from vialsight.station.web.line import Line
+from vialsight.station.web.pages import Services
+from vialsight.station.web.server import configured
+from vialsight.station.web.shows import Shows
+from vialsight.station.web.visitors import Visitors, page_secret
+from vialsight.station.web.whatif import WhatIf
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def main() -> int:
+    """Serve until SIGTERM; 2: the configuration is wrong."""
+    if len(sys.argv) != 2:
+        print("usage: python -m vialsight.station.web DIR", file=sys.stderr)
+        return 2
+    yield_to_inspector()
+    try:
+        config = load_station(Path(sys.argv[1]))
+        server = uvicorn.Server(settings(config))
+    except (ConfigError, BundleError, OSError) as error:
+        print(f"web: {error}", file=sys.stderr)
+        return 2
+    scheme = "http" if config.web.certificate is None else "https"
+    print(f"web: {scheme}://{config.web.host}:{config.web.port}/", file=sys.stderr, flush=True)
+    server.run()
+    return 0 if server.started else 1
+
+
+def settings(config: StationConfig) -> uvicorn.Config:
+    """Return the server of a station's page. Raises ConfigError, BundleError, OSError."""
+    web = config.web
+    if web.certificate is None and web.host not in _LOOPBACK:
+        raise ConfigError(
+            f"web.host is {web.host}: passwords must not cross a network in the clear; give "
+            "web.certificate and web.key, or use 127.0.0.1"
+        )
+    return configured(
+        application(config), host=web.host, port=web.port, certificate=web.certificate, key=web.key
+    )
+
+
+def application(config: StationConfig) -> ASGIApp:
+    """Return the application of a station. Raises BundleError."""
+    bundle, web = Bundle.load(config.bundle), config.web
+    secure = web.certificate is not None
+    record, recorder = RecordDesk(config.paths.record), RecorderDesk(config.paths.recorder_socket)
+    line = Line(config.snapshot)
+    hub = Hub(line, record, bundle.layout, bundle.sha256, slot_ms=config.slot_ms, most=web.clients)
+    services = Services(
+        config=config,
+        layout=bundle.layout,
+        hub=hub,
+        recorder=recorder,
+        record=record,
+        shows=Shows(line, record, bit_depth=bundle.layout.bit_depth),
+        what_if=WhatIf(),
+    )
+    visitors = Visitors(recorder, page_secret(config.paths.web), secure=secure)
+    return build(services, visitors, public_now=web.public_now, hosts=web.hosts, secure=secure)
+
+
+def yield_to_inspector() -> None:
+    """Take only the time of the processor that nobody else wants."""
+    os.nice(19)
+    if hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+if __name__ == "__main__":
+    # A closed pipe of whoever reads the notes must not end the page.
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    sys.exit(main())

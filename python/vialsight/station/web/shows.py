@@ -1,0 +1,130 @@
+"""Pictures of rejects as files of a browser, made when they are asked for and kept for a while."""
+
+import functools
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from vialsight.errors import DataError
+from vialsight.station.record.pictures import Pictures
+from vialsight.station.web.desk import RecordDesk, Threads
+from vialsight.station.web.line import Line
+from vialsight.station.web.scene import Heat, Shown, heat_png, jpeg
+
+_THUMBNAIL_PX: Final = 320
+_KEPT_BYTES: Final = 48 * 1024 * 1024
+# Unpacked strips, several MB each.
+_KEPT_STRIPS: Final = 4
+
+
+class Shows:
+    """Pictures of the snapshot, by number of the reject, and of the record, by `seq`."""
+
+    def __init__(self, line: Line, record: RecordDesk, *, bit_depth: int) -> None:
+        self._line, self._record, self._bit_depth = line, record, bit_depth
+        self._threads = Threads("pictures", 1)
+        self._files = _Kept()
+        self._strips: OrderedDict[int, Shown] = OrderedDict()
+
+    async def recorded(self, seq: int) -> Shown | None:
+        """Return what the record keeps of a strip; None: nothing, or not any more."""
+        known = self._strips.get(seq)
+        if known is not None:
+            return known
+        try:
+            pictures = await self._record.read(lambda reader: reader.pictures(seq))
+        except (DataError, sqlite3.Error):
+            return None
+        if pictures is None:
+            return None
+        shown = self._strips[seq] = _shown(pictures)
+        while len(self._strips) > _KEPT_STRIPS:
+            self._strips.popitem(last=False)
+        return shown
+
+    async def recorded_file(self, seq: int, name: str) -> bytes | None:
+        """Return a picture of a recorded strip: "0.jpg" a frame, "thumb.jpg", "map0.png"."""
+        known = self._files.get(f"r{seq}/{name}")
+        if known is not None:
+            return known
+        shown = await self.recorded(seq)
+        return None if shown is None else await self._made(f"r{seq}/{name}", shown, name)
+
+    async def live_file(self, session: str, n: int, name: str) -> bytes | None:
+        """Return a picture of reject `n` of the running station, named likewise."""
+        key = f"s{session}/{n}/{name}"
+        known = self._files.get(key)
+        if known is not None:
+            return known
+        picture = await self._threads.run(lambda: self._line.picture(session, n))
+        if picture is None:
+            return None
+        heats = [Heat(m.frame, m.vial, m.region, m.phi, m.heat) for m in picture.maps]
+        return await self._made(key, Shown(picture.frames, heats), name)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.close()
+
+    async def _made(self, key: str, shown: Shown, name: str) -> bytes | None:
+        make = self._maker(shown, name)
+        if make is None:
+            return None
+        content = await self._threads.run(make)
+        self._files.put(key, content)
+        return content
+
+    def _maker(self, shown: Shown, name: str) -> Callable[[], bytes] | None:
+        stem, _, kind = name.partition(".")
+        if kind == "jpg":
+            return self._frame_maker(shown, stem)
+        number = _number(stem.removeprefix("map"))
+        if kind != "png" or not stem.startswith("map") or not 0 <= number < len(shown.heats):
+            return None
+        return lambda: heat_png(shown.heats[number].heat)
+
+    def _frame_maker(self, shown: Shown, stem: str) -> Callable[[], bytes] | None:
+        if stem == "thumb":
+            number = shown.heats[0].frame if shown.heats else min(shown.frames, default=-1)
+            width: int | None = _THUMBNAIL_PX
+        else:
+            number, width = _number(stem), None
+        frame = shown.frames.get(number)
+        if frame is None:
+            return None
+        return functools.partial(jpeg, frame, bit_depth=self._bit_depth, width=width)
+
+
+class _Kept:
+    """The files asked for last, of a bounded size in all."""
+
+    def __init__(self) -> None:
+        self._files: OrderedDict[str, bytes] = OrderedDict()
+        self._size = 0
+
+    def get(self, key: str) -> bytes | None:
+        if key in self._files:
+            self._files.move_to_end(key)
+        return self._files.get(key)
+
+    def put(self, key: str, content: bytes) -> None:
+        self._size += len(content) - len(self._files.pop(key, b""))
+        self._files[key] = content
+        while self._size > _KEPT_BYTES:
+            self._size -= len(self._files.popitem(last=False)[1])
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdigit() and text.isascii() and len(text) < 4 else -1
+
+
+def _shown(pictures: Pictures) -> Shown:
+    frames = dict(zip(pictures.indices.tolist(), pictures.frames, strict=True))
+    heats = [
+        Heat(int(place[0]), int(place[1]), int(place[2]), float(scale[0]), heat)
+        for place, scale, heat in zip(
+            pictures.map_places, pictures.map_scales, pictures.maps, strict=True
+        )
+    ]
+    return Shown(frames, heats)
