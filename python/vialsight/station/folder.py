@@ -18,31 +18,34 @@ _LONGEST_NAME: Final = 32
 
 # What people change first; docs/station.md has every key.
 _TEXT: Final = """\
-# A station of VialSight. Every key, with its default: docs/station.md. Paths are relative to this
-# file. `vialsight station run` and the services read it when they start.
+# A station of VialSight. These are the keys that are changed first; docs/station.md has all.
+# Paths are relative to this file. It is read when the station starts.
 
-name: {name}          # of the line; the shared memory is /dev/shm/vialsight-NAME
+# Of the line; the shared memory is /dev/shm/vialsight-NAME.
+name: {name}
 bundle: {bundle}
 
-source:
 {source}
 
 # From one strip to the next, and from a strip's trigger until the machine must have the verdict.
 slot_ms: {slot_ms:g}
 budget_ms: {budget_ms:g}
-isolation: worker     # the network in a process of its own; or in_process
+# worker: the network in a process of its own; or in_process.
+isolation: worker
 
 scheduling:
-  priority: auto      # SCHED_FIFO: 40 where the system allows it; 0: none
-  cpus: []            # logical CPUs the inspector stays on, such as [2, 3]; empty: all
+  # SCHED_FIFO of what inspects. auto: 40 where the system allows it; 0: none.
+  priority: auto
+  # Logical CPUs that it stays on, such as [2, 3]; empty: all.
+  cpus: []
   lock_memory: false
 
-# Strips with known verdicts, which must be passed before a batch may start: vialsight station kit
+# Strips of known verdict, to be passed before a batch may start: vialsight station kit.
 challenge:
   kit: {kit}
   valid_hours: 12
 
-# The operators' page. Elsewhere than on this machine only with a certificate and its key.
+# The operators' page; for other machines than this one only with certificate and key.
 web:
   host: 127.0.0.1
   port: {web_port}
@@ -53,11 +56,14 @@ opcua:
 """
 _SOURCES: Final = {
     "gige": """\
-  kind: gige          # GigE Vision; or stream (a pipe), folder (strips on disk)
-  camera: {value}     # its address or name; null: the first that is found
-  packet_bytes: 9000  # jumbo frames; 1500 where the network has none""",
-    "stream": "  kind: stream        # frames from a pipe\n  path: {value}",
-    "folder": "  kind: folder        # strips on disk, one after another\n  path: {value}",
+# A GigE Vision camera: its address or name, or null for the first that is found. Packets of 9000
+# bytes need jumbo frames on all of the way; 1500 do without.
+source:
+  kind: gige
+  camera: {value}
+  packet_bytes: 9000""",
+    "stream": "# Frames from a pipe.\nsource:\n  kind: stream\n  path: {value}",
+    "folder": "# Strips on disk, one after another.\nsource:\n  kind: folder\n  path: {value}",
 }
 
 

@@ -46,7 +46,8 @@ def inspector_command(config: StationConfig) -> tuple[str, ...]:
     return (
         *(str(inspector_program()), "--name", config.name, "--dir", str(config.dir)),
         *("--bundle", str(config.bundle), "--source", source_argument(config.source)),
-        *("--budget-ms", f"{config.budget_ms:g}", "--margin-ms", f"{config.margin_ms:g}"),
+        *("--slot-ms", f"{config.slot_ms:g}", "--budget-ms", f"{config.budget_ms:g}"),
+        *("--margin-ms", f"{config.margin_ms:g}"),
         *("--isolation", config.isolation, "--threads", str(scheduling.threads)),
         *("--priority", str(priority_of(config)), *extra),
     )
