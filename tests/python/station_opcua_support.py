@@ -27,7 +27,7 @@ from vialsight.station.record.store import RecordStore
 
 MV = "http://opcfoundation.org/UA/MachineVision"
 OURS = "urn:vialsight:station"
-PASSWORDS = {"olga": "right", "erik": "right", "anna": "right", "new": "right"}
+PASSWORDS = {"olga": "staple-7", "erik": "staple-7", "anna": "staple-7", "new": "staple-7"}
 ROLES = {"olga": "operator", "erik": "engineer", "anna": "auditor", "new": "operator"}
 SHA = "5a" * 32
 
@@ -301,6 +301,11 @@ class Peer:
         self.mv = await self.client.get_namespace_index(MV)
         self.ours = await self.client.get_namespace_index(OURS)
 
+    async def types(self) -> None:
+        """Learn the structures from the server, once a process: they stay."""
+        if not hasattr(ua, "ResultDataType"):
+            await self.client.load_data_type_definitions()
+
     def node(self, path: str = "") -> Any:
         return self.client.get_node(ua.NodeId(f"Station{'.' if path else ''}{path}", self.ours))
 
@@ -362,7 +367,7 @@ PARAMETERS = ua.Variant([], ua.VariantType.Variant, is_array=True)
 
 @contextlib.asynccontextmanager
 async def connected(
-    station: Station, user: str | None = None, password: str = "right"
+    station: Station, user: str | None = None, password: str = "staple-7"
 ) -> AsyncIterator[Peer]:
     """A client without encryption, as somebody or nobody."""
     client = Client(f"opc.tcp://127.0.0.1:{station.port}/", timeout=20)
@@ -372,5 +377,5 @@ async def connected(
     async with client:
         peer = Peer(client)
         await peer.namespaces()
-        await client.load_data_type_definitions()
+        await peer.types()
         yield peer

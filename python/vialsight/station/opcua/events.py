@@ -64,7 +64,7 @@ class Events:
     def __init__(self, instance: Instance) -> None:
         self._instance, self._vision = instance, instance.vision
         self._service = instance.server.iserver.subscription_service
-        self.retained: dict[int, dict[str, ua.Variant]] = {}
+        self.told: dict[int, tuple[Alarm, dict[str, ua.Variant]]] = {}
 
     async def result_ready(self, result: Result) -> None:
         """Tell that a strip has its verdict."""
@@ -111,29 +111,35 @@ class Events:
 
     async def alarms(self, now: tuple[Alarm, ...]) -> None:
         """Tell of alarms that are new, changed, or gone since the last call."""
-        fields = {alarm.id: _condition(alarm, self._instance) for alarm in now}
-        changed = [number for number, new in fields.items() if self.retained.get(number) != new]
-        gone = [number for number in self.retained if number not in fields]
-        for number in gone:
-            last = self.retained.pop(number)
-            await self._alarm(last | {"Retain": ua.Variant(False, ua.VariantType.Boolean)})
-        for number in changed:
-            self.retained[number] = fields[number]
-            await self._alarm(fields[number])
+        for number in set(self.told) - {alarm.id for alarm in now}:
+            _, last = self.told.pop(number)
+            over = last | {"Retain": ua.Variant(False, ua.VariantType.Boolean)}
+            await self._send(over | self._identity())
+        for alarm in now:
+            if alarm.id not in self.told or self.told[alarm.id][0] != alarm:
+                fields = self._alarm(alarm)
+                self.told[alarm.id] = alarm, fields
+                await self._send(fields)
+
+    def alarm_of(self, condition: ua.NodeId, event: bytes) -> int | None:
+        """Return the alarm of a condition, if `event` is the last that told of it."""
+        for number, (_, fields) in self.told.items():
+            if fields["NodeId"].Value == condition:
+                return number if fields["EventId"].Value == event else None
+        return None
 
     async def refresh(self, subscription: int) -> None:
         """Tell one subscription all alarms that are open (ConditionRefresh)."""
-        for kind in (ua.ObjectIds.RefreshStartEventType, None, ua.ObjectIds.RefreshEndEventType):
-            if kind is None:
-                for fields in self.retained.values():
-                    await self._alarm(fields, subscription)
-            else:
-                await self._send(self._fields(node_id(kind), ROOT, "", 1, {}), subscription)
+        begin, end = ua.ObjectIds.RefreshStartEventType, ua.ObjectIds.RefreshEndEventType
+        await self._send(self._fields(node_id(begin), ROOT, "", 1, {}), subscription)
+        for _, fields in self.told.values():
+            await self._send(fields, subscription)
+        await self._send(self._fields(node_id(end), ROOT, "", 1, {}), subscription)
 
-    async def _alarm(self, fields: dict[str, ua.Variant], subscription: int | None = None) -> None:
-        kind, message = fields["EventType"].Value, fields["Message"].Value.Text
-        severity = fields["Severity"].Value
-        await self._send(self._fields(kind, ROOT, message, severity, fields), subscription)
+    def _alarm(self, alarm: Alarm) -> dict[str, ua.Variant]:
+        own = condition(alarm, self._instance.id(f"Alarm.{alarm.id}"))
+        kind = self._vision.node(types.WARNING_CONDITION)
+        return self._fields(kind, ROOT, alarm.text, _WARNING, own)
 
     async def _of_job(self, kind: int, batch: int, message: str) -> None:
         made = ua.Variant(job(self._vision, batch), ua.VariantType.ExtensionObject)
@@ -147,17 +153,19 @@ class Events:
     def _fields(
         self, kind: ua.NodeId, path: str, message: str, severity: int, own: dict[str, ua.Variant]
     ) -> dict[str, ua.Variant]:
-        now = datetime.now(timezone.utc)
-        return {
-            "EventId": ua.Variant(uuid.uuid4().bytes, ua.VariantType.ByteString),
+        of_source = {
             "EventType": _node(kind),
             "SourceNode": _node(self._instance.id(path)),
             "SourceName": ua.Variant(path.rsplit(".", 1)[-1], ua.VariantType.String),
-            "Time": ua.Variant(now, ua.VariantType.DateTime),
-            "ReceiveTime": ua.Variant(now, ua.VariantType.DateTime),
             "Message": _text(message),
             "Severity": ua.Variant(severity, ua.VariantType.UInt16),
-        } | own
+        }
+        return self._identity() | of_source | own
+
+    def _identity(self) -> dict[str, ua.Variant]:
+        now = ua.Variant(datetime.now(timezone.utc), ua.VariantType.DateTime)
+        event = ua.Variant(uuid.uuid4().bytes, ua.VariantType.ByteString)
+        return {"EventId": event, "Time": now, "ReceiveTime": now}
 
     async def _send(self, fields: dict[str, ua.Variant], subscription: int | None = None) -> None:
         source = fields["SourceNode"].Value
@@ -172,30 +180,29 @@ class Events:
                     _logger.exception("event for subscription %s", number)
 
 
-def _condition(alarm: Alarm, instance: Instance) -> dict[str, ua.Variant]:
+def condition(alarm: Alarm, node: ua.NodeId) -> dict[str, ua.Variant]:
     """Return the fields of an alarm as a condition: a warning, until it is seen to and over."""
-    yes, acknowledged = alarm.cleared_ns is None, alarm.acknowledged_ns is not None
-    boolean = ua.VariantType.Boolean
+    active, acknowledged = alarm.cleared_ns is None, alarm.acknowledged_ns is not None
+    boolean, string = ua.VariantType.Boolean, ua.VariantType.String
     return {
-        "EventType": _node(instance.vision.node(types.WARNING_CONDITION)),
-        "Message": _text(alarm.text),
-        "Severity": ua.Variant(_WARNING, ua.VariantType.UInt16),
-        "NodeId": _node(instance.id(f"Alarm.{alarm.id}")),
-        "ConditionName": ua.Variant(alarm.key, ua.VariantType.String),
+        "NodeId": _node(node),
+        "ConditionName": ua.Variant(alarm.key, string),
+        "ConditionClassId": _node(node_id(ua.ObjectIds.ProcessConditionClassType)),
+        "ConditionClassName": _text("ProcessConditionClassType"),
         "BranchId": _node(ua.NodeId()),
         "Retain": ua.Variant(True, boolean),
         "EnabledState": _text("Enabled"),
         "EnabledState/Id": ua.Variant(True, boolean),
         "AckedState": _text("Acknowledged" if acknowledged else "Unacknowledged"),
         "AckedState/Id": ua.Variant(acknowledged, boolean),
-        "ActiveState": _text("Active" if yes else "Inactive"),
-        "ActiveState/Id": ua.Variant(yes, boolean),
+        "ActiveState": _text("Active" if active else "Inactive"),
+        "ActiveState/Id": ua.Variant(active, boolean),
         "Quality": ua.Variant(ua.StatusCode(), ua.VariantType.StatusCode),
         "LastSeverity": ua.Variant(_WARNING, ua.VariantType.UInt16),
         "Comment": _text(alarm.why or ""),
-        "ClientUserId": ua.Variant(alarm.acknowledged_by or "", ua.VariantType.String),
-        "CausePath": ua.Variant(alarm.key, ua.VariantType.String),
-        "ErrorString": ua.Variant(alarm.text, ua.VariantType.String),
+        "ClientUserId": ua.Variant(alarm.acknowledged_by or "", string),
+        "CausePath": ua.Variant(alarm.key, string),
+        "ErrorString": ua.Variant(alarm.text, string),
         "StopReaction": ua.Variant(False, boolean),
         "BlockReaction": ua.Variant(False, boolean),
     }

@@ -23,7 +23,7 @@ def check_filter(item: ua.MonitoredItemCreateRequest) -> None:
         ServiceError: BadMonitoredItemFilterInvalid, BadEventFilterInvalid.
     """
     of_events = item.ItemToMonitor.AttributeId == ua.AttributeIds.EventNotifier
-    given = item.RequestedParameters.Filter
+    given = without_null(item.RequestedParameters)
     if of_events:
         if not isinstance(given, ua.EventFilter):
             raise ServiceError(ua.StatusCodes.BadMonitoredItemFilterInvalid)
@@ -31,6 +31,14 @@ def check_filter(item: ua.MonitoredItemCreateRequest) -> None:
             raise ServiceError(ua.StatusCodes.BadEventFilterInvalid)
     elif given is not None and not isinstance(given, ua.DataChangeFilter):
         raise ServiceError(ua.StatusCodes.BadMonitoredItemFilterInvalid)
+
+
+def without_null(parameters: ua.MonitoringParameters) -> object:
+    """Return the filter of an item; a null one is none, which asyncua takes for one."""
+    given: object = parameters.Filter
+    if isinstance(given, ua.ExtensionObject) and given.TypeId == ua.NodeId():
+        parameters.Filter = given = None
+    return given
 
 
 def _selects(given: ua.EventFilter) -> bool:

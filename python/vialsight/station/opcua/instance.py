@@ -146,6 +146,9 @@ async def make_instance(server: Server, vision: Vision, index: int, name: str) -
     machine = await _machine(server, vision.node(types.VISION_MACHINE))
     automatic = await _machine(server, vision.node(types.AUTOMATIC_MACHINE))
     made = Instance(server, vision, index, machine, automatic)
+    # The NodeSet lets clients write these.
+    for path in (f"{ROOT}.SystemState", f"{CONFIGURATIONS}.ActiveConfiguration"):
+        await made.node(path).set_read_only()
     await _notify(made, (ROOT, RESULTS, MACHINE))
     return made
 

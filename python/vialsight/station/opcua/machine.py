@@ -10,6 +10,7 @@ from typing import Any
 from asyncua import ua
 
 from vialsight.station.opcua.accounts import Recorder
+from vialsight.station.opcua.archive import Archive, BatchState
 from vialsight.station.opcua.instance import AUTOMATIC, MACHINE, Instance
 from vialsight.station.opcua.methods import (
     MethodRefused,
@@ -27,8 +28,11 @@ from vialsight.station.opcua.view import View
 class MachineMethods:
     """Halt, Reset, SelectModeAutomatic, StartContinuous, StartSingleJob, Stop, Abort."""
 
-    def __init__(self, instance: Instance, view: View, recorder: Recorder) -> None:
-        self._instance, self._view, self._recorder = instance, view, recorder
+    def __init__(
+        self, instance: Instance, view: View, archive: Archive, recorder: Recorder
+    ) -> None:
+        self._instance, self._view = instance, view
+        self._archive, self._recorder = archive, recorder
 
     async def bind(self, methods: Methods) -> None:
         """Bind the methods to their nodes."""
@@ -41,11 +45,9 @@ class MachineMethods:
         await methods.add(f"{AUTOMATIC}.Abort", self._abort, acts=True)
 
     async def _halt(self, cause: Any, description: Any) -> Sequence[ua.Variant]:
-        self._check("Halt")
-        await self._ask("command", command="halt", why=_why("Halt", cause, description))
+        done = await self._end("Halt", cause, description)
         self._view.halt()
-        self._view.caused_by = "Halt"
-        return ok()
+        return done
 
     async def _reset(self, cause: Any, description: Any) -> Sequence[ua.Variant]:
         self._check("Reset")
@@ -65,8 +67,9 @@ class MachineMethods:
         self, meas: Any, part: Any, recipe: Any, product: Any, parameters: Any
     ) -> Sequence[ua.Variant]:
         self._check("StartContinuous")
-        self._check_job(part, recipe, product)
-        batch = self._view.recorded.batch
+        # What was read last may be half a second old, and another batch.
+        batch = (await self._archive.recorded()).batch
+        self._check_job(batch, part, recipe, product)
         if batch.started:
             await self._ask("resume_batch", why=_why("StartContinuous", None, id_argument(meas)))
         else:
@@ -78,10 +81,11 @@ class MachineMethods:
         self, meas: Any, part: Any, recipe: Any, product: Any, parameters: Any
     ) -> Sequence[ua.Variant]:
         self._check("StartSingleJob")
-        self._check_job(part, recipe, product)
+        batch = (await self._archive.recorded()).batch
+        self._check_job(batch, part, recipe, product)
         await self._ask("run_challenge")
         self._view.caused_by = "StartSingleJob"
-        return ok(self._job(self._view.recorded.batch.batch))
+        return ok(self._job(batch.batch))
 
     async def _stop(self, cause: Any, description: Any) -> Sequence[ua.Variant]:
         return await self._end("Stop", cause, description)
@@ -90,12 +94,9 @@ class MachineMethods:
         return await self._end("Abort", cause, description)
 
     async def _end(self, method: str, cause: Any, description: Any) -> Sequence[ua.Variant]:
+        """Halt whatever is carried out; the recorder halts a started batch with it."""
         self._check(method)
-        why = _why(method, cause, description)
-        if self._view.recorded.batch.state == "running":
-            await self._ask("halt_batch", why=why)
-        else:
-            await self._ask("command", command="halt", why=why)
+        await self._ask("command", command="halt", why=_why(method, cause, description))
         self._view.caused_by = method
         return ok()
 
@@ -110,9 +111,9 @@ class MachineMethods:
                 ua.StatusCodes.BadInvalidState, f"expected {where}, the station is {stands}{reason}"
             )
 
-    def _check_job(self, part: Any, recipe: Any, product: Any) -> None:
+    def _check_job(self, batch: BatchState, part: Any, recipe: Any, product: Any) -> None:
         """Refuse a job of another recipe or product than what is loaded and opened."""
-        loaded, batch = self._view.recipe, self._view.recorded.batch
+        loaded = self._view.recipe
         if id_argument(recipe) not in ("", loaded.name):
             raise MethodRefused(
                 ua.StatusCodes.BadInvalidArgument,

@@ -20,6 +20,8 @@ from vialsight.station.opcua.sessions import caller
 _logger = logging.getLogger(__name__)
 # Values of the arguments, null as None; returns values of the output arguments as variants.
 Handler = Callable[..., Awaitable[Sequence[ua.Variant]]]
+# Tells people why a method was refused.
+Refuse = Callable[[str], Awaitable[None]]
 
 # What the recorder answers, as OPC UA says it.
 _CODES: Final = {
@@ -43,7 +45,7 @@ class MethodRefused(Exception):
 class Methods:
     """The methods of one station."""
 
-    def __init__(self, instance: Instance, refused: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, instance: Instance, refused: Refuse) -> None:
         self._instance, self._refused = instance, refused
 
     async def add(self, path: str, handler: Handler, *, acts: bool = False) -> None:
@@ -56,22 +58,16 @@ class Methods:
         """
         expected = await self._arguments(path)
 
+        name = path.rsplit(".", 1)[-1]
+
         async def call(parent: ua.NodeId, *given: ua.Variant) -> ua.CallMethodResult:
-            name, account = path.rsplit(".", 1)[-1], caller.get()
             wrong = [_mismatch(one, kind) for one, kind in zip(given, expected, strict=False)]
-            if len(given) != len(expected) or any(wrong):
-                return _result(_argument_status(len(given), len(expected)), (), wrong)
-            try:
-                _check_rights(account, acts=acts)
-                return _result(ua.StatusCodes.Good, await handler(*(one.Value for one in given)))
-            except MethodRefused as refusal:
-                return await self._say_no(name, account, refusal.status, str(refusal))
-            except Refused as refusal:
-                status = _CODES.get(refusal.code, ua.StatusCodes.BadInvalidState)
-                return await self._say_no(name, account, status, refusal.message)
-            except (RecorderUnavailable, RecordGone) as error:
-                status = ua.StatusCodes.BadNoCommunication
-                return await self._say_no(name, account, status, error.message)
+
+            async def work() -> Sequence[ua.Variant]:
+                return await handler(*(one.Value for one in given))
+
+            counts = (len(given), len(expected))
+            return await answered(name, work, counts, wrong, self._refused, acts=acts)
 
         self._instance.server.iserver.isession.add_method_callback(self._instance.id(path), call)
 
@@ -83,13 +79,42 @@ class Methods:
                 return list(value)
         return []
 
-    async def _say_no(
-        self, name: str, account: Account, status: int, text: str
-    ) -> ua.CallMethodResult:
-        sentence = f"{name} for {account.name or 'anonymous'}: {text}"
-        _logger.warning("%s", sentence)
-        await self._refused(sentence)
-        return _result(status, ())
+
+async def answered(
+    name: str,
+    work: Callable[[], Awaitable[Sequence[ua.Variant]]],
+    counts: tuple[int, int],
+    wrong: Sequence[bool],
+    refused: Refuse,
+    *,
+    acts: bool,
+) -> ua.CallMethodResult:
+    """Return the result of a call: of `work`, or of what is wrong with the call.
+
+    Args:
+        name: of the method.
+        work: carries it out.
+        counts: arguments that were given, and that are expected.
+        wrong: of each argument whether it is of another type.
+        refused: is told the sentence.
+        acts: changes something.
+    """
+    if counts[0] != counts[1] or any(wrong):
+        return _result(_argument_status(*counts), (), wrong)
+    account = caller.get()
+    try:
+        _check_rights(account, acts=acts)
+        return _result(ua.StatusCodes.Good, await work())
+    except MethodRefused as refusal:
+        status, text = refusal.status, str(refusal)
+    except Refused as refusal:
+        status, text = _CODES.get(refusal.code, ua.StatusCodes.BadInvalidState), refusal.message
+    except (RecorderUnavailable, RecordGone) as error:
+        status, text = ua.StatusCodes.BadNoCommunication, error.message
+    sentence = f"{name} for {account.name or 'anonymous'}: {text}"
+    _logger.warning("%s", sentence)
+    await refused(sentence)
+    return _result(status, ())
 
 
 def text_argument(value: Any) -> str:

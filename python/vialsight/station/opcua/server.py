@@ -18,6 +18,7 @@ from vialsight.station.opcua import certificates
 from vialsight.station.opcua.accounts import Account, Recorder, Refused
 from vialsight.station.opcua.admission import Admission
 from vialsight.station.opcua.archive import Archive
+from vialsight.station.opcua.conditions import Conditions
 from vialsight.station.opcua.events import Events
 from vialsight.station.opcua.instance import URI, Instance, make_instance
 from vialsight.station.opcua.limits import DEFAULT, Limits
@@ -184,8 +185,9 @@ class StationOpcua:
 
         methods = Methods(instance, refused)
         management = ManagementMethods(instance, view, self._archive, self._settings.limits)
-        await MachineMethods(instance, view, self._recorder).bind(methods)
+        await MachineMethods(instance, view, self._archive, self._recorder).bind(methods)
         await management.bind(methods)
+        self._services.conditions = Conditions(events, self._recorder, refused).call
         return Publisher(
             instance=instance,
             view=view,

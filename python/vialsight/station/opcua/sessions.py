@@ -8,7 +8,7 @@ would change a node is refused.
 import contextvars
 import math
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from asyncua import ua
@@ -17,12 +17,17 @@ from asyncua.server.internal_server import InternalServer
 from asyncua.server.internal_session import InternalSession
 
 from vialsight.station.opcua.accounts import ANONYMOUS, Account
-from vialsight.station.opcua.filters import check_filter
+from vialsight.station.opcua.filters import check_filter, without_null
 from vialsight.station.opcua.limits import Limits
 from vialsight.station.opcua.node_ids import node_id
 
 # Of the method call that is being answered.
 caller: contextvars.ContextVar[Account] = contextvars.ContextVar("caller", default=ANONYMOUS)
+
+
+Conditions = Callable[
+    ["StationSession", ua.CallMethodRequest], Awaitable[ua.CallMethodResult | None]
+]
 
 
 class StationServer(InternalServer):
@@ -35,6 +40,7 @@ class StationServer(InternalServer):
         # Sessions get their accounts from us, before asyncua would ask for a user.
         self.user_manager: Any = None
         self.left: Callable[[Account], None] = lambda account: None
+        self.conditions: Conditions = _no_conditions
 
     def create_session(
         self, name: str, user: Any = ANONYMOUS, external: bool = False
@@ -123,9 +129,13 @@ class StationSession(InternalSession):
         self._bound(params, self.limits.calls)
         token = caller.set(self.account)
         try:
-            return await super().call(params)
+            return [await self._call(one) for one in params]
         finally:
             caller.reset(token)
+
+    async def _call(self, asked: ua.CallMethodRequest) -> ua.CallMethodResult:
+        own = await self.server.conditions(self, asked)
+        return own or (await super().call([asked]))[0]
 
     async def history_read(self, params: Any) -> Any:
         """Refuse: history is in the record, and GetResultListFiltered reads it."""
@@ -138,7 +148,7 @@ class StationSession(InternalSession):
         request_callback: Callable[..., Any] | None = None,
     ) -> ua.CreateSubscriptionResult:
         """Make a subscription, with an interval that costs little."""
-        if len(self._own()) >= self.limits.subscriptions:
+        if len(self.own_subscriptions()) >= self.limits.subscriptions:
             raise ServiceError(ua.StatusCodes.BadTooManySubscriptions)
         shortest, longest = self.limits.publishing_ms
         asked = float(params.RequestedPublishingInterval)
@@ -158,7 +168,7 @@ class StationSession(InternalSession):
         """Delete own subscriptions; others' are as unknown as those that never were."""
         if len(ids) > self.limits.operations:
             raise ServiceError(ua.StatusCodes.BadTooManyOperations)
-        own = self._own()
+        own = self.own_subscriptions()
         done = iter(await super().delete_subscriptions([i for i in ids if i in own]))
         unknown = ua.StatusCodes.BadSubscriptionIdInvalid
         return [next(done) if i in own else _status(unknown) for i in ids]
@@ -173,7 +183,9 @@ class StationSession(InternalSession):
         """Monitor values or events; queues are bounded."""
         self._mine(params.SubscriptionId)
         self._bound(params.ItemsToCreate)
-        subscriptions = [self.subscription_service.subscriptions[i] for i in self._own()]
+        subscriptions = [
+            self.subscription_service.subscriptions[i] for i in self.own_subscriptions()
+        ]
         items = sum(len(one.monitored_item_srv._monitored_items) for one in subscriptions)
         if items + len(params.ItemsToCreate) > self.limits.monitored_items:
             raise ServiceError(ua.StatusCodes.BadTooManyMonitoredItems)
@@ -185,11 +197,13 @@ class StationSession(InternalSession):
     async def modify_monitored_items(
         self, params: ua.ModifyMonitoredItemsParameters
     ) -> list[ua.MonitoredItemModifyResult]:
-        """Change queues of own items; their bounds stay."""
+        """Change queues of own items; filters stay what they were."""
         self._mine(params.SubscriptionId)
         self._bound(params.ItemsToModify)
         for item in params.ItemsToModify:
             self._bound_queue(item.RequestedParameters)
+            if without_null(item.RequestedParameters) is not None:
+                raise ServiceError(ua.StatusCodes.BadMonitoredItemFilterUnsupported)
         return await super().modify_monitored_items(params)
 
     async def delete_monitored_items(
@@ -220,7 +234,7 @@ class StationSession(InternalSession):
         self, acks: Iterable[ua.SubscriptionAcknowledgement] | None = None
     ) -> tuple[int, list[ua.StatusCode]]:
         """Acknowledge notifications of own subscriptions."""
-        own, acks = self._own(), list(acks or [])
+        own, acks = self.own_subscriptions(), list(acks or [])
         if len(acks) > self.limits.operations:
             raise ServiceError(ua.StatusCodes.BadTooManyOperations)
         if not own:
@@ -238,12 +252,13 @@ class StationSession(InternalSession):
             raise ServiceError(ua.StatusCodes.BadMessageNotAvailable)
         return message
 
-    def _own(self) -> set[int]:
+    def own_subscriptions(self) -> set[int]:
+        """Numbers of the session's subscriptions."""
         subscriptions = self.subscription_service.subscriptions.items()
         return {number for number, one in subscriptions if one.session_id == self.session_id}
 
     def _mine(self, subscription: int) -> None:
-        if subscription not in self._own():
+        if subscription not in self.own_subscriptions():
             raise ServiceError(ua.StatusCodes.BadSubscriptionIdInvalid)
 
     def _bound(self, asked: list[Any], most: int | None = None) -> None:
@@ -256,6 +271,12 @@ class StationSession(InternalSession):
         most = self.limits.queue
         # 0 leaves it to the server.
         parameters.QueueSize = ua.UInt32(min(int(parameters.QueueSize) or most, most))
+
+
+async def _no_conditions(
+    session: StationSession, asked: ua.CallMethodRequest
+) -> ua.CallMethodResult | None:
+    return None
 
 
 def _status(code: int) -> ua.StatusCode:

@@ -79,11 +79,12 @@ def position(situation: Situation) -> Position:
     return Position(State.OPERATIONAL, idle)
 
 
-# Methods that move a machine, and from where the specification lets them.
+# Methods that move a machine, and from where they may be called. SelectModeAutomatic changes
+# nothing: there is no other mode, and a station leaves Preoperational by itself as soon as it can.
 MACHINE_METHODS: Final[dict[str, tuple[State, ...] | tuple[Automatic, ...]]] = {
     "Halt": (State.PREOPERATIONAL, State.ERROR, State.OPERATIONAL),
     "Reset": (State.HALTED, State.ERROR, State.OPERATIONAL),
-    "SelectModeAutomatic": (State.PREOPERATIONAL,),
+    "SelectModeAutomatic": (State.OPERATIONAL,),
     "StartContinuous": (Automatic.READY,),
     "StartSingleJob": (Automatic.READY,),
     "Stop": (Automatic.SINGLE, Automatic.CONTINUOUS),
