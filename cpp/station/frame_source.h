@@ -31,6 +31,7 @@ struct SourceEvent {
     kTrigger,  // a strip has come: strip_id, and exposed as the moment of its trigger; self-triggering sources only
     kLost,     // the camera does not answer: text; strips are refused until kFound
     kFound,    // text
+    kNote,     // text: why a frame of the open strip does not come; for people and the strip's record
     kEnd,      // no further event comes: the stream ended as it should
     kError,    // no further event comes: text
   };

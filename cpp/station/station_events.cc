@@ -63,8 +63,8 @@ std::chrono::nanoseconds Station::time_to_wait() const {
 }
 
 void Station::wait() {
-  // A source that triggers itself waits until the strip before is done with; commands wait for the end of a strip.
-  const bool wants_source = taker_.is_idle() || !parts_.source.triggers_itself();
+  // Frames wait until the strip before is done with, and commands for the end of a strip.
+  const bool wants_source = taker_.is_idle();
   const bool wants_control = is_between_strips();
   std::array<pollfd, 6> waited = {{{wants_source ? parts_.source.wake_descriptor() : -1, POLLIN, 0},
                                    {parts_.machine.server().client(), POLLIN, 0},
@@ -144,7 +144,8 @@ void Station::acknowledge_for_machine() {
 void Station::serve_source() {
   const bool triggers_itself = parts_.source.triggers_itself();
   while (!strip_.is_open || strip_.frames < strip_.expected) {
-    if (triggers_itself && (!taker_.is_idle() || ending_) && !strip_.is_open) return;
+    // A frame taken while the source holds the strip before would be of that one, and its own strip lack it.
+    if (!strip_.is_open && (!taker_.is_idle() || (triggers_itself && ending_))) return;
     const SourceEvent event = parts_.source.next();
     if (event.kind == SourceEvent::Kind::kNone) return;
     serve(event);
@@ -162,6 +163,8 @@ void Station::serve(const SourceEvent& event) {
     set_hindrance(kCameraLost, is_lost);
     parts_.journal.record_event(is_lost ? "camera_lost" : "camera_found", event.text);
     publish();
+  } else if (event.kind == Kind::kNote) {
+    if (strip_.is_open && entry_.last_fault.empty()) entry_.set_fault(event.text);
   } else {
     if (event.kind == Kind::kError) outcome_ = {Code::kDataCorrupt, event.text};
     ending_ = true;

@@ -74,11 +74,12 @@ void Station::open(const Trigger& trigger, bool of_challenge, int expected) {
   publish();
 }
 
-// Camera and machine see the same light barrier: a frame may be exposed before its trigger has come all the way here.
+// Camera and machine see the same light barrier: a frame may be exposed before its trigger has come all the way here,
+// and the source has decided whose it is. One of no strip, which the source could not place, makes this one stale.
 void Station::submit(const SourceEvent& event) {
-  if (!strip_.is_open || event.strip_id == 0) return;
+  if (!strip_.is_open) return;
   ++strip_.frames;
-  const bool of_this_strip = event.exposed >= strip_.trigger.moment;
+  const bool of_this_strip = event.strip_id == strip_.trigger.strip_id;
   const FrameStamp stamp{event.strip_id, event.frame_index,
                          of_this_strip ? std::max(event.exposed, strip_.opened) : event.exposed};
   const Status status = parts_.handshake.submit(event.frame_index, event.pixels, stamp);

@@ -113,6 +113,7 @@ std::vector<Exposure> CameraLine::exposures(const FedStrip& strip, const StripFa
   if (fault.fault == LineFault::kSwapped) {
     std::swap(result[fault.frame].pixels, result[fault.frame + 1].pixels);
     std::swap(result[fault.frame].exposed, result[fault.frame + 1].exposed);
+    result[fault.frame].sent = result[fault.frame + 1].sent;  // it had not been exposed before
   }
   return result;
 }

@@ -20,7 +20,7 @@
 
 #include "station/gige_camera/fake_gige.h"
 #include "station/gige_camera/line_faults.h"
-#include "station/gige_camera/machine_port.h"
+#include "station/gige_camera/station_link.h"
 #include "station/gige_camera/strip_feed.h"
 #include "station/gige_camera/truth_file.h"
 
@@ -78,7 +78,7 @@ class CameraLine {
   StripFeed& feed_;
   TruthFile truth_;
   const volatile std::sig_atomic_t& stop_;
-  MachinePort machine_;
+  StationLink machine_;
   MachineSignals signals_;
   FaultPlan plan_;
   LineCounts counts_;

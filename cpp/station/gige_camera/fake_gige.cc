@@ -21,10 +21,22 @@ constexpr std::int64_t kTickUs = microseconds(FakeGige::kTick).count();
 constexpr std::uint32_t kSoftwareSource = 1;  // the only trigger source that the fake camera heeds
 constexpr int kLargestBlockId = 65535;
 
-// The grid lies on CLOCK_REALTIME, as Aravis counts; asked for anew each time, because that clock may be set.
+// The grid lies on CLOCK_REALTIME, as Aravis counts; asked for anew each time, because that clock may be set. Who is
+// interrupted between two clocks reads them too far apart: the pair nearest to each other counts.
 microseconds realtime_minus_monotonic() {
-  const auto monotonic = std::chrono::duration_cast<microseconds>(Clock::now().time_since_epoch());
-  return microseconds(g_get_real_time()) - monotonic;
+  constexpr int kPairs = 5;
+  constexpr microseconds kNear{5};
+  microseconds offset{};
+  Clock::duration apart = Clock::duration::max();
+  for (int i = 0; i < kPairs && apart > kNear; ++i) {
+    const Clock::time_point before = Clock::now();
+    const microseconds real(g_get_real_time());
+    const Clock::duration between = Clock::now() - before;
+    if (between >= apart) continue;
+    apart = between;
+    offset = real - std::chrono::duration_cast<microseconds>((before + between / 2).time_since_epoch());
+  }
+  return offset;
 }
 
 guint32 pixel_format(int bit_depth) {

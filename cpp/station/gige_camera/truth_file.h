@@ -13,7 +13,7 @@
 #include <optional>
 #include <string>
 
-#include "station/gige_camera/machine_port.h"
+#include "station/gige_camera/station_link.h"
 #include "vialsight/status.h"
 
 namespace vialsight::station {

@@ -1,4 +1,4 @@
-// MachinePort: what a machine has of its inspector, the socket run/machine.sock of a station.
+// StationLink: what a machine has of its inspector, the socket run/machine.sock of a station.
 //
 // Packets of 64 bytes, little-endian, filled up with zeros:
 //   to the station    u32 magic "VSM1"; u32 type, 1 trigger or 2 acknowledge; u64 strip id; i64 CLOCK_MONOTONIC of the
@@ -14,7 +14,7 @@
 #include <optional>
 #include <string>
 
-#include "base/file_descriptor.h"
+#include "station/file_descriptor.h"
 #include "vialsight/clock.h"
 #include "vialsight/decision.h"
 
@@ -33,9 +33,9 @@ struct MachineSignals {
   std::uint32_t hindrance = 0;
 };
 
-class MachinePort {
+class StationLink {
  public:
-  explicit MachinePort(std::string path) : path_(std::move(path)) {}
+  explicit StationLink(std::string path) : path_(std::move(path)) {}
 
   [[nodiscard]] bool connected() const noexcept { return socket_.valid(); }
   // False: not connected, or the station takes nothing now.

@@ -1,4 +1,4 @@
-#include "station/gige_camera/machine_port.h"
+#include "station/gige_camera/station_link.h"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -56,7 +56,7 @@ timespec until(Clock::time_point limit) {
 
 }  // namespace
 
-void MachinePort::connect(Clock::time_point now) {
+void StationLink::connect(Clock::time_point now) {
   if (connected() || now < next_attempt_) return;
   next_attempt_ = now + kLookAgain;
   sockaddr_un address{};
@@ -72,7 +72,7 @@ void MachinePort::connect(Clock::time_point now) {
     socket_ = std::move(socket);
 }
 
-bool MachinePort::send(std::uint32_t type, std::uint64_t strip_id, Clock::time_point time, std::uint64_t count) {
+bool StationLink::send(std::uint32_t type, std::uint64_t strip_id, Clock::time_point time, std::uint64_t count) {
   if (!connected()) return false;
   Packet packet{};
   put(packet, 0, kMagic);
@@ -86,14 +86,14 @@ bool MachinePort::send(std::uint32_t type, std::uint64_t strip_id, Clock::time_p
   return false;
 }
 
-bool MachinePort::trigger(std::uint64_t strip_id, Clock::time_point time, std::uint64_t count) {
+bool StationLink::trigger(std::uint64_t strip_id, Clock::time_point time, std::uint64_t count) {
   connect(Clock::now());
   return send(kTrigger, strip_id, time, count);
 }
 
-bool MachinePort::acknowledge(std::uint64_t strip_id) { return send(kAcknowledge, strip_id, Clock::now(), 0); }
+bool StationLink::acknowledge(std::uint64_t strip_id) { return send(kAcknowledge, strip_id, Clock::now(), 0); }
 
-std::optional<MachineSignals> MachinePort::receive() {
+std::optional<MachineSignals> StationLink::receive() {
   Packet packet{};
   const ssize_t size = ::recv(socket_.get(), packet.data(), packet.size(), 0);
   if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR)) socket_ = FileDescriptor();
@@ -103,7 +103,7 @@ std::optional<MachineSignals> MachinePort::receive() {
   return parse(packet);
 }
 
-std::optional<MachineSignals> MachinePort::wait(Clock::time_point limit) {
+std::optional<MachineSignals> StationLink::wait(Clock::time_point limit) {
   connect(Clock::now());
   const Clock::time_point end = connected() ? limit : std::min(limit, next_attempt_);
   const timespec left = until(end);

@@ -1,0 +1,131 @@
+// A camera and a source that takes its frames, in one process, on a loopback address of the process' own.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "frames.h"
+#include "station/frame_source.h"
+#include "station/gige_camera/fake_gige.h"
+#include "station/gige_camera/loopback_address.h"
+#include "station/gige_source.h"
+
+namespace vialsight::test {
+
+using station::Exposure;
+using station::FakeGige;
+using station::FrameSource;
+using station::Pixels;
+using station::SourceEvent;
+using std::chrono::milliseconds;
+
+// Tests that run at the same time differ in their process id.
+inline std::string own_address() {
+  const auto id = static_cast<unsigned>(::getpid());
+  return "127." + std::to_string(1 + id / 62500 % 250) + "." + std::to_string(id / 250 % 250) + "." +
+         std::to_string(1 + id % 250);
+}
+
+inline StreamFormat format_of(const Layout& layout) {
+  return {layout.frame_width, layout.frame_height, layout.bit_depth, layout.frames};
+}
+
+// No two alike.
+inline Pixels noise(const Layout& layout, unsigned seed) {
+  const std::size_t count =
+      static_cast<std::size_t>(layout.frame_width) * static_cast<std::size_t>(layout.frame_height);
+  const unsigned largest = (1U << static_cast<unsigned>(layout.bit_depth)) - 1;
+  std::mt19937 random(seed);
+  auto pixels = std::make_shared<std::vector<std::uint8_t>>(count * (layout.bit_depth > 8 ? 2 : 1));
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto value = static_cast<std::uint16_t>(random() & largest);
+    if (layout.bit_depth > 8) {
+      std::memcpy(pixels->data() + 2 * i, &value, 2);
+    } else {
+      (*pixels)[i] = static_cast<std::uint8_t>(value);
+    }
+  }
+  return pixels;
+}
+
+inline bool shows(const FrameView& frame, const Pixels& pixels) {
+  const std::size_t row = static_cast<std::size_t>(frame.width) * (frame.format == PixelFormat::kGray16 ? 2 : 1);
+  if (row * static_cast<std::size_t>(frame.height) != pixels->size()) return false;
+  for (int y = 0; y < frame.height; ++y) {
+    const auto* line = static_cast<const std::uint8_t*>(frame.data) + y * frame.row_stride_bytes;
+    if (std::memcmp(line, pixels->data() + static_cast<std::size_t>(y) * row, row) != 0) return false;
+  }
+  return true;
+}
+
+class GigeRig {
+ public:
+  explicit GigeRig(const Layout& layout) : layout_(layout), address_(own_address()) {
+    EXPECT_TRUE(station::serve_on(address_).ok());
+    camera_ = FakeGige::create(address_, "test", format_of(layout)).value();
+  }
+  GigeRig(const GigeRig&) = delete;
+  GigeRig& operator=(const GigeRig&) = delete;
+  ~GigeRig() {
+    if (source_ != nullptr) source_->stop();
+  }
+
+  // Until its frames can come; what start() says when it fails.
+  Status connect(const std::string& keys = {}) {
+    source_ = station::make_gige_source(address_ + keys, layout_).value();
+    Status status = source_->start();
+    if (status.ok()) wait_for([this] { return camera_->acquiring(); });
+    return status;
+  }
+  // Sends a strip's frames, kTick apart, the first at the next tick but one; returns when that is.
+  Clock::time_point expose(const std::vector<Pixels>& frames) {
+    const Clock::time_point start = FakeGige::tick_at(Clock::now() + FakeGige::kTick);
+    Clock::time_point time = start;
+    for (const Pixels& pixels : frames) {
+      camera_->expose({pixels, time, time, 0.0});
+      time += FakeGige::kTick;
+    }
+    return start;
+  }
+  // The next event but kFound, or kNone when none comes for so long.
+  SourceEvent next(milliseconds patience = milliseconds(5000)) {
+    const Clock::time_point end = Clock::now() + patience;
+    for (;;) {
+      SourceEvent event = source_->next();
+      if (event.kind == SourceEvent::Kind::kFound) continue;
+      if (event.kind != SourceEvent::Kind::kNone || Clock::now() >= end) return event;
+      const auto left = std::chrono::ceil<milliseconds>(end - Clock::now()).count();
+      pollfd input{source_->wake_descriptor(), POLLIN, 0};
+      static_cast<void>(::poll(&input, 1, static_cast<int>(std::max<std::int64_t>(left, 0))));
+    }
+  }
+  static void wait_for(const std::function<bool()>& condition, milliseconds patience = milliseconds(20'000)) {
+    const Clock::time_point end = Clock::now() + patience;
+    bool met = condition();
+    while (!met && Clock::now() < end) {
+      ::usleep(1000);
+      met = condition();
+    }
+    EXPECT_TRUE(met) << "waited for " << patience.count() << " ms";
+  }
+
+  [[nodiscard]] FakeGige& camera() { return *camera_; }
+  [[nodiscard]] FrameSource& source() { return *source_; }
+  [[nodiscard]] const std::string& address() const { return address_; }
+
+ private:
+  Layout layout_;
+  std::string address_;
+  std::unique_ptr<FakeGige> camera_;
+  std::unique_ptr<FrameSource> source_;
+};
+
+}  // namespace vialsight::test
