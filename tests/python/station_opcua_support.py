@@ -110,39 +110,24 @@ class PlayedRecorder:
         }
 
 
-class Station:
-    """Everything around one server process."""
+class ServerProcess:
+    """The server of a station's folder, in a process of its own."""
 
-    def __init__(self, folder: Path, name: str, **opcua: Any) -> None:
-        self.folder, self.name = folder, name
-        (folder / "run").mkdir(parents=True)
-        settings = {"port": 0, "anonymous_read": True, "unencrypted": True, **opcua}
-        configuration = {"name": name, "bundle": "b.vsb", "opcua": settings}
-        (folder / "station.yaml").write_text(yaml.safe_dump(configuration))
-        self.snapshot_path = Path(f"/dev/shm/vialsight-{name}")
-        self.recorder = PlayedRecorder(folder / "run" / "recorder.sock")
-        self.record = RecordStore(folder / "record.sqlite")
-        self.snapshot: SnapshotWriter | None = None
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
-        self._beating = threading.Event()
-        self._beat: threading.Thread | None = None
-        self._heartbeat = 0
-        self._lock = threading.Lock()
-        self._sequence = 0
 
     def start(self) -> None:
-        log = (self.folder / "log").open("wb")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "vialsight.station.opcua", str(self.folder)],
-            stdout=log,
-            stderr=log,
-        )
-        log.close()
+        with (self.folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "vialsight.station.opcua", str(self.folder)],
+                stdout=log,
+                stderr=log,
+            )
         until = time.monotonic() + 60
         while time.monotonic() < until and self.process.poll() is None:
-            text = self.log()
-            if found := re.search(r"opc\.tcp://\S+:(\d+)/", text):
+            if found := re.search(r"opc\.tcp://\S+:(\d+)/", self.log()):
                 self.port = int(found[1])
                 return
             time.sleep(0.05)
@@ -156,6 +141,35 @@ class Station:
         self.process.kill()
         self.process.wait(10)
         self.process = None
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            finally:
+                self.process.kill()
+
+
+class Station(ServerProcess):
+    """Everything around one server process."""
+
+    def __init__(self, folder: Path, name: str, **opcua: Any) -> None:
+        super().__init__(folder)
+        self.name = name
+        (folder / "run").mkdir(parents=True)
+        settings = {"port": 0, "anonymous_read": True, "unencrypted": True, **opcua}
+        configuration = {"name": name, "bundle": "b.vsb", "opcua": settings}
+        (folder / "station.yaml").write_text(yaml.safe_dump(configuration))
+        self.snapshot_path = Path(f"/dev/shm/vialsight-{name}")
+        self.recorder = PlayedRecorder(folder / "run" / "recorder.sock")
+        self.record = RecordStore(folder / "record.sqlite")
+        self.snapshot: SnapshotWriter | None = None
+        self._beating = threading.Event()
+        self._beat: threading.Thread | None = None
+        self._heartbeat = 0
+        self._lock = threading.Lock()
+        self._sequence = 0
 
     def run_inspector(self, **values: Any) -> None:
         """Begin a snapshot, or change it; its heart beats from here on."""
@@ -228,12 +242,7 @@ class Station:
             self.record.append(kind, "olga", {"batch": batch})
 
     def close(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            try:
-                self.process.wait(20)
-            finally:
-                self.process.kill()
+        super().close()
         self.end_inspector()
         self.recorder.close()
         self.record.close()
@@ -367,7 +376,7 @@ PARAMETERS = ua.Variant([], ua.VariantType.Variant, is_array=True)
 
 @contextlib.asynccontextmanager
 async def connected(
-    station: Station, user: str | None = None, password: str = "staple-7"
+    station: "ServerProcess | Any", user: str | None = None, password: str = "staple-7"
 ) -> AsyncIterator[Peer]:
     """A client without encryption, as somebody or nobody."""
     client = Client(f"opc.tcp://127.0.0.1:{station.port}/", timeout=20)

@@ -12,7 +12,7 @@ from vialsight.station.opcua.results import UNKNOWN, Recipe, Result, of_snapshot
 from vialsight.station.opcua.states import Automatic, Position, Situation, position
 from vialsight.station.snapshot import SnapshotFollower, SnapshotGone, Status, Strip
 
-# The station writes every 100 ms; ten times that is no delay any more.
+# The station writes every 100 ms, but not while it waits for a verdict, which is due in its budget.
 _STANDS_STILL_S: Final = 1.0
 _RECENT: Final = 512
 WORDS: Final = {
@@ -67,7 +67,8 @@ class Watcher:
         if strips:
             self._last = strips[-1].n
         recipe = Recipe(snapshot.header.bundle, snapshot.header.bundle_sha256)
-        return Look(recipe, status, status.age_s() < _STANDS_STILL_S, tuple(strips))
+        patience_s = _STANDS_STILL_S + status.budget_ms / 1e3
+        return Look(recipe, status, status.age_s() < patience_s, tuple(strips))
 
 
 class View:
