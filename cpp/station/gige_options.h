@@ -18,8 +18,8 @@ struct GigeOptions {
   int socket_buffer = 0;  // bytes; 0: three frames, and 4 MiB at least
   int priority = 0;       // SCHED_FIFO of the thread that receives; 0: as all others
   // How much before the machine's trigger a strip's first frame may be exposed: both see the same light barrier, but
-  // neither PLC nor camera says so at once.
-  std::chrono::microseconds tolerance{5000};
+  // neither PLC nor camera says so at once. Less than what lies between a strip's last frame and the next trigger.
+  std::chrono::microseconds tolerance{20'000};
 
   // kInvalidArgument: names the key, what was expected and what came.
   [[nodiscard]] static Result<GigeOptions> parse(std::string_view text);

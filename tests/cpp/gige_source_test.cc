@@ -34,8 +34,8 @@ void expect_strip(GigeRig& rig, const Layout& layout, std::uint64_t strip_id) {
   for (int i = 0; i < 3; ++i) {
     const SourceEvent event = rig.next();
     ASSERT_EQ(event.kind, Kind::kFrame) << "strip " << strip_id << ", frame " << i << " " << event.text << "; sent "
-                                       << rig.camera().counts().sent << ", ignored " << rig.camera().counts().ignored
-                                       << ", dropped " << rig.source().statistics().frames_dropped;
+                                        << rig.camera().counts().sent << ", ignored " << rig.camera().counts().ignored
+                                        << ", dropped " << rig.source().statistics().frames_dropped;
     EXPECT_EQ(event.strip_id, strip_id);
     EXPECT_EQ(event.frame_index, i);
     EXPECT_LE(event.exposed, Clock::now());
@@ -157,7 +157,7 @@ TEST(GigeSource, LostPacketsMakeAFrameMissingAndANoteSaysWhich) {
   ASSERT_TRUE(rig.connect(",packet=1500").ok());
   ASSERT_NO_FATAL_FAILURE(expect_strip(rig, layout, 1));
   const std::vector<Pixels> frames = strip_of(layout, 2);
-  const Clock::time_point start = FakeGige::tick_at(Clock::now() + FakeGige::kTick);
+  const Clock::time_point start = GigeRig::soon();
   for (int i = 0; i < 3; ++i) {
     const Clock::time_point time = start + i * FakeGige::kTick;
     rig.camera().expose({frames[static_cast<std::size_t>(i)], time, time, i == 1 ? 0.5 : 0.0});
@@ -177,7 +177,7 @@ TEST(GigeSource, AMissingFrameIsNamedByTheGap) {
   ASSERT_TRUE(rig.connect().ok());
   ASSERT_NO_FATAL_FAILURE(expect_strip(rig, layout, 1));
   const std::vector<Pixels> frames = strip_of(layout, 2);
-  const Clock::time_point start = FakeGige::tick_at(Clock::now() + FakeGige::kTick);
+  const Clock::time_point start = GigeRig::soon();
   rig.camera().skip_block_id();
   for (int i = 1; i < 3; ++i) {
     const Clock::time_point time = start + i * FakeGige::kTick;
@@ -198,7 +198,7 @@ TEST(GigeSource, ALateFrameIsNotTheNextStrips) {
   ASSERT_TRUE(rig.connect().ok());
   ASSERT_NO_FATAL_FAILURE(expect_strip(rig, layout, 1));
   const std::vector<Pixels> frames = strip_of(layout, 2);
-  const Clock::time_point start = FakeGige::tick_at(Clock::now() + FakeGige::kTick);
+  const Clock::time_point start = GigeRig::soon();
   for (int i = 0; i < 3; ++i) {
     const Clock::time_point time = start + i * FakeGige::kTick;
     rig.camera().expose(
@@ -218,7 +218,7 @@ TEST(GigeSource, FramesThatChangedPlacesAreOfNoStrip) {
   ASSERT_TRUE(rig.connect().ok());
   ASSERT_NO_FATAL_FAILURE(expect_strip(rig, layout, 1));
   const std::vector<Pixels> frames = strip_of(layout, 2);
-  const Clock::time_point start = FakeGige::tick_at(Clock::now() + FakeGige::kTick);
+  const Clock::time_point start = GigeRig::soon();
   const Clock::time_point second = start + FakeGige::kTick;
   rig.camera().expose({frames[1], second, second, 0.0});
   rig.camera().expose({frames[0], start, second, 0.0});

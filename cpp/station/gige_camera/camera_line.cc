@@ -12,7 +12,8 @@ using std::chrono::milliseconds;
 constexpr std::size_t kKeptImages = 8;
 constexpr double kLostShare = 0.5;
 constexpr milliseconds kLookAgain{50};
-constexpr milliseconds kLate{1};  // a thread may wake up so much after its time
+// So long before a slot, its strip is taken, and the camera told, which needs half of that.
+constexpr milliseconds kAhead = 2 * FakeGige::kTick;
 
 double ms(Clock::duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
 
@@ -38,18 +39,17 @@ LineCounts CameraLine::run() {
   auto strip = next_strip(Clock::now());
   if (strip) camera_.show(strip->frames);
   wait_for_clients();
-  Clock::time_point due = Clock::now() + FakeGige::kTick;
+  Clock::time_point due = Clock::now() + kAhead;
   while (strip && stop_ == 0) {
-    const Clock::time_point start = FakeGige::tick_at(due - FakeGige::kTick / 2);
-    pass(std::move(*strip), start);
+    pass(std::move(*strip), due);
     if (options_.strips != 0 && counts_.triggers == options_.strips) break;
     due += options_.slot;
     strip = next_strip(due);
     const Clock::time_point now = Clock::now();
-    if (now > due + kLate) {
+    if (now > due - FakeGige::kTick) {
       ++counts_.late;
-      counts_.worst_late_s = std::max(counts_.worst_late_s, ms(now - due) * 1e-3);
-      due = now + FakeGige::kTick;
+      counts_.worst_late_s = std::max(counts_.worst_late_s, ms(now + kAhead - due) * 1e-3);
+      due = now + kAhead;
     }
   }
   serve_until(due + options_.slot);
@@ -65,11 +65,11 @@ void CameraLine::wait_for_clients() {
 
 // Serves the machine while the slot before goes on, and while a strip is late.
 std::optional<FedStrip> CameraLine::next_strip(Clock::time_point due) {
-  serve_until(due - FakeGige::kTick);
+  serve_until(due - kAhead);
   for (;;) {
     auto strip = feed_.take(Clock::now());
     if (strip || feed_.ended() || stop_ != 0) return strip;
-    serve_until(Clock::now() + FakeGige::kTick / 2);
+    serve_until(Clock::now() + kAhead / 4);
   }
 }
 
@@ -102,7 +102,7 @@ std::vector<Exposure> CameraLine::exposures(const FedStrip& strip, const StripFa
   std::vector<Exposure> result;
   const auto count = static_cast<std::int64_t>(strip.frames.size());
   for (std::int64_t i = 0; i < count; ++i) {
-    const Clock::time_point time = FakeGige::tick_at(start + options_.interval * i / count - FakeGige::kTick / 2);
+    const Clock::time_point time = start + options_.interval * i / count;
     const bool hit = fault.fault != LineFault::kNone && std::cmp_equal(fault.frame, i);
     Exposure exposure{strip.frames[static_cast<std::size_t>(i)], time, time, 0.0};
     if (hit && fault.fault == LineFault::kLostPackets) exposure.lost_packets = kLostShare;

@@ -73,7 +73,7 @@ std::map<std::string_view, Setter> setters(CameraOptions& options) {
           {"--machine", text_into(line.machine)},
           {"--truth", text_into(options.truth)},
           {"--ahead", count_into<std::size_t>(options.feed.ahead, 1, kMostAhead)},
-          {"--slot-ms", time_into(line.slot, 20.0, 1.0)},
+          {"--slot-ms", time_into(line.slot, 50.0, 1.0)},
           {"--interval-ms", time_into(line.interval, 0.0, 1.0)},
           {"--strips", count_into<std::uint64_t>(line.strips, 1, kMost)},
           {"--first-strip", count_into<std::uint64_t>(line.first_strip, 1, kMost)},

@@ -14,30 +14,10 @@
 namespace vialsight::station {
 namespace {
 
-using std::chrono::microseconds;
 using std::chrono::nanoseconds;
 
-constexpr std::int64_t kTickUs = microseconds(FakeGige::kTick).count();
 constexpr std::uint32_t kSoftwareSource = 1;  // the only trigger source that the fake camera heeds
 constexpr int kLargestBlockId = 65535;
-
-// The grid lies on CLOCK_REALTIME, as Aravis counts; asked for anew each time, because that clock may be set. Who is
-// interrupted between two clocks reads them too far apart: the pair nearest to each other counts.
-microseconds realtime_minus_monotonic() {
-  constexpr int kPairs = 5;
-  constexpr microseconds kNear{5};
-  microseconds offset{};
-  Clock::duration apart = Clock::duration::max();
-  for (int i = 0; i < kPairs && apart > kNear; ++i) {
-    const Clock::time_point before = Clock::now();
-    const microseconds real(g_get_real_time());
-    const Clock::duration between = Clock::now() - before;
-    if (between >= apart) continue;
-    apart = between;
-    offset = real - std::chrono::duration_cast<microseconds>((before + between / 2).time_since_epoch());
-  }
-  return offset;
-}
 
 guint32 pixel_format(int bit_depth) {
   switch (bit_depth) {
@@ -64,7 +44,7 @@ struct Numbered {
   std::uint16_t block_id = 0;
 };
 
-// What the next filled buffer is: nothing (of the client's own trigger), a lost first frame, or an exposure.
+// What the next filled buffer is: not ours (of the client's own trigger), a lost first frame, or an exposure.
 struct Armed {
   bool armed = false;
   std::optional<Numbered> frame;
@@ -117,11 +97,12 @@ struct FakeGige::Impl {
   void step();
   void follow_plug();
   [[nodiscard]] bool is_triggered() const;
-  void ignore_due(Clock::time_point tick);
-  void arm(Clock::time_point tick);
+  void ignore_due();
+  void arm();
   void fire();
   void lose(double share);
   void fill(ArvBuffer* buffer);
+  void fill_exposure(ArvBuffer* buffer, const Numbered& frame);
   void fill_shown(ArvBuffer* buffer);
   void copy(ArvBuffer* buffer, const Pixels& pixels) const;
 };
@@ -136,7 +117,7 @@ bool FakeGige::Impl::power_up() {
   set(ARV_FAKE_CAMERA_REGISTER_WIDTH, width);
   set(ARV_FAKE_CAMERA_REGISTER_HEIGHT, height);
   set(ARV_FAKE_CAMERA_REGISTER_PIXEL_FORMAT, pixel_format(format.bit_depth));
-  arv_fake_camera_set_trigger_frequency(registers(), 1e6 / static_cast<double>(kTickUs));
+  arv_fake_camera_set_trigger_frequency(registers(), 1.0 / std::chrono::duration<double>(kTick).count());
   {
     const std::lock_guard lock(mutex);
     powered = Clock::now();
@@ -175,23 +156,20 @@ std::uint16_t FakeGige::Impl::take_block_id() {
   return id;
 }
 
-// Half a tick before each.
 void FakeGige::Impl::run_shutter() {
   while (!stopped) {
-    const std::int64_t into = (g_get_real_time() + kTickUs / 2) % kTickUs;
-    std::this_thread::sleep_for(microseconds(kTickUs - into));
+    std::this_thread::sleep_for(kTick / 4);
     step();
   }
 }
 
 void FakeGige::Impl::step() {
   follow_plug();
-  const Clock::time_point tick = tick_at(Clock::now());
   if (handle != nullptr && is_triggered()) {
-    arm(tick);
+    arm();
   } else {
     is_acquiring = warm = false;
-    ignore_due(tick);
+    ignore_due();
   }
 }
 
@@ -208,24 +186,27 @@ bool FakeGige::Impl::is_triggered() const {
          arv_fake_camera_get_acquisition_status(registers()) != 0 && get(ARV_FAKE_CAMERA_REGISTER_TRIGGER_MODE) == 1;
 }
 
-void FakeGige::Impl::ignore_due(Clock::time_point tick) {
+void FakeGige::Impl::ignore_due() {
+  const Clock::time_point now = Clock::now();
   const std::lock_guard lock(mutex);
   if (next.frame) ++counts.ignored;
   next = {};
-  while (!waiting.empty() && waiting.front().exposure.sent <= tick) {
+  while (!waiting.empty() && waiting.front().exposure.sent <= now) {
     waiting.pop_front();
     ++counts.ignored;
   }
 }
 
-void FakeGige::Impl::arm(Clock::time_point tick) {
+// Early enough for a tick before it is to be sent.
+void FakeGige::Impl::arm() {
+  const Clock::time_point soon = Clock::now() + 2 * kTick;
   const std::lock_guard lock(mutex);
   if (next.armed) return;  // the camera's thread has not come to it yet
   if (!warm) {
     next = {true, std::nullopt};
     warm = true;
     fire();
-  } else if (!waiting.empty() && waiting.front().exposure.sent <= tick + kTick / 2) {
+  } else if (!waiting.empty() && waiting.front().exposure.sent <= soon) {
     next = {true, std::move(waiting.front())};
     waiting.pop_front();
     fire();
@@ -240,25 +221,30 @@ void FakeGige::Impl::fire() {
 }
 
 void FakeGige::Impl::fill(ArvBuffer* buffer) {
-  const std::lock_guard lock(mutex);
+  std::unique_lock lock(mutex);
   if (leaving) return;
   const Armed armed = std::exchange(next, {});
-  double lost = 0.0;
   if (!armed.armed) {
     fill_shown(buffer);
-  } else {
-    set(ARV_FAKE_CAMERA_REGISTER_TRIGGER_SOURCE, clients_source);
-    if (armed.frame) {
-      const auto since = std::max(armed.frame->exposure.exposed - powered, Clock::duration::zero());
-      arv_buffer_set_frame_id(buffer, armed.frame->block_id);
-      arv_buffer_set_timestamp(buffer, static_cast<guint64>(nanoseconds(since).count()));
-      copy(buffer, armed.frame->exposure.pixels);
-      ++counts.sent;
-    }
-    lost = armed.frame ? armed.frame->exposure.lost_packets : 1.0;
-    is_acquiring = true;  // from here on, ticks are on the grid
+    return lose(0.0);
   }
-  lose(lost);
+  set(ARV_FAKE_CAMERA_REGISTER_TRIGGER_SOURCE, clients_source);
+  is_acquiring = true;  // from here on, its thread looks at every tick
+  if (!armed.frame) return lose(1.0);
+  lock.unlock();
+  std::this_thread::sleep_until(armed.frame->exposure.sent);
+  lock.lock();
+  if (leaving) return;
+  fill_exposure(buffer, *armed.frame);
+  lose(armed.frame->exposure.lost_packets);
+}
+
+void FakeGige::Impl::fill_exposure(ArvBuffer* buffer, const Numbered& frame) {
+  const auto since = std::max(frame.exposure.exposed - powered, Clock::duration::zero());
+  arv_buffer_set_frame_id(buffer, frame.block_id);
+  arv_buffer_set_timestamp(buffer, static_cast<guint64>(nanoseconds(since).count()));
+  copy(buffer, frame.exposure.pixels);
+  ++counts.sent;
 }
 
 void FakeGige::Impl::fill_shown(ArvBuffer* buffer) {
@@ -296,13 +282,6 @@ Result<std::unique_ptr<FakeGige>> FakeGige::create(const std::string& address, c
   }
   impl->shutter = std::thread([own = impl.get()] { own->run_shutter(); });
   return std::unique_ptr<FakeGige>(new FakeGige(std::move(impl)));
-}
-
-Clock::time_point FakeGige::tick_at(Clock::time_point time) {
-  const microseconds offset = realtime_minus_monotonic();
-  const std::int64_t real = std::chrono::ceil<microseconds>(time.time_since_epoch()).count() + offset.count();
-  const std::int64_t tick = (real + kTickUs - 1) / kTickUs * kTickUs;
-  return Clock::time_point(microseconds(tick) - offset);
 }
 
 void FakeGige::expose(Exposure exposure) {

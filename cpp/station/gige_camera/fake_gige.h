@@ -1,15 +1,16 @@
 // FakeGige: a GigE Vision camera that a hardware trigger fires, by Aravis' fake camera.
 //
 // What decides when Aravis' fake camera sends a frame: its thread looks for a trigger at the ticks of its trigger
-// frequency, multiples of the period on CLOCK_REALTIME, and before the first frame every 100 ms. A client's software
-// trigger therefore waits for a tick: 37 ms in the middle at the 25 Hz it comes with. So exposures fall on ticks here,
-// of kTick, and half a tick before, the shutter writes the trigger into the camera's register; the frame leaves at the
-// tick itself. Shorter ticks cost: the last millisecond before each is spent spinning. A first frame of which all
-// packets are lost takes the 100 ms away when a client starts the acquisition.
+// frequency, multiples of the period on the wall clock, and before the first frame every 100 ms. A client's software
+// trigger therefore waits for a tick: 37 ms in the middle at the 25 Hz it comes with. Shorter ticks cost: the last
+// millisecond before each is spent spinning. So ticks are kTick apart, a trigger is written into the camera's register
+// one or two of them ahead, and the thread, once it has seen it and asks for the image, is held until the moment of the
+// exposure: the frame leaves then. A first frame of which all packets are lost takes the 100 ms away when a client
+// starts the acquisition.
 //
 // The device's clock starts with the camera. Block ids count exposures: 16 bits, 65535 is followed by 1.
 //
-//   Threads: expose, skip, unplug, plug and the rest are for one thread; the shutter's own thread arms, plugs and
+// Threads: expose, skip, unplug, plug and the rest are for one thread; the shutter's own thread arms, plugs and
 //   unplugs (Aravis waits up to 100 ms when a camera is taken away); Aravis' thread fills buffers.
 #pragma once
 
@@ -31,7 +32,7 @@ using Pixels = std::shared_ptr<const std::vector<std::uint8_t>>;
 struct Exposure {
   Pixels pixels;
   Clock::time_point exposed;  // what the frame's device timestamp says
-  Clock::time_point sent;     // at this tick or the next free one, behind the frames before
+  Clock::time_point sent;     // not earlier, and kTick behind the frame before
   double lost_packets = 0.0;  // share of its packets that the network loses
 };
 
@@ -43,7 +44,7 @@ struct FakeGigeCounts {
 
 class FakeGige {
  public:
-  static constexpr std::chrono::milliseconds kTick{10};
+  static constexpr std::chrono::milliseconds kTick{20};
   // Wraps within the first 45 strips, so that no test of a client forgets it.
   static constexpr std::uint16_t kFirstBlockId = 65401;
 
@@ -53,9 +54,6 @@ class FakeGige {
   FakeGige(const FakeGige&) = delete;
   FakeGige& operator=(const FakeGige&) = delete;
   ~FakeGige();
-
-  // The next tick at or after `time`.
-  [[nodiscard]] static Clock::time_point tick_at(Clock::time_point time);
 
   void expose(Exposure exposure);
   void skip_block_id();  // a frame that the network loses as a whole

@@ -85,9 +85,9 @@ class GigeRig {
     if (status.ok()) wait_for([this] { return camera_->acquiring(); });
     return status;
   }
-  // Sends a strip's frames, kTick apart, the first at the next tick but one; returns when that is.
+  // Sends a strip's frames, kTick apart; returns when the first is exposed.
   Clock::time_point expose(const std::vector<Pixels>& frames) {
-    const Clock::time_point start = FakeGige::tick_at(Clock::now() + FakeGige::kTick);
+    const Clock::time_point start = soon();
     Clock::time_point time = start;
     for (const Pixels& pixels : frames) {
       camera_->expose({pixels, time, time, 0.0});
@@ -95,6 +95,7 @@ class GigeRig {
     }
     return start;
   }
+  [[nodiscard]] static Clock::time_point soon() { return Clock::now() + 2 * FakeGige::kTick; }
   // The next event but kFound, or kNone when none comes for so long.
   SourceEvent next(milliseconds patience = milliseconds(5000)) {
     const Clock::time_point end = Clock::now() + patience;
