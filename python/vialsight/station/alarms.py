@@ -143,13 +143,15 @@ class Alarms:
             self._batch = body["batch"]
             self._window.clear()
             self._drift = Drift(self._limits.drift.strips)
+        self._window.append(self._outcome(body))
+        self._drift.take(body)
+        return True
+
+    def _outcome(self, body: dict[str, Any]) -> tuple[str, bool]:
+        """Return a strip's reason, and whether it took too long."""
         reason = "none" if body["verdict"] == "accept" else body["reason"]
         latency = body.get("latency_ms")
-        self._window.append((reason, latency is not None and latency > self._budget_ms))
-        scores = scores_of(body) if body["verdict"] == "accept" else None
-        if scores is not None:
-            self._drift.add(scores)
-        return True
+        return reason, latency is not None and latency > self._budget_ms
 
     def _check_rates(self) -> None:
         strips = len(self._window)
@@ -193,11 +195,15 @@ class Alarms:
         ).fetchone()
         if row is None:
             return
-        first = self._of_batch(row[0], "ASC", "AND s.verdict = 'accept'", self._drift.strips)
+        self._batch = row[0]
         last = self._of_batch(row[0], "DESC", "", self._limits.last)
+        self._window.extend(self._outcome(body) for body in reversed(last))
+        accepted, strips = "AND s.verdict = 'accept'", self._drift.strips
+        first = self._of_batch(row[0], "ASC", accepted, strips)
+        last = self._of_batch(row[0], "DESC", accepted, strips)
         seen = {body["seq"] for body in first}
         for body in [*first, *(b for b in reversed(last) if b["seq"] not in seen)]:
-            self._take(body)
+            self._drift.take(body)
 
     def _of_batch(self, batch: int, order: str, and_: str, limit: int) -> list[dict[str, Any]]:
         rows: Iterable[tuple[str]] = self._store.connection.execute(
@@ -219,8 +225,11 @@ class Drift:
         self._first: list[npt.NDArray[np.float64]] = []
         self._last: deque[npt.NDArray[np.float64]] = deque(maxlen=strips)
 
-    def add(self, scores: npt.NDArray[np.float32]) -> None:
-        """Add φ (F,V,R) of an accepted strip, all of them finite."""
+    def take(self, body: dict[str, Any]) -> None:
+        """Take in a strip; only accepted ones count, whose φ (F,V,R) are all finite."""
+        scores = scores_of(body) if body["verdict"] == "accept" else None
+        if scores is None:
+            return
         means = scores.astype(np.float64).mean(axis=(0, 1))
         if len(self._first) < self.strips:
             self._first.append(means)

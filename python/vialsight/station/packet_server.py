@@ -12,6 +12,7 @@ from vialsight.station import unix_sockets
 from vialsight.station.client import LARGEST_PACKET
 
 _MOST_CLIENTS: Final = 64
+_AT_ONCE: Final = 16
 
 
 @dataclass(eq=False)
@@ -46,18 +47,13 @@ class PacketServer:
             self._path.unlink()
 
     def accept(self) -> None:
-        """Let in whoever waits."""
-        try:
-            connection, _ = self._listener.accept()
-        except OSError:
-            return
-        if len(self._clients) >= _MOST_CLIENTS or not unix_sockets.is_ours(connection):
-            connection.close()
-            return
-        connection.setblocking(False)
-        client = Client(connection)
-        self._clients.add(client)
-        self._selector.register(connection, selectors.EVENT_READ, client)
+        """Let in who waits."""
+        for _ in range(_AT_ONCE):
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._let_in(connection)
 
     def receive(self, client: Client) -> dict[str, Any] | None:
         """Return the request that a client sent; None: none that can be handled."""
@@ -97,6 +93,15 @@ class PacketServer:
         self._selector.unregister(client.connection)
         client.connection.close()
         self._clients.discard(client)
+
+    def _let_in(self, connection: socket.socket) -> None:
+        if len(self._clients) >= _MOST_CLIENTS or not unix_sockets.is_ours(connection):
+            connection.close()
+            return
+        connection.setblocking(False)
+        client = Client(connection)
+        self._clients.add(client)
+        self._selector.register(connection, selectors.EVENT_READ, client)
 
     def _parsed(self, client: Client, packet: bytes) -> dict[str, Any] | None:
         try:

@@ -68,12 +68,12 @@ class Recorder:
         self._spool = SpoolReader(paths.spool, self._recording.position, self._has_start)
         self._clock = ClockWatch(self._store)
         retention.remove_unfinished(paths.frames)
-        self._begin()
         self._server = PacketServer(paths.recorder_socket, self._selector)
         self._waiting: dict[int, tuple[Client, float]] = {}
         self._hindrance: str | None = None
         self._retry_s = self._upkeep_s = self._retention_s = 0.0
         self._is_behind = self._unsettled = True
+        self._has_begun = False
 
     def close(self) -> None:
         """End connections, and leave the record in one file."""
@@ -107,6 +107,9 @@ class Recorder:
             self._try(self._upkeep, now)
 
     def _begin(self) -> None:
+        """Say that it began, once: with a full disk not before there is room."""
+        if self._has_begun:
+            return
         self._store.append(
             "recorder_started", "recorder",
             {
@@ -114,6 +117,7 @@ class Recorder:
                 "spool_seq": self._recording.position, "name": self._config.name,
             },
         )  # fmt: skip
+        self._has_begun = True
 
     def _serve(self, source: Any) -> None:
         if isinstance(source, PacketServer):
@@ -153,6 +157,7 @@ class Recorder:
                 self._server.answer(client, answer)
 
     def _record_some(self, now: float) -> Recorded:
+        self._begin()
         if self._recording.waiting < _ENTRIES_AT_ONCE:
             self._recording.add(
                 self._spool.read(entries=_ENTRIES_AT_ONCE, payload_bytes=_PAYLOAD_AT_ONCE)
@@ -287,6 +292,9 @@ def main() -> int:
     except VialSightError as error:
         print(f"recorder: {error}", file=sys.stderr)
         return 2
+    except (OSError, sqlite3.Error) as error:
+        print(f"recorder: cannot begin: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -3,6 +3,7 @@
 import os
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,15 +13,18 @@ from typing import Final
 _LONGEST_PATH: Final = 108
 _PEER: Final = struct.Struct("iII")
 _ROOT: Final = 0
+_AGAIN_S: Final = 0.01
 
 
-def connected(path: Path, *, timeout_s: float | None) -> socket.socket:
-    """Return a socket connected to the one at `path`. Raises OSError."""
+def connected(path: Path, *, timeout_s: float) -> socket.socket:
+    """Return a socket connected to the one at `path`, within this time. Raises OSError."""
     made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    end = time.monotonic() + timeout_s
     try:
         made.settimeout(timeout_s)
         with _address(path) as address:
-            made.connect(address)
+            while not _connects(made, address, time.monotonic() < end):
+                time.sleep(_AGAIN_S)
     except OSError:
         made.close()
         raise
@@ -51,6 +55,17 @@ def is_ours(connection: socket.socket) -> bool:
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
     _, user, _ = _PEER.unpack(raw)
     return user in (os.getuid(), _ROOT)
+
+
+def _connects(made: socket.socket, address: str, again: bool) -> bool:
+    """Connect; return False where as many wait already as may: such a call never waits itself."""
+    try:
+        made.connect(address)
+    except BlockingIOError:
+        if not again:
+            raise
+        return False
+    return True
 
 
 @contextmanager
