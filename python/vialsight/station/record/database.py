@@ -139,7 +139,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(address, uri=True, isolation_level=None)
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, ValueError) as error:
         raise DataError(f"{path}: expected a record (SQLite), cannot read it: {error}") from None
     return connection
 

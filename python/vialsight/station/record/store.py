@@ -148,7 +148,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, ValueError) as error:
         raise DataError(f"{path}: expected a record (SQLite), cannot read it: {error}") from None
     return connection
 

@@ -165,7 +165,7 @@ class TrailCheck:
                 f"entry {entry.id}", f"expected number {min(self._seq)} of the spool, got {seq}"
             )
         # Pictures have the number after their strip's, and no entry.
-        has_pictures = entry.kind == "strip" and body["pictures"] != "none"
+        has_pictures = entry.kind == "strip" and body["pictures"] in ("kept", "lost")
         self._seq = {seq + 1, seq + 2} if has_pictures else {seq + 1}
 
 
