@@ -32,8 +32,17 @@ from station_support import (
     write_station,
 )
 
-from vialsight import Bundle
+from vialsight import Bundle, Layout
 from vialsight.station.client import RecorderClient
+from vialsight.station.config import load_station
+from vialsight.station.web.app import build
+from vialsight.station.web.desk import RecordDesk, RecorderDesk
+from vialsight.station.web.hub import Hub
+from vialsight.station.web.line import Line
+from vialsight.station.web.pages import Services
+from vialsight.station.web.shows import Shows
+from vialsight.station.web.visitors import Visitors, page_secret
+from vialsight.station.web.whatif import WhatIf
 
 SHIPPED = Path(__file__).resolve().parents[2] / "bundles" / "bfs-5.vsb"
 ROLES = ("operator", "engineer", "auditor")
@@ -212,11 +221,45 @@ def station(
         write_station(folder, name=name, **sections)
         made = Station(folder, patch=patch, size=size, sha256=sha256)
         try:
+            made.recorder.client().close()
             if people:
                 made.add_people()
             yield made
         finally:
             made.close()
+
+
+def small_layout() -> Layout:
+    """Of the sizes that `station_support` plays: 3 frames of 32×24, 5 vials, 4 regions."""
+    boxes = [[(6 * vial, 6 * region, 6, 6) for region in range(REGIONS)] for vial in range(VIALS)]
+    return Layout(
+        name="small",
+        frame_width=32,
+        frame_height=24,
+        regions=["flag", "top", "body", "bottom"],
+        boxes=boxes,
+        patch_size=16,
+        frames=FRAMES,
+    )
+
+
+def application(folder: Path, *, public_now: bool = False, most: int = 8) -> Any:
+    """The page of a folder, for a client in this process."""
+    config, layout = load_station(folder), small_layout()
+    record, recorder = RecordDesk(config.paths.record), RecorderDesk(config.paths.recorder_socket)
+    line = Line(config.snapshot)
+    hub = Hub(line, record, layout, "ab" * 32, slot_ms=500.0, most=most)
+    services = Services(
+        config=config,
+        layout=layout,
+        hub=hub,
+        recorder=recorder,
+        record=record,
+        shows=Shows(line, record, layout),
+        what_if=WhatIf(),
+    )
+    visitors = Visitors(recorder, page_secret(config.paths.web), secure=False)
+    return build(services, visitors, public_now=public_now)
 
 
 @contextlib.contextmanager

@@ -68,7 +68,7 @@ def application(config: StationConfig) -> ASGIApp:
         hub=hub,
         recorder=recorder,
         record=record,
-        shows=Shows(line, record, bit_depth=bundle.layout.bit_depth),
+        shows=Shows(line, record, bundle.layout),
         what_if=WhatIf(),
     )
     visitors = Visitors(recorder, page_secret(config.paths.web), secure=secure)

@@ -35,7 +35,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "resume_batch": Action(("why!",), "batch"),
     "close_batch": Action(("password!", "meaning!", "why"), "batch"),
     "acknowledge_alarm": Action(("id#", "why!"), "alarms"),
-    "note": Action(("text!",), "log"),
+    "note": Action(("text!",), "batch"),
     "review": Action(("password!", "meaning!", "up_to#"), "log"),
     "add_user": Action(("user!", "role!", "full_name!"), "users", ("password",)),
     "set_role": Action(("user!", "role!"), "users"),

@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import hashlib
+import secrets
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -25,7 +28,7 @@ from starlette.types import ASGIApp
 from vialsight.station.web import actions, numbers, trail
 from vialsight.station.web.actions import BadForm
 from vialsight.station.web.desk import Overloaded
-from vialsight.station.web.guard import Guard, Notes
+from vialsight.station.web.guard import Guard, Notes, TooLarge
 from vialsight.station.web.pages import DETAIL, VIEWS, Asked, NotThere, Services, View, embedded
 from vialsight.station.web.texts import LANGUAGES, Texts, preferred, texts
 from vialsight.station.web.visitors import Visitor, Visitors, address_of, is_same_origin
@@ -45,6 +48,21 @@ _MEDIA: Final = {
 }
 
 
+@dataclass(frozen=True)
+class Message:
+    """What came of an action, told on the page that follows it.
+
+    `field` lacked in the form; `error` is the recorder's sentence; `shows` only `user` may see.
+    """
+
+    key: str
+    is_bad: bool = False
+    user: str = ""
+    field: str = ""
+    error: str = ""
+    shows: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
 class Page:
     """Handlers, and what they share."""
 
@@ -56,7 +74,7 @@ class Page:
         self._statics = _statics()
         self._templates = _environment(self._statics)
         # What the person who just did something is told, once, by a mark in the address.
-        self._messages: dict[str, dict[str, Any]] = {}
+        self._messages: dict[str, Message] = {}
 
     def routes(self) -> list[Route]:
         """Return the addresses of the page."""
@@ -121,7 +139,9 @@ class Page:
             status = {"login.wrong": 401, "login.slow": 429}.get(key, 503)
             return self._login_page(request, status, key)
         response = RedirectResponse("/account" if answer.get("must_change") else "/now", 303)
-        self.visitors.let_in(response, str(answer["token"]))
+        self.visitors.let_in(
+            response, str(answer["token"]), str(answer["user"]), str(answer["role"])
+        )
         return response
 
     async def logout(self, request: Request) -> Response:
@@ -132,7 +152,7 @@ class Page:
         visitor = await self.visitors.of(request)
         if visitor is not None:
             await self.services.recorder.request("logout", token=visitor.token)
-            self.visitors.forget(visitor.token)
+            self.visitors.doubt(visitor.token)
         response = RedirectResponse("/login", 303)
         self.visitors.let_out(response)
         return response
@@ -164,17 +184,17 @@ class Page:
         try:
             fields = actions.fields_of(action, form)
         except BadForm as error:
-            message = {"bad": True, "key": "done.field", "field": error.field}
+            message = Message("done.field", is_bad=True, field=error.field)
             return await self._show(request, VIEWS[action.back], status=400, message=message)
         answer = await self.services.recorder.request(name, token=visitor.token, **fields)
         if not answer.get("ok"):
             code = str(answer.get("code"))
-            message = {"bad": True, "key": f"code.{code}", "error": answer.get("error", "")}
+            message = Message(f"code.{code}", is_bad=True, error=str(answer.get("error", "")))
             status = actions.STATUS.get(code, 400)
             return await self._show(request, VIEWS[action.back], status=status, message=message)
-        self.visitors.forget_all()
+        self.visitors.doubt_all()
         shows = {key: answer[key] for key in action.shows if key in answer}
-        message = {"bad": False, "key": f"done.{name}", "shows": shows, "user": visitor.user}
+        message = Message(f"done.{name}", shows=shows, user=visitor.user)
         return RedirectResponse(f"/{action.back}?told={self._keep(message)}", 303)
 
     async def events(self, request: Request) -> Response:
@@ -250,7 +270,7 @@ class Page:
         view: View | None,
         *,
         status: int = 200,
-        message: Mapping[str, Any] | None = None,
+        message: Message | None = None,
     ) -> Response:
         if view is None:
             return PlainTextResponse("not found", 404)
@@ -263,8 +283,6 @@ class Page:
             content = await view.content(asked)
         except NotThere:
             return self._render(request, visitor, "missing", {}, status=404)
-        except Overloaded:
-            return PlainTextResponse("busy", 503, headers={"Retry-After": "2"})
         told = message or self._told(request, visitor)
         return self._render(
             request, visitor, view.name, {**content, "view": view, "message": told}, status=status
@@ -359,19 +377,17 @@ class Page:
             return texts(chosen)
         return texts(preferred(request.headers.get("accept-language", "")))
 
-    def _keep(self, message: dict[str, Any]) -> str:
-        mark = hashlib.sha256(
-            repr((message, len(self._messages), id(message))).encode()
-        ).hexdigest()
+    def _keep(self, message: Message) -> str:
+        mark = secrets.token_hex(12)
         while len(self._messages) >= _MESSAGES_KEPT:
             del self._messages[next(iter(self._messages))]
-        self._messages[mark[:24]] = message
-        return mark[:24]
+        self._messages[mark] = message
+        return mark
 
-    def _told(self, request: Request, visitor: Visitor | None) -> Mapping[str, Any] | None:
+    def _told(self, request: Request, visitor: Visitor | None) -> Message | None:
         mark = request.query_params.get("told", "")
         message = self._messages.get(mark)
-        if message is None or visitor is None or message["user"] != visitor.user:
+        if message is None or visitor is None or message.user != visitor.user:
             return None
         return self._messages.pop(mark)
 
@@ -398,10 +414,22 @@ def build(
             for desk in (services.recorder, services.record, services.shows):
                 desk.close()
 
-    app = Starlette(routes=page.routes(), lifespan=lifespan)
+    app = Starlette(
+        routes=page.routes(),
+        lifespan=lifespan,
+        exception_handlers={TooLarge: _too_large, Overloaded: _overloaded},
+    )
     # "/now/" is no address of ours; a redirect would repeat the Host of whoever asked.
     app.router.redirect_slashes = False
     return Guard(app, hosts=hosts, secure=secure, notes=notes)
+
+
+async def _too_large(_: Request, __: Exception) -> Response:
+    return PlainTextResponse("body too large", 413, headers={"Connection": "close"})
+
+
+async def _overloaded(_: Request, __: Exception) -> Response:
+    return PlainTextResponse("busy", 503, headers={"Retry-After": "2"})
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -75,7 +75,7 @@ class Guard:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
-        answer = _Answer(scope, send, secure=self._secure)
+        answer = _Answer(send, secure=self._secure)
         refusal = self._refusal(scope)
         if refusal is not None:
             status, why = refusal
@@ -86,9 +86,6 @@ class Guard:
         body = _Body(receive)
         try:
             await self._app(scope, body.receive, answer.send)
-        except TooLarge:
-            if not answer.started:
-                await PlainTextResponse("body too large", 413)(scope, receive, answer.send)
         except TimeoutError:
             abort = scope.get("state", {}).get("abort")
             if abort is not None:
@@ -126,7 +123,7 @@ class Guard:
 
 
 class TooLarge(Exception):
-    """A body went on beyond what is accepted."""
+    """A body goes on beyond what is accepted; the application answers it as it does 413."""
 
 
 class _Body:
@@ -142,12 +139,11 @@ class _Body:
 
 
 class _Answer:
-    def __init__(self, scope: Scope, send: Send, *, secure: bool) -> None:
-        self._send, self._secure, self.started = send, secure, False
+    def __init__(self, send: Send, *, secure: bool) -> None:
+        self._send, self._secure = send, secure
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.started = True
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
                 headers[name] = value

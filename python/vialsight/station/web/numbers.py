@@ -62,8 +62,13 @@ def live_trend(strips: Sequence[LiveStrip], layout: _core.Layout) -> dict[str, A
     }
 
 
-def batch_trend(reader: RecordReader, batch: int, layout: _core.Layout) -> dict[str, Any]:
-    """Return the curves of a batch: 400 points at most, each the largest φ of strips in a row."""
+def batch_trend(reader: RecordReader, batch: int, layout: _core.Layout) -> dict[str, Any] | None:
+    """Return the curves of a batch: 400 points at most, each the largest φ of strips in a row.
+
+    None: there is no such batch.
+    """
+    if reader.batch(batch) is None:
+        return None
     trends = [reader.trend(batch, region, _POINTS) for region in range(len(layout.regions))]
     times = sorted({point.unix_ns for trend in trends for point in trend})
     curves = []

@@ -16,8 +16,8 @@ from vialsight.station.record.reading import RecordReader, Strip
 from vialsight.station.web import numbers, trail, whatif
 from vialsight.station.web.desk import Overloaded, RecordDesk, RecorderDesk
 from vialsight.station.web.hub import Hub
-from vialsight.station.web.scene import Shown, scene
-from vialsight.station.web.shows import Shows
+from vialsight.station.web.scene import scene
+from vialsight.station.web.shows import Shows, fits_layout
 from vialsight.station.web.texts import Texts
 from vialsight.station.web.visitors import Visitor
 
@@ -109,7 +109,10 @@ async def _rejects(asked: Asked) -> Content:
 async def _detail(asked: Asked) -> Content:
     seq = int(asked.place["seq"])
     layout = asked.services.layout
-    strip: Strip | None = await asked.read(lambda reader: reader.strip(seq))
+    # SQLite's integers have 63 bits.
+    strip: Strip | None = None
+    if seq < 2**62:
+        strip = await asked.read(lambda reader: reader.strip(seq))
     if strip is None:
         raise NotThere
     shown = await asked.services.shows.recorded(seq)
@@ -131,7 +134,7 @@ async def _detail(asked: Asked) -> Content:
         "scores": numbers.score_table(scores, body["thresholds"], layout) if fits else None,
         "regions": layout.regions,
         "data": {"scene": drawn},
-        "times": body.get("times_ms") or {},
+        "fault": body.get("last_fault"),
     }
 
 
@@ -225,14 +228,6 @@ VIEWS: Final = {
 }
 # Opened from another view; no key of its own.
 DETAIL: Final = View("detail", "", EVERYBODY, _detail, ("scene.js",))
-
-
-def fits_layout(shown: Shown, layout: _core.Layout) -> bool:
-    """Whether pictures are of this layout; those of an earlier bundle may be of another."""
-    size = (layout.frame_height, layout.frame_width)
-    return all(
-        frame.shape == size and index < layout.frames for index, frame in shown.frames.items()
-    )
 
 
 def embedded(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from vialsight import _core
 from vialsight.aliases import Pose
@@ -18,6 +18,8 @@ from vialsight.aliases import Pose
 _AT_REST: Final[Pose] = (0.0, 0.0, 0.0)
 # As in the report's pictures: red, as opaque as the map is high.
 _HEAT: Final = (255, 26, 0)
+# Of a rejected patch, as in the report.
+_REJECTED: Final = (255, 176, 0)
 _QUALITY: Final = 85
 
 
@@ -83,17 +85,30 @@ def pose_of(locations: Sequence[Sequence[float]], frame: int) -> Pose | None:
     return (dx, dy, turn) if found else (None if any((dx, dy, turn)) else _AT_REST)
 
 
-def jpeg(frame: npt.NDArray[Any], *, bit_depth: int, width: int | None = None) -> bytes:
-    """Return a frame (H, W) as JPEG, smaller when `width` (pixels) says so."""
-    gray = frame if frame.dtype == np.uint8 else (frame >> max(0, bit_depth - 8)).astype(np.uint8)
-    image = Image.fromarray(gray)
-    if width is not None and width < image.width:
-        image = image.resize(
-            (width, round(image.height * width / image.width)), Image.Resampling.BOX
-        )
-    content = io.BytesIO()
-    image.save(content, "JPEG", quality=_QUALITY)
-    return content.getvalue()
+def jpeg(frame: npt.NDArray[Any], *, bit_depth: int) -> bytes:
+    """Return a frame (H, W) as JPEG."""
+    return _encoded(_image(frame, bit_depth, None))
+
+
+def thumbnail(
+    shown: Shown, layout: _core.Layout, locations: Sequence[Sequence[float]], *, width: int
+) -> bytes | None:
+    """Return the frame with the worst patch as a small JPEG, its patches outlined; None: none."""
+    index = shown.heats[0].frame if shown.heats else min(shown.frames, default=-1)
+    frame = shown.frames.get(index)
+    if frame is None:
+        return None
+    image = _image(frame, layout.bit_depth, width).convert("RGB")
+    scale = image.width / frame.shape[1]
+    draw = ImageDraw.Draw(image)
+    pose = pose_of(locations, index) or _AT_REST
+    for heat in shown.heats:
+        if heat.frame == index and _is_of(layout, heat):
+            corners = _corners(layout, heat.vial, heat.region, pose)
+            outline = [(x * scale, y * scale) for x, y in (*corners, *corners[:2])]
+            draw.line(outline, fill=(0, 0, 0), width=6, joint="curve")
+            draw.line(outline, fill=_REJECTED, width=3, joint="curve")
+    return _encoded(image)
 
 
 def heat_png(heat: npt.NDArray[np.uint8]) -> bytes:
@@ -103,6 +118,24 @@ def heat_png(heat: npt.NDArray[np.uint8]) -> bytes:
     content = io.BytesIO()
     Image.fromarray(painted).save(content, "PNG", compress_level=3)
     return content.getvalue()
+
+
+def _image(frame: npt.NDArray[Any], bit_depth: int, width: int | None) -> Image.Image:
+    gray = frame if frame.dtype == np.uint8 else (frame >> max(0, bit_depth - 8)).astype(np.uint8)
+    image = Image.fromarray(gray)
+    if width is None or width >= image.width:
+        return image
+    return image.resize((width, round(image.height * width / image.width)), Image.Resampling.BOX)
+
+
+def _encoded(image: Image.Image) -> bytes:
+    content = io.BytesIO()
+    image.save(content, "JPEG", quality=_QUALITY)
+    return content.getvalue()
+
+
+def _is_of(layout: _core.Layout, heat: Heat) -> bool:
+    return heat.vial < layout.vials and heat.region < len(layout.regions)
 
 
 def _boxes(
@@ -135,8 +168,7 @@ def _heats(
 ) -> list[dict[str, Any]]:
     found = []
     for number, heat in enumerate(heats):
-        known = heat.vial < layout.vials and heat.region < len(layout.regions)
-        if heat.frame == frame and known:
+        if heat.frame == frame and _is_of(layout, heat):
             top_left, top_right, _, bottom_left = _corners(layout, heat.vial, heat.region, pose)
             matrix = [
                 top_right[0] - top_left[0],

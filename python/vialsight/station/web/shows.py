@@ -6,12 +6,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from vialsight import _core
 from vialsight.errors import DataError
 from vialsight.station.record.pictures import Pictures
 from vialsight.station.web.desk import RecordDesk, Threads
 from vialsight.station.web.line import Line
-from vialsight.station.web.scene import Heat, Shown, heat_png, jpeg
+from vialsight.station.web.scene import Heat, Shown, heat_png, jpeg, thumbnail
 
+THUMBNAIL: Final = "thumb.jpg"
 _THUMBNAIL_PX: Final = 320
 _KEPT_BYTES: Final = 48 * 1024 * 1024
 # Unpacked strips, several MB each.
@@ -21,8 +23,8 @@ _KEPT_STRIPS: Final = 4
 class Shows:
     """Pictures of the snapshot, by number of the reject, and of the record, by `seq`."""
 
-    def __init__(self, line: Line, record: RecordDesk, *, bit_depth: int) -> None:
-        self._line, self._record, self._bit_depth = line, record, bit_depth
+    def __init__(self, line: Line, record: RecordDesk, layout: _core.Layout) -> None:
+        self._line, self._record, self._layout = line, record, layout
         self._threads = Threads("pictures", 1)
         self._files = _Kept()
         self._strips: OrderedDict[int, Shown] = OrderedDict()
@@ -48,6 +50,8 @@ class Shows:
         known = self._files.get(f"r{seq}/{name}")
         if known is not None:
             return known
+        if name == THUMBNAIL:
+            return await self._thumbnail(seq)
         shown = await self.recorded(seq)
         return None if shown is None else await self._made(f"r{seq}/{name}", shown, name)
 
@@ -78,22 +82,33 @@ class Shows:
     def _maker(self, shown: Shown, name: str) -> Callable[[], bytes] | None:
         stem, _, kind = name.partition(".")
         if kind == "jpg":
-            return self._frame_maker(shown, stem)
+            frame = shown.frames.get(_number(stem))
+            depth = self._layout.bit_depth
+            return None if frame is None else functools.partial(jpeg, frame, bit_depth=depth)
         number = _number(stem.removeprefix("map"))
         if kind != "png" or not stem.startswith("map") or not 0 <= number < len(shown.heats):
             return None
         return lambda: heat_png(shown.heats[number].heat)
 
-    def _frame_maker(self, shown: Shown, stem: str) -> Callable[[], bytes] | None:
-        if stem == "thumb":
-            number = shown.heats[0].frame if shown.heats else min(shown.frames, default=-1)
-            width: int | None = _THUMBNAIL_PX
-        else:
-            number, width = _number(stem), None
-        frame = shown.frames.get(number)
-        if frame is None:
+    async def _thumbnail(self, seq: int) -> bytes | None:
+        shown = await self.recorded(seq)
+        if shown is None:
             return None
-        return functools.partial(jpeg, frame, bit_depth=self._bit_depth, width=width)
+        strip = await self._record.read(lambda reader: reader.strip(seq))
+        is_located = self._layout.locate != "none" and fits_layout(shown, self._layout)
+        locations = strip.body.get("locations", ()) if strip is not None and is_located else ()
+        content = await self._threads.run(
+            lambda: thumbnail(shown, self._layout, locations, width=_THUMBNAIL_PX)
+        )
+        if content is not None:
+            self._files.put(f"r{seq}/{THUMBNAIL}", content)
+        return content
+
+
+def fits_layout(shown: Shown, layout: _core.Layout) -> bool:
+    """Whether pictures are of this layout; those of an earlier bundle may be of another."""
+    size = (layout.frame_height, layout.frame_width)
+    return all(f.shape == size and index < layout.frames for index, f in shown.frames.items())
 
 
 class _Kept:

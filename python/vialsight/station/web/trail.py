@@ -94,11 +94,18 @@ def lines(reader: RecordReader, after: int) -> tuple[str, int]:
     return text, read[-1].id if read else after
 
 
-def facts(entry: Entry) -> Iterator[tuple[str, str]]:
-    """Yield what an entry says, a name and a short text each; long values only by their size."""
-    for name, value in entry.value().items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        yield name, text if len(text) <= 160 else f"{text[:120]}… ({len(text)})"
+def facts(entry: Entry) -> list[tuple[str, str]]:
+    """Return what an entry says, a name and a short text each; what is inside as "outer.inner"."""
+    return list(_flat("", entry.value()))
+
+
+def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(f"{prefix}{name}.", value)
+        elif value not in (None, "", {}, []):
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            yield prefix + name, text if len(text) <= 160 else f"{text[:120]}… ({len(text)})"
 
 
 def _all_but_strips() -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import math
 import os
 import re
 import secrets
@@ -60,7 +61,7 @@ class Visitors:
         token = request.cookies.get(SESSION_COOKIE, "")
         if not _TOKEN.fullmatch(token):
             return None
-        key = hashlib.sha256(token.encode()).hexdigest()
+        key = _key(token)
         known = self._known.get(key)
         if known is not None and self._clock() - known[0] < _BELIEVED_S:
             return known[1]
@@ -73,13 +74,14 @@ class Visitors:
             self._remember(key, visitor)
         return visitor
 
-    def forget(self, token: str) -> None:
-        """Ask again about a token: its session may have ended or changed."""
-        self._known.pop(hashlib.sha256(token.encode()).hexdigest(), None)
+    def doubt(self, token: str) -> None:
+        """Ask again about a session: it may have ended."""
+        self._doubt(_key(token))
 
-    def forget_all(self) -> None:
+    def doubt_all(self) -> None:
         """Ask again about everybody: accounts have changed."""
-        self._known.clear()
+        for key in self._known:
+            self._doubt(key)
 
     def form_token(self, request: Request) -> str:
         """Return what a form must carry to be believed: of the session, or of the visit."""
@@ -106,8 +108,11 @@ class Visitors:
             secure=self._secure,
         )  # fmt: skip
 
-    def let_in(self, response: Response, token: str) -> None:
+    def let_in(self, response: Response, token: str, user: str, role: str) -> None:
         """Give the browser its session; it forgets it when it is closed."""
+        # Known from now on: what others guess from the same address must not keep anybody out.
+        self._remember(_key(token), Visitor(user, role, token, must_change=False))
+        self.doubt(token)
         self.set_cookie(response, SESSION_COOKIE, token, None)
 
     def let_out(self, response: Response) -> None:
@@ -130,11 +135,20 @@ class Visitors:
             return secrets.token_hex(32)
         return hmac.new(self._secret, f"form:{value}".encode(), hashlib.sha256).hexdigest()
 
+    def _doubt(self, key: str) -> None:
+        known = self._known.get(key)
+        if known is not None:
+            self._known[key] = (-math.inf, known[1])
+
     def _remember(self, key: str, visitor: Visitor | None) -> None:
         self._known[key] = (self._clock(), visitor)
         self._known.move_to_end(key)
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
+
+
+def _key(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def address_of(request: Request) -> str:

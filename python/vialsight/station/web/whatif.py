@@ -36,7 +36,7 @@ class Answer:
     count_rejected: int
     count_accepted: int
     wrong: list[int]
-    """regions whose threshold was no number above 0: the actual one was taken"""
+    """regions whose threshold was no number: the actual one was taken"""
     by_region: list[int]
     """strips above the asked threshold, by region"""
 
@@ -126,7 +126,7 @@ def _thresholds(actual: Sequence[float], given: Sequence[str]) -> tuple[list[flo
             value = float(text.strip().replace("\u202f", "").replace(",", "."))
         except ValueError:
             value = float("nan")
-        if 0.0 < value < 1e6:
+        if abs(value) < 1e6:
             chosen[region] = value
         else:
             wrong.append(region)

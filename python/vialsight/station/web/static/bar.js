@@ -3,7 +3,7 @@
 const Page = (() => {
   const table = JSON.parse(document.getElementById("texts").textContent);
   const language = document.documentElement.lang;
-  const clock = new Intl.DateTimeFormat(language, { timeStyle: "medium" });
+  const clock = new Intl.DateTimeFormat(language, { timeStyle: "medium", hourCycle: "h23" });
   // A state comes every second; a page that shows an older one must say so.
   const SILENT_MS = 4000, RETRY_MS = 3000;
   const text = (key, values = {}) =>

@@ -2,17 +2,23 @@
 "use strict";
 (() => {
   const { text, number, percent, bound, put, when, cause, lastVerdict } = Page;
-  const tick = (agree) => (agree === null ? `… ${text("live.catching_up")}` : agree ? `✓ ${text("live.agrees")}` : `✗ ${text("live.disagrees")}`);
+  const tick = (agree) => text(agree === null ? "live.catching_up" : agree ? "live.agrees" : "live.disagrees");
   const numbers = (counts) => ({ triggers: number(counts.triggers), accepted: number(counts.accepted), rejected: number(counts.rejected), in_flight: number(counts.in_flight) });
   let spoken = "", shownReject = "";
 
+  // The mark alone where it agrees: words are for what needs somebody.
   const equation = (name, words, agree) => {
     const element = bound(name);
     if (!element) return;
     const mark = document.createElement("b");
     mark.className = agree === null ? "tick" : agree ? "tick yes" : "tick no";
-    mark.textContent = tick(agree);
-    element.replaceChildren(`${words} `, mark);
+    mark.textContent = agree === null ? "…" : agree ? "✓" : "✗";
+    mark.setAttribute("role", "img");
+    mark.setAttribute("aria-label", tick(agree));
+    const note = document.createElement("b");
+    note.className = "tick no";
+    note.textContent = agree === false ? ` ${text("live.disagrees")}` : "";
+    element.replaceChildren(mark, ` ${words}`, note);
   };
   const sum = (counts) => text("live.sum", numbers(counts));
   const recorded = (state) => {
@@ -52,9 +58,8 @@
     const rate = state.rate;
     put("reject-rate", text("live.rate", { rate: percent(rate.rejected, rate.strips), n: number(rate.strips) }));
     if (state.counts) {
-      const [words, agree] = recorded(state);
-      equation("sum", sum(state.counts), state.counts.agree && agree !== false);
-      bound("sum").append(document.createElement("br"), words);
+      equation("sum", sum(state.counts), state.counts.agree);
+      equation("sum-records", ...recorded(state));
     }
   };
   const reject = (state) => {
@@ -95,6 +100,13 @@
   document.addEventListener("line", (event) => {
     const state = event.detail;
     put("pace", state.rate.a_minute ? text("live.pace", { n: number(state.rate.a_minute, 1) }) : "");
-    if (document.getElementById("now")) { verdict(state); facts(state); reject(state); } else table(state);
+    const now = document.getElementById("now");
+    if (now) {
+      now.classList.toggle("stale", state.shown === "offline"); verdict(state);
+      facts(state);
+      reject(state);
+    } else {
+      table(state);
+    }
   });
 })();

@@ -2,7 +2,6 @@
 "use strict";
 (() => {
   document.documentElement.classList.add("js");
-  const language = document.documentElement.lang;
   const menu = document.getElementById("menu");
   if (menu) {
     menu.addEventListener("click", () => {
@@ -17,10 +16,14 @@
     const link = document.querySelector(`a[data-key="${event.key}"]`);
     if (link) { event.preventDefault(); link.click(); }
   });
-  const local = new Intl.DateTimeFormat(language, { dateStyle: "short", timeStyle: "medium" });
+  // Year first in every language: no other order is understood alike everywhere.
+  const two = (value) => String(value).padStart(2, "0");
   for (const time of document.querySelectorAll("time[data-unix-ms]")) {
+    const at = new Date(Number(time.dataset.unixMs));
     time.title = time.textContent;
-    time.textContent = local.format(Number(time.dataset.unixMs));
+    const day = [at.getFullYear(), two(at.getMonth() + 1), two(at.getDate())].join("-");
+    const clock = [at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(":");
+    time.textContent = `${day} ${clock}`;
   }
   const reload = document.getElementById("reload");
   if (reload) setTimeout(() => location.replace(location.pathname), Number(reload.dataset.after));

@@ -14,25 +14,49 @@ const Stage = (() => {
     made.textContent = `${box.vial} · ${box.region}`;
     return made;
   };
-  const draw = (svg, scene, frame) => {
-    svg.setAttribute("viewBox", `0 0 ${scene.width} ${scene.height}`);
-    const picture = element("image", { href: frame.href, width: scene.width, height: scene.height });
+  const picture = (scene, frame) => element("image", { href: frame.href, width: scene.width, height: scene.height });
+  const heated = (frame) => {
     const heat = element("g", { class: "heat", opacity });
     for (const each of frame.heats) {
       heat.append(element("image", { href: each.href, width: 1, height: 1, preserveAspectRatio: "none", transform: `matrix(${each.matrix.join(" ")})` }));
     }
-    const bad = frame.boxes.filter((box) => box.bad), good = frame.boxes.filter((box) => !box.bad);
+    return heat;
+  };
+  const outlined = (frame, bad, width) => {
     const boxes = element("g", {});
-    for (const box of good) boxes.append(element("polygon", { class: "box", points: box.points.join(" ") }));
+    for (const box of frame.boxes) if (!box.bad) boxes.append(element("polygon", { class: "box", points: box.points.join(" ") }));
     for (const kind of ["halo", "box bad"]) {
       for (const box of bad) boxes.append(element("polygon", { class: kind, points: box.points.join(" ") }));
     }
-    boxes.append(...bad.map((box) => label(box, scene.width)));
-    svg.replaceChildren(picture, heat, boxes);
+    boxes.append(...bad.map((box) => label(box, width)));
+    return boxes;
+  };
+  // The worst patch, twice: as the camera saw it, and with its heat.
+  const closeUp = (scene, frame, box) => {
+    const plain = document.getElementById("stage-plain"), hot = document.getElementById("stage-hot");
+    for (const svg of [plain, hot]) svg.toggleAttribute("hidden", !box);
+    if (!box) return;
+    const across = box.points.map((point) => point[0]), down = box.points.map((point) => point[1]);
+    const [left, top] = [Math.min(...across), Math.min(...down)];
+    const view = `${left} ${top} ${Math.max(...across) - left} ${Math.max(...down) - top}`;
+    for (const svg of [plain, hot]) svg.setAttribute("viewBox", view);
+    plain.replaceChildren(picture(scene, frame));
+    hot.replaceChildren(picture(scene, frame), heated(frame));
+  };
+  const draw = (svg, scene, frame) => {
+    svg.setAttribute("viewBox", `0 0 ${scene.width} ${scene.height}`);
+    const bad = frame.boxes.filter((box) => box.bad).sort((one, other) => other.ratio - one.ratio);
+    svg.replaceChildren(picture(scene, frame), heated(frame), outlined(frame, bad, scene.width));
+    closeUp(scene, frame, bad[0]);
     const places = bad.map((box) => Page.text("scene.place", box)).join("; ") || Page.text("scene.none");
     svg.setAttribute("aria-label", Page.text("scene.label", { n: frame.index + 1, places }));
-    const over = bad.map((box) => Page.text("scene.over", { ...box, phi: Page.number(box.phi, 4), limit: Page.number(box.limit, 4) }));
-    document.getElementById("stage-caption").textContent = frame.found ? over.join("; ") : Page.text("scene.not_found");
+    const over = bad.slice(0, 4).map((box) => Page.text("scene.over", { ...box, phi: Page.number(box.phi, 3), limit: Page.number(box.limit, 3) }));
+    const lines = frame.found ? over : [Page.text("scene.not_found")];
+    document.getElementById("stage-caption").replaceChildren(...lines.map((line) => {
+      const made = document.createElement("span");
+      made.textContent = line;
+      return made;
+    }));
   };
   const show = (scene) => {
     const stage = document.getElementById("stage"), svg = document.getElementById("stage-picture");

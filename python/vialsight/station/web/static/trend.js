@@ -4,17 +4,19 @@ document.addEventListener("DOMContentLoaded", () => {
   const { text, number, language } = Page;
   const charts = document.getElementById("charts"), batch = charts.dataset.batch;
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const clock = new Intl.DateTimeFormat(language, { timeStyle: "short" });
-  const seconds = new Intl.DateTimeFormat(language, { timeStyle: "medium" });
+  const clock = new Intl.DateTimeFormat(language, { timeStyle: "short", hourCycle: "h23" });
+  const seconds = new Intl.DateTimeFormat(language, { timeStyle: "medium", hourCycle: "h23" });
+  // Ticks closer than this would carry the same minute.
+  const MINUTE_S = 60;
   const HEIGHT = 190, REFRESH_MS = 3000;
   const plots = new Map();
   const line = (label, name, extra = {}) => ({ label, stroke: colour(name), width: 1.5, points: { show: false }, value: (u, value) => number(value, extra.digits ?? 4), ...extra });
   const options = (holder, series, digits) => ({
     width: holder.clientWidth, height: HEIGHT, cursor: { y: false },
-    scales: { y: { range: (u, low, high) => [0, (high ?? 1) * 1.12] } },
+    scales: { y: { range: (u, low, high) => [Math.min(0, (low ?? 0) * 1.12), Math.max(0, (high ?? 1) * 1.12)] } },
     axes: [
-      { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") }, values: (u, at) => at.map((each) => clock.format(each * 1000)) },
-      { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") }, size: 64, values: (u, at) => at.map((each) => number(each, digits)) },
+      { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") }, space: 90, values: (u, at) => at.map((each) => (at.length > 1 && at[1] - at[0] < MINUTE_S ? seconds : clock).format(each * 1000)) },
+      { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") }, size: 64, values: (u, at) => at.map((each) => number(each, digits ?? (at[1] - at[0] < 0.1 ? 3 : at[1] - at[0] < 1 ? 1 : 0))) },
     ],
     series: [{ label: text("chart.time"), value: (u, value) => (value === null ? "–" : seconds.format(value * 1000)) }, ...series],
   });
@@ -35,8 +37,8 @@ document.addEventListener("DOMContentLoaded", () => {
       draw(holder, [found.time, values, flat(count, limit), above(values, limit)], [
         line(text("chart.phi"), "--curve"),
         line(text("chart.threshold"), "--mark", { dash: [7, 5], width: 2 }),
-        line("▲", "--mark", { width: 0, points: { show: true, size: 9, fill: colour("--mark") } }),
-      ], 3);
+        line(text("chart.above"), "--mark", { width: 0, points: { show: true, size: 9, fill: colour("--mark") } }),
+      ], null);
     }
     draw(document.getElementById("latency"), [found.time, found.latency, flat(count, found.budget_ms), flat(count, found.slot_ms)], [
       line(text("chart.latency"), "--curve", { digits: 0 }),
