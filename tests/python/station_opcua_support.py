@@ -23,6 +23,7 @@ import yaml
 from asyncua import Client, ua
 from station_snapshot_writer import SnapshotWriter
 
+from vialsight.station.opcua.server import Settings, StationOpcua
 from vialsight.station.record.store import RecordStore
 
 MV = "http://opcfoundation.org/UA/MachineVision"
@@ -388,3 +389,35 @@ async def connected(
         await peer.namespaces()
         await peer.types()
         yield peer
+
+
+async def refused_with(context) -> str:
+    """Name of the status that a connection is refused with."""
+    try:
+        async with context:
+            return "Good"
+    except ua.UaStatusCodeError as error:
+        return type(error).__name__
+    except (ConnectionError, asyncio.TimeoutError):
+        return "closed"
+
+
+def settings(folder: Path, **changes) -> Settings:
+    return Settings(
+        **{
+            "name": "limits", "host": "127.0.0.1", "port": 0, "folder": folder / "opcua",
+            "snapshot": folder / "snapshot", "record": folder / "record.sqlite",
+            "recorder_socket": folder / "run" / "recorder.sock", "anonymous_read": True,
+            "unencrypted": True, **changes,
+        }
+    )  # fmt: skip
+
+
+@contextlib.asynccontextmanager
+async def serving(made: Settings) -> AsyncIterator[StationOpcua]:
+    server = StationOpcua(made)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()

@@ -12,6 +12,7 @@ from typing import Final
 from vialsight.errors import ConfigError
 from vialsight.station.config import StationConfig, load_station
 from vialsight.station.opcua.server import Settings, StationOpcua
+from vialsight.station.opcua.sparing import Sparing
 
 _WRONG_CONFIGURATION: Final = 2
 
@@ -24,6 +25,8 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # It logs every request, and a traceback of every broken one.
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Sparing())
     _give_way()
     try:
         settings = settings_of(load_station(Path(arguments[0])))

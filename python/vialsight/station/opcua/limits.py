@@ -14,6 +14,12 @@ class Limits:
 
     connections: int = 24
     """Of TCP, those without a session included."""
+    connections_of_one: int = 16
+    """Of TCP, from one address: one host alone takes no places from the others."""
+    sessions: int = 48
+    """With connections that are gone and may come back within `session_s`."""
+    session_s: float = 120.0
+    """Without a request, at most; then a session ends."""
     activation_s: float = 10.0
     """From connecting to a session, else the connection is closed."""
     chunk_bytes: int = 65_536
@@ -26,10 +32,16 @@ class Limits:
     """Written and not yet taken by a client; beyond it the connection is closed."""
     subscriptions: int = 10
     """Of one session."""
-    monitored_items: int = 500
+    monitored_items: int = 200
     """Of one session."""
-    queue: int = 1_000
-    """Notifications that wait, of one monitored item: two strips a second, for eight minutes."""
+    event_items: int = 10
+    """Of these, of events."""
+    events_waiting: int = 1_000
+    """Of one monitored item: two strips a second, for eight minutes."""
+    values_waiting: int = 100
+    """Of one monitored item."""
+    unacknowledged: int = 100
+    """Publications that are kept to be sent again, of one subscription."""
     publishing_ms: tuple[float, float] = (100.0, 60_000.0)
     """Shortest and longest interval between publications."""
     operations: int = 1_000

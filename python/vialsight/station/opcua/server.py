@@ -125,9 +125,11 @@ class StationOpcua:
         self._services.max_pending_activation_seconds = bounds.activation_s
         # Without a bound of asyncua's, which closes the connection: we stop reading instead.
         self._services.max_pending_messages_per_connection = 0
-        self._services.max_monitored_item_queue_size = bounds.queue
-        self._services.max_unacked_messages_per_subscription = bounds.queue
-        self._services.max_subscriptions = bounds.connections * bounds.subscriptions
+        self._services.max_monitored_item_queue_size = bounds.events_waiting
+        self._services.max_unacked_messages_per_subscription = bounds.unacknowledged
+        self._services.max_session_timeout_ms = bounds.session_s * 1e3
+        self._services.min_session_timeout_ms = min(5e3, bounds.session_s * 1e3)
+        self._services.max_subscriptions = bounds.sessions * bounds.subscriptions
         server.limits = TransportLimits(
             max_recv_buffer=bounds.chunk_bytes,
             max_send_buffer=bounds.chunk_bytes,

@@ -183,14 +183,10 @@ class StationSession(InternalSession):
         """Monitor values or events; queues are bounded."""
         self._mine(params.SubscriptionId)
         self._bound(params.ItemsToCreate)
-        subscriptions = [
-            self.subscription_service.subscriptions[i] for i in self.own_subscriptions()
-        ]
-        items = sum(len(one.monitored_item_srv._monitored_items) for one in subscriptions)
-        if items + len(params.ItemsToCreate) > self.limits.monitored_items:
-            raise ServiceError(ua.StatusCodes.BadTooManyMonitoredItems)
+        self._bound_items(params.ItemsToCreate)
         for item in params.ItemsToCreate:
-            self._bound_queue(item.RequestedParameters)
+            most = self.limits.events_waiting if _of_events(item) else self.limits.values_waiting
+            _bound_queue(item.RequestedParameters, most)
             check_filter(item)
         return await super().create_monitored_items(params)
 
@@ -201,7 +197,7 @@ class StationSession(InternalSession):
         self._mine(params.SubscriptionId)
         self._bound(params.ItemsToModify)
         for item in params.ItemsToModify:
-            self._bound_queue(item.RequestedParameters)
+            _bound_queue(item.RequestedParameters, self.limits.values_waiting)
             if without_null(item.RequestedParameters) is not None:
                 raise ServiceError(ua.StatusCodes.BadMonitoredItemFilterUnsupported)
         return await super().modify_monitored_items(params)
@@ -267,10 +263,25 @@ class StationSession(InternalSession):
         if len(asked) > (most or self.limits.operations):
             raise ServiceError(ua.StatusCodes.BadTooManyOperations)
 
-    def _bound_queue(self, parameters: ua.MonitoringParameters) -> None:
-        most = self.limits.queue
-        # 0 leaves it to the server.
-        parameters.QueueSize = ua.UInt32(min(int(parameters.QueueSize) or most, most))
+    def _bound_items(self, asked: list[ua.MonitoredItemCreateRequest]) -> None:
+        all_of = self.subscription_service.subscriptions
+        mine = [all_of[number].monitored_item_srv for number in self.own_subscriptions()]
+        items = [item for service in mine for item in service._monitored_items.values()]
+        events = sum(item.where_clause_evaluator is not None for item in items)
+        if (
+            len(items) + len(asked) > self.limits.monitored_items
+            or events + sum(map(_of_events, asked)) > self.limits.event_items
+        ):
+            raise ServiceError(ua.StatusCodes.BadTooManyMonitoredItems)
+
+
+def _of_events(item: ua.MonitoredItemCreateRequest) -> bool:
+    return bool(item.ItemToMonitor.AttributeId == ua.AttributeIds.EventNotifier)
+
+
+def _bound_queue(parameters: ua.MonitoringParameters, most: int) -> None:
+    # 0 leaves it to the server.
+    parameters.QueueSize = ua.UInt32(min(int(parameters.QueueSize) or most, most))
 
 
 async def _no_conditions(

@@ -18,6 +18,7 @@ from asyncua.server.uaprocessor import UaProcessor
 from asyncua.ua.ua_binary import header_from_binary, struct_from_binary, uatcp_to_binary
 
 from vialsight.station.opcua.admission import Admission
+from vialsight.station.opcua.limits import Limits
 from vialsight.station.opcua.node_ids import node_id
 from vialsight.station.opcua.sessions import StationServer, StationSession
 
@@ -92,7 +93,8 @@ class Processor(UaProcessor):
         return await super()._process_message(*request)  # type: ignore[no-untyped-call]
 
     def _may_create(self, asked: ua.CreateSessionParameters) -> None:
-        if self.session is not None and self.session.state.name != "Closed":
+        has_one = self.session is not None and self.session.state.name != "Closed"
+        if has_one or len(self._server.external_sessions()) >= self._server.limits.sessions:
             raise ServiceError(ua.StatusCodes.BadTooManySessions)
         policy = self._connection.security_policy
         encrypted = policy.Mode != ua.MessageSecurityMode.None_
@@ -113,12 +115,16 @@ class Processor(UaProcessor):
             raise ServiceError(ua.StatusCodes.BadSessionIdInvalid)
         address = str(self.name[0]) if self.name else ""
         before = session.account
-        session.admitted = await self._admission.account(session, asked.UserIdentityToken, address)
-        session.certificate = certificate
-        answered = await self._serve(typeid, requesthdr, seqhdr, body)
-        if before.token is not None:
-            self._server.left(before)
-        return answered
+        admitted = await self._admission.account(session, asked.UserIdentityToken, address)
+        session.admitted, session.certificate = admitted, certificate
+        try:
+            return await self._serve(typeid, requesthdr, seqhdr, body)
+        finally:
+            # Whoever the session does not belong to any more, or did not come to belong to.
+            session.admitted = None
+            for account in (before, admitted):
+                if account is not session.account:
+                    self._server.left(account)
 
 
 class Protocol(OPCUAProtocol):
@@ -127,7 +133,12 @@ class Protocol(OPCUAProtocol):
     admission: Admission
 
     def connection_made(self, transport: Any) -> None:
-        """Begin, unless there are enough connections."""
+        """Begin, unless there are enough connections, of all or of the same address."""
+        address = transport.get_extra_info("peername")[0]
+        same = sum(one.peer_name[0] == address for one in self.clients)
+        if same >= self._limits.connections_of_one:
+            transport.close()
+            return
         super().connection_made(transport)
         if self.transport is not None:
             assert isinstance(self.iserver, StationServer)
@@ -155,7 +166,7 @@ class Protocol(OPCUAProtocol):
             self.messages.put_nowait((header_from_binary(chunk), chunk))
             at += size
         self._buffer = content[at:]
-        if self.messages.qsize() > self._waiting:
+        if self.messages.qsize() > self._limits.waiting_requests:
             self.transport.pause_reading()
 
     async def _process_one_msg(self, header: Any, buf: Buffer) -> bool:
@@ -168,14 +179,14 @@ class Protocol(OPCUAProtocol):
         if self.transport is not None:
             if not going_on:
                 self.transport.close()
-            elif self.messages.qsize() <= self._waiting // 2:
+            elif self.messages.qsize() <= self._limits.waiting_requests // 2:
                 self.transport.resume_reading()
         return going_on
 
     @property
-    def _waiting(self) -> int:
+    def _limits(self) -> Limits:
         assert isinstance(self.iserver, StationServer)
-        return self.iserver.limits.waiting_requests
+        return self.iserver.limits
 
 
 class StationBinaryServer(BinaryServer):
