@@ -5,9 +5,6 @@ import signal
 import sys
 from pathlib import Path
 
-import uvicorn
-from starlette.types import ASGIApp
-
 from vialsight._core import Bundle
 from vialsight.errors import BundleError, ConfigError
 from vialsight.station.config import StationConfig, load_station
@@ -16,7 +13,7 @@ from vialsight.station.web.desk import RecordDesk, RecorderDesk
 from vialsight.station.web.hub import Hub
 from vialsight.station.web.line import Line
 from vialsight.station.web.pages import Services
-from vialsight.station.web.server import configured
+from vialsight.station.web.server import PageServer, configured
 from vialsight.station.web.shows import Shows
 from vialsight.station.web.visitors import Visitors, page_secret
 from vialsight.station.web.whatif import WhatIf
@@ -29,10 +26,12 @@ def main() -> int:
     if len(sys.argv) != 2:
         print("usage: python -m vialsight.station.web DIR", file=sys.stderr)
         return 2
+    # Until the server takes over: reading a bundle takes a moment.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     yield_to_inspector()
     try:
         config = load_station(Path(sys.argv[1]))
-        server = uvicorn.Server(settings(config))
+        server = page_server(config)
     except (ConfigError, BundleError, OSError) as error:
         print(f"web: {error}", file=sys.stderr)
         return 2
@@ -42,7 +41,7 @@ def main() -> int:
     return 0 if server.started else 1
 
 
-def settings(config: StationConfig) -> uvicorn.Config:
+def page_server(config: StationConfig) -> PageServer:
     """Return the server of a station's page. Raises ConfigError, BundleError, OSError."""
     web = config.web
     if web.certificate is None and web.host not in _LOOPBACK:
@@ -50,29 +49,37 @@ def settings(config: StationConfig) -> uvicorn.Config:
             f"web.host is {web.host}: passwords must not cross a network in the clear; give "
             "web.certificate and web.key, or use 127.0.0.1"
         )
-    return configured(
-        application(config), host=web.host, port=web.port, certificate=web.certificate, key=web.key
-    )
-
-
-def application(config: StationConfig) -> ASGIApp:
-    """Return the application of a station. Raises BundleError."""
-    bundle, web = Bundle.load(config.bundle), config.web
     secure = web.certificate is not None
+    services = services_of(config)
+    visitors = Visitors(services.recorder, page_secret(config.paths.web), secure=secure)
+    app = build(services, visitors, public_now=web.public_now, hosts=web.hosts, secure=secure)
+    settings = configured(
+        app, host=web.host, port=web.port, certificate=web.certificate, key=web.key
+    )
+    return PageServer(settings, services.hub.end_streams)
+
+
+def services_of(config: StationConfig) -> Services:
+    """Return where the pages of a station get their contents. Raises BundleError."""
+    bundle = Bundle.load(config.bundle)
     record, recorder = RecordDesk(config.paths.record), RecorderDesk(config.paths.recorder_socket)
     line = Line(config.snapshot)
-    hub = Hub(line, record, bundle.layout, bundle.sha256, slot_ms=config.slot_ms, most=web.clients)
-    services = Services(
+    return Services(
         config=config,
         layout=bundle.layout,
-        hub=hub,
+        hub=Hub(
+            line,
+            record,
+            bundle.layout,
+            bundle.sha256,
+            slot_ms=config.slot_ms,
+            most=config.web.clients,
+        ),
         recorder=recorder,
         record=record,
         shows=Shows(line, record, bundle.layout),
         what_if=WhatIf(),
     )
-    visitors = Visitors(recorder, page_secret(config.paths.web), secure=secure)
-    return build(services, visitors, public_now=web.public_now, hosts=web.hosts, secure=secure)
 
 
 def yield_to_inspector() -> None:

@@ -44,6 +44,7 @@ class Hub:
         self._threads, self._watch = Threads("line", 1), state.RecordWatch()
         self._recorded: state.Recorded | None = None
         self._most, self.clients = most, 0
+        self._is_ending = False
         self._text, self._version = "{}", 0
         self._now: Now | None = None
         self._change = asyncio.Event()
@@ -96,7 +97,7 @@ class Hub:
         self.clients += 1
         seen = -1
         try:
-            while True:
+            while not self._is_ending:
                 if seen == self._version:
                     change = self._change
                     try:
@@ -109,6 +110,11 @@ class Hub:
                 await asyncio.sleep(_PACE_S)
         finally:
             self.clients -= 1
+
+    def end_streams(self) -> None:
+        """End all streams, now and later: the page ends."""
+        self._is_ending = True
+        self._change.set()
 
     async def _follow_line(self) -> None:
         while True:

@@ -1,7 +1,11 @@
 """Serves the page: a bounded number of connections, each of which must ask and read in time."""
 
 import asyncio
+import contextlib
+import signal
+import socket
 import ssl
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,6 +75,30 @@ class BoundedProtocol(H11Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class PageServer(uvicorn.Server):
+    """Ends in order and with exit code 0 when it is told to; `ending` ends the live streams."""
+
+    def __init__(self, config: uvicorn.Config, ending: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ending = ending
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let SIGTERM and SIGINT end the server, and nothing be raised again behind it."""
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, which would go on for ever, then everything else."""
+        self._ending()
+        await super().shutdown(sockets)
 
 
 def configured(
