@@ -13,8 +13,13 @@ from station_opcua_support import (
     Station,
     connected,
     count,
+    record_strip,
     run,
+    strip_values,
 )
+
+from vialsight.station.opcua import archive
+from vialsight.station.record.store import RecordStore
 
 MACHINE = "VisionStateMachine"
 AUTOMATIC = "VisionStateMachine.AutomaticModeStateMachine"
@@ -311,6 +316,31 @@ def test_results_are_listed_newest_first_and_filtered(station):
             complete, number, _, found, _ = await peer.call(listing, *filters(job="4711"))
             assert (complete, number, found) == (True, 0, [])
             station.record.append("batch_closed", "olga", {"batch": 81})
+
+    run(work)
+
+
+def test_a_list_that_was_not_searched_to_its_end_is_not_complete(tmp_path, monkeypatch):
+    record = RecordStore(tmp_path / "record.sqlite")
+    for seq in range(1, 11):
+        record_strip(record, strip_values(seq) | {"batch": 1})
+    monkeypatch.setattr(archive, "SEARCHED", 5)
+
+    async def work():
+        reading = archive.Archive(tmp_path / "record.sqlite")
+        try:
+            for wanted, first, numbers, expected in (
+                (archive.Wanted(batch=1), 0, [10, 9], False),
+                (archive.Wanted(batch=1), 3, [7, 6], False),
+                (archive.Wanted(batch=1), 100, [], False),
+                (archive.Wanted(strip_id=1009), 0, [9], False),
+                (archive.Wanted(batch=2), 0, [], True),
+            ):
+                found, complete = await reading.results(wanted, first, 2)
+                assert ([result.seq for result in found], complete) == (numbers, expected)
+        finally:
+            reading.close()
+            record.close()
 
     run(work)
 

@@ -112,12 +112,13 @@ class Archive:
         """Return `most` results at most from number `first`, newest first; and if these are all."""
 
         def find(reader: RecordReader) -> tuple[list[Result], bool]:
-            batch = wanted.batch
-            strips = reader.strips(batch=batch, limit=self._reach(wanted, first + most + 1))
+            reach = _reach(wanted, first + most + 1)
+            strips = reader.strips(batch=wanted.batch, limit=reach)
             found = [strip for strip in strips if _fits(strip, wanted)]
             results = [self._result(reader, strip) for strip in found]
             chosen = [result for result in results if _matches(result, wanted)]
-            return chosen[first : first + most], len(chosen) <= first + most
+            complete = len(chosen) <= first + most and len(strips) < reach
+            return chosen[first : first + most], complete
 
         return await self._in_thread(find)
 
@@ -133,10 +134,6 @@ class Archive:
             return list(first.items())
 
         return await self._in_thread(find)
-
-    def _reach(self, wanted: Wanted, least: int) -> int:
-        """How many strips are read: more than are wanted when some do not fit."""
-        return min(least if wanted == Wanted(batch=wanted.batch) else SEARCHED, SEARCHED)
 
     async def _in_thread(self, find: Callable[[RecordReader], Answer]) -> Answer:
         loop = asyncio.get_running_loop()
@@ -200,6 +197,11 @@ class Archive:
             found = reader.batch(batch)
             self._products[batch] = "" if found is None else found.product
         return self._products.get(batch, "")
+
+
+def _reach(wanted: Wanted, least: int) -> int:
+    """Return how many strips are read: more than are wanted when some do not fit."""
+    return min(least if wanted == Wanted(batch=wanted.batch) else SEARCHED, SEARCHED)
 
 
 def _fits(strip: Strip, wanted: Wanted) -> bool:
