@@ -3,7 +3,10 @@
 import base64
 import json
 import sqlite3
+import struct
+import zlib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,6 +142,25 @@ def latencies(strips: list[Recorded]) -> dict[str, Any]:
         "strips": len(values), "p50_ms": round(float(p50), 2), "p99_ms": round(float(p99), 2),
         "max_ms": round(float(values.max()), 2),
     }  # fmt: skip
+
+
+def spooled(folder: Path) -> Iterator[tuple[int, int, bytes]]:
+    """Yield kind, number and payload of every whole entry of a spool, by the layout alone."""
+    head = struct.Struct("<IIQqQI")
+    for path in sorted(folder.glob("*.vss")):
+        content, at = path.read_bytes(), 32
+        while at + head.size + 4 <= len(content):
+            raw = content[at : at + head.size]
+            magic, kind, seq, _, size, payload_crc = head.unpack(raw)
+            (own_crc,) = struct.unpack_from("<I", content, at + head.size)
+            begin = at + head.size + 4
+            payload = content[begin : begin + size]
+            if magic != 0x31455356 or zlib.crc32(raw) != own_crc or len(payload) < size:
+                break
+            if zlib.crc32(payload) != payload_crc:
+                break
+            yield kind, seq, payload
+            at = begin + size
 
 
 def balance_of(line: Line) -> tuple[int, int]:

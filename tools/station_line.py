@@ -98,6 +98,7 @@ class Line:
             opcua_port=free_port(),
         )
         self.folder = folder
+        self._log, self._log_at = folder / "station.log", 0
         self._change(changes or {})
         with local_accounts.opened(self.config) as accounts:
             local_accounts.add_first_engineer(accounts, USER, PASSWORD)
@@ -119,19 +120,23 @@ class Line:
         for path in (self.config.snapshot, Path(f"{self.config.snapshot}.new")):
             path.unlink(missing_ok=True)
 
+    def launch(self, *options: str) -> None:
+        """Start the station, and wait for nothing."""
+        command = [sys.executable, "-m", "vialsight", "station", "run", str(self.folder), *options]
+        self._log_at = self._log.stat().st_size if self._log.exists() else 0
+        with self._log.open("ab") as file:
+            self.process = subprocess.Popen(command, stdout=file, stderr=file)
+
     def start(self, *options: str) -> None:
         """Start the station; returns when all of it is up."""
-        command = [sys.executable, "-m", "vialsight", "station", "run", str(self.folder), *options]
-        log = self.folder / "station.log"
-        before = log.stat().st_size if log.exists() else 0
-        with log.open("ab") as file:
-            self.process = subprocess.Popen(command, stdout=file, stderr=file)
+        self.launch(*options)
 
         def is_up() -> bool:
             assert self.process is not None
+            said = self._log.read_text()[self._log_at :]
             if self.process.poll() is not None:
-                raise RuntimeError(f"the station ended: {log.read_text()[before:]}")
-            return "\nstop " in log.read_text()[before:]
+                raise RuntimeError(f"the station ended: {said}")
+            return "\nstop " in said
 
         eventually(is_up, "the station is up")
 
@@ -145,16 +150,21 @@ class Line:
 
     def cut(self) -> None:
         """Kill everything at once, as when the power goes."""
-        pids = list(self.processes().values())
-        if self.process is not None:
-            pids.append(self.process.pid)
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        if self.process is not None:
-            self.process.wait()
-            self.process = None
-        eventually(lambda: not self.processes(), "the killed processes are gone")
+        everything = self._pids()
+        # One that was just being started is seen at the second look.
+        while everything:
+            for pid in everything:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            if self.process is not None:
+                self.process.wait()
+                self.process = None
+            time.sleep(0.01)
+            everything = self._pids()
+
+    def _pids(self) -> list[int]:
+        found = [pid for pid, words in _command_lines() if str(self.folder) in words]
+        return [*found, *(pid for pid, _ in _command_lines() if _parent(pid) in found)]
 
     def processes(self) -> dict[str, int]:
         """Process ids of inspector, worker, recorder, web, opcua, as far as they run."""
@@ -208,7 +218,15 @@ class Line:
     def begin_batch(self, number: str) -> None:
         """Open a batch, pass the challenge, start."""
         with self.client() as client:
-            _done(client.request("open_batch", product="Trial", number=number, comment=""))
+            eventually(
+                lambda: client.request("batch_status").get("reachable", False),
+                "recorder and inspector know of each other",
+            )
+            # That it has begun must first be recorded.
+            fields = {"product": "Trial", "number": number, "comment": ""}
+            eventually(
+                lambda: client.request("open_batch", **fields)["ok"], "a batch can be opened"
+            )
             _done(client.request("run_challenge"))
             eventually(
                 lambda: not client.request("challenge_status")["running"], "the challenge is done"

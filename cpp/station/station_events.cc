@@ -12,6 +12,7 @@ namespace {
 constexpr std::chrono::milliseconds kTick{100};
 constexpr std::chrono::seconds kClockJump{1};
 constexpr int kMostRequestsAtOnce = 16;  // then the strip has its turn again
+constexpr int kMostEventsAtOnce = 64;
 
 std::chrono::nanoseconds wall_offset() noexcept {
   return std::chrono::system_clock::now().time_since_epoch() -
@@ -143,7 +144,8 @@ void Station::acknowledge_for_machine() {
 
 void Station::serve_source() {
   const bool triggers_itself = parts_.source.triggers_itself();
-  while (!strip_.is_open || strip_.frames < strip_.expected) {
+  // A source that always has another strip to refuse must not keep commands waiting.
+  for (int i = 0; i < kMostEventsAtOnce && (!strip_.is_open || strip_.frames < strip_.expected); ++i) {
     // A frame taken while the source holds the strip before would be of that one, and its own strip lack it.
     if (!strip_.is_open && (!taker_.is_idle() || (triggers_itself && ending_))) return;
     const SourceEvent event = parts_.source.next();
