@@ -287,3 +287,21 @@ def test_connections_are_bounded_and_the_silent_are_closed(tmp_path, limits_of):
             assert await refused_with(connected(server)) == "Good"
 
     run(work)
+
+
+def test_sessions_that_were_left_give_way_to_others(tmp_path):
+    async def leave(server):
+        """End a connection as a cut cable does; the session would wait for its client."""
+        async with connected(server) as peer:
+            await peer.client.create_subscription(100, Ignoring())
+            peer.client.disconnect_socket()
+
+    async def work():
+        async with serving(settings(tmp_path, limits=Limits(sessions=2))) as server:
+            for _ in range(4):
+                await leave(server)
+            async with connected(server) as first, connected(server) as second:
+                assert await refused_with(connected(server)) == "BadTooManySessions"
+                assert await first.signal("Ready") is await second.signal("Ready") is False
+
+    run(work)

@@ -53,6 +53,17 @@ class StationServer(InternalServer):
         found = self._external_sessions.values()
         return [session for session in found if isinstance(session, StationSession)]
 
+    async def make_room(self) -> bool:
+        """Return whether there is room for a session; those left longest give way."""
+        sessions = self.external_sessions()
+        if len(sessions) < self.limits.sessions:
+            return True
+        left = [session for session in sessions if session.left_at is not None]
+        if not left:
+            return False
+        await min(left, key=lambda session: session.left_at or 0.0).close_session()
+        return True
+
     def register_server(self, server: Any, conf: Any = None) -> None:
         """Refuse: this is no discovery server, and anybody could fill it."""
         raise ServiceError(ua.StatusCodes.BadServiceUnsupported)
@@ -68,6 +79,7 @@ class StationSession(InternalSession):
         self.server, self.limits = server, server.limits
         self.certificate: bytes | None = None
         self.admitted: Account | None = None
+        self.left_at: float | None = None
         # asyncua counts upwards: whoever has one token would have everybody's.
         server.unregister_external_session(self)
         self.auth_token = node_id(secrets.token_bytes(32))

@@ -8,6 +8,7 @@ the others.
 """
 
 import logging
+import time
 from typing import Any, Final
 
 from asyncua import Server, ua
@@ -85,6 +86,8 @@ class Processor(UaProcessor):
             return await self._activate(typeid, requesthdr, seqhdr, body)
         if typeid == _CREATE:
             self._may_create(struct_from_binary(ua.CreateSessionParameters, body.copy()))
+            if not await self._server.make_room():
+                raise ServiceError(ua.StatusCodes.BadTooManySessions)
         elif typeid not in _DISCOVERY and isinstance(self.session, StationSession):
             _check_token(self.session, requesthdr)
         return await self._serve(typeid, requesthdr, seqhdr, body)
@@ -93,8 +96,7 @@ class Processor(UaProcessor):
         return await super()._process_message(*request)  # type: ignore[no-untyped-call]
 
     def _may_create(self, asked: ua.CreateSessionParameters) -> None:
-        has_one = self.session is not None and self.session.state.name != "Closed"
-        if has_one or len(self._server.external_sessions()) >= self._server.limits.sessions:
+        if self.session is not None and self.session.state.name != "Closed":
             raise ServiceError(ua.StatusCodes.BadTooManySessions)
         policy = self._connection.security_policy
         encrypted = policy.Mode != ua.MessageSecurityMode.None_
@@ -116,7 +118,7 @@ class Processor(UaProcessor):
         address = str(self.name[0]) if self.name else ""
         before = session.account
         admitted = await self._admission.account(session, asked.UserIdentityToken, address)
-        session.admitted, session.certificate = admitted, certificate
+        session.admitted, session.certificate, session.left_at = admitted, certificate, None
         try:
             return await self._serve(typeid, requesthdr, seqhdr, body)
         finally:
@@ -125,6 +127,12 @@ class Processor(UaProcessor):
             for account in (before, admitted):
                 if account is not session.account:
                     self._server.left(account)
+
+    async def close(self) -> None:
+        """Clean up behind a connection that is gone; its session may come back on another."""
+        if isinstance(self.session, StationSession):
+            self.session.left_at = time.monotonic()
+        await super().close()  # type: ignore[no-untyped-call]
 
 
 class Protocol(OPCUAProtocol):
