@@ -212,7 +212,8 @@ class Batches:
 
         None: nobody waits for it.
         """
-        if body.get("ok"):
+        # Number 0 is no command: the inspector was started for production by its option.
+        if body.get("ok") and body["command_id"]:
             self._store.put("producing", body["command"] == "produce")
         pending = self.state["pending"]
         if pending is None or pending["command_id"] != body.get("command_id"):
