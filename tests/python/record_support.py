@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import station_support as support
+from argon2 import PasswordHasher
 
+from vialsight.station import accounts
 from vialsight.station.actions import Actions, Deferred
 from vialsight.station.alarms import Alarms
 from vialsight.station.batches import Batches
@@ -16,6 +19,8 @@ from vialsight.station.spool import SpoolEntry
 
 SECOND_NS = 10**9
 HOUR_NS = 3600 * SECOND_NS
+# Argon2 as everywhere, but with next to no work.
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 class Desk:
@@ -30,6 +35,10 @@ class Desk:
             support.write_kit(kit)
         (folder / "frames").mkdir(exist_ok=True)
         self.store = RecordStore(folder / "record.sqlite", now_ns=lambda: self.now_ns)
+        # Nobody pulls the plug of a test; what survives that is tested with processes.
+        self.store.connection.execute("PRAGMA synchronous = OFF")
+        self._cheaply = mock.patch.object(accounts, "_hasher", return_value=CHEAP)
+        self._cheaply.start()
         self.batches = Batches(self.store, ChallengeSection(kit=kit, **challenge))
         self.alarms = Alarms(self.store, LimitsSection(**(limits or {})), ["a", "b", "c", "d"])
         self.sent: list[dict[str, Any]] = []
@@ -44,6 +53,7 @@ class Desk:
         )
 
     def close(self) -> None:
+        self._cheaply.stop()
         self.store.close()
 
     def ask(self, action: str, token: str | None = None, **fields: Any) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def test_a_first_password_must_be_changed(desk: Desk) -> None:
 def test_no_password_and_no_token_is_kept_readable(desk: Desk) -> None:
     token = desk.user("eva", "engineer")
     desk.ask("close_batch", token, password="a secret in a request", meaning="m")
-    desk.store.close()
+    desk.close()
     content = (desk.folder / "record.sqlite").read_bytes()
     for secret in (PASSWORD, token, "a secret in a request"):
         assert secret.encode() not in content

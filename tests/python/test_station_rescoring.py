@@ -160,6 +160,14 @@ def test_one_bit_can_be_explained(
     assert result.largest == pytest.approx(np.abs(before - after.astype(np.float64)).max())
 
 
+def test_a_setting_of_the_library_explains(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = make_frames(4)
+    body = changed_scores(line.strip(frames, [0, 1, 2]), one_bit)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
+    result, found = compared(line, body, file_bytes(pictures_of(frames, [0, 1, 2])))
+    assert (found, result.explanations) == ([], {"ONEDNN_MAX_CPU_ISA is set here"})
+
+
 def test_another_decision_is_never_explained(line: Line) -> None:
     frames = make_frames(5)
     whole = line.strip(frames, [0, 1, 2])

@@ -59,13 +59,12 @@ def file_bytes(pictures: Pictures) -> bytes:
         "map_places": pictures.map_places,
         "map_scales": pictures.map_scales,
     }
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
+    with zipfile.ZipFile(content, "w") as archive:
         for name, array in arrays.items():
             member = zipfile.ZipInfo(f"{name}.npy", _UNDATED)
-            member.compress_type = zipfile.ZIP_DEFLATED
             text = io.BytesIO()
             np.lib.format.write_array(text, np.ascontiguousarray(array), version=(1, 0))
-            archive.writestr(member, text.getvalue())
+            archive.writestr(member, text.getvalue(), zipfile.ZIP_DEFLATED, _LEVEL)
     return content.getvalue()
 
 

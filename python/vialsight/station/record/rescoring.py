@@ -5,6 +5,7 @@ must be the same. Elsewhere sums may be added in another order: then the largest
 and no decision may differ.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ INSTRUCTIONS: Final = (
     "sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16",
     "avx512_fp16", "amx_bf16", "amx_int8",
 )  # fmt: skip
+# By which libraries are told to use other instructions.
+_SETTINGS: Final = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS")
 _CPU_INFO: Final = Path("/proc/cpuinfo")
 Scores = npt.NDArray[np.float32]
 
@@ -169,6 +172,7 @@ class Rescoring:
             reasons.add("other instruction sets")
         if start.get("vialsight") != _core.__version__:
             reasons.add("another version of vialsight")
+        reasons |= {f"{name} is set here" for name in _SETTINGS if name in os.environ}
         library = runtime_version(self._bundle.runtime)
         if start.get("runtime_version", library) != library:
             reasons.add(f"another version of {self._bundle.runtime}")
