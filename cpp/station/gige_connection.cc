@@ -22,9 +22,9 @@ constexpr int kFramesInSocketBuffer = 3;
 constexpr int kJumbo = 9000;
 constexpr int kLoopbackMtu = 65536;
 constexpr int kLoopbackPacket = 32768;
-// How long the last packet of a frame is waited for, when some before it are missing. A frame behind it waits, too.
-constexpr guint kPacketTimeoutUs = 5000;
-constexpr guint kFrameRetentionUs = 30000;
+// How long a frame's next packet is waited for. Not less: who receives may be kept from the processor meanwhile, and
+// then finds the time over before it looks at what has arrived.
+constexpr guint kFrameRetentionUs = 200'000;
 
 struct Unref {
   void operator()(void* object) const noexcept { g_object_unref(object); }
@@ -211,7 +211,7 @@ Status GigeConnection::Impl::make_stream() {
   Error error;
   stream.reset(arv_camera_create_stream(camera.get(), &Impl::on_stream, this, error.out()));
   if (stream == nullptr) return not_there("no stream can be opened: " + error.text());
-  g_object_set(stream.get(), "packet-timeout", kPacketTimeoutUs, "frame-retention", kFrameRetentionUs, nullptr);
+  g_object_set(stream.get(), "frame-retention", kFrameRetentionUs, nullptr);
   const std::size_t wanted = std::max<std::size_t>(kSmallestSocketBuffer, kFramesInSocketBuffer * payload);
   const int bytes = options.socket_buffer != 0 ? options.socket_buffer : static_cast<int>(wanted);
   // Here and not by Aravis, which does it at the first frame, when its packets are already on their way.

@@ -201,8 +201,12 @@ Result<StationOptions> parse_options(std::span<const char* const> arguments) {
     if (!reader->read(options, arguments[i])) return wrong(option, reader->expected, arguments[i]);
   }
   if (options.wants_help) return options;
-  if (!options.packet_bytes.empty() && options.source.starts_with("gige:")) {
-    options.source += ",packet=" + options.packet_bytes;
+  if (options.source.starts_with("gige:")) {
+    if (!options.packet_bytes.empty()) options.source += ",packet=" + options.packet_bytes;
+    // Who receives goes first, or packets are lost while all cores infer; the control thread has the same.
+    if (options.scheduling.priority > 0 && options.source.find(",priority=") == std::string::npos) {
+      options.source += ",priority=" + std::to_string(options.scheduling.priority + 1);
+    }
   }
   Status status = check(options);
   return status.ok() ? Result<StationOptions>(std::move(options)) : Result<StationOptions>(std::move(status));

@@ -80,7 +80,7 @@ void CameraLine::pass(FedStrip strip, Clock::time_point start) {
   serve_until(start);
   finish_strip();
   trigger(strip, fault, start);
-  keep(strip);
+  if (fault.fault == LineFault::kNone) keep(strip);  // what was never seen is no old image
 }
 
 void CameraLine::trigger(const FedStrip& strip, const StripFault& fault, Clock::time_point start) {

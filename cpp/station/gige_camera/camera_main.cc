@@ -1,6 +1,12 @@
 // vialsight-gige-camera: serves a frame stream as a GigE Vision camera, and plays the machine around it. See --help.
+#include <sched.h>
+
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
+#include <string>
+#include <utility>
 
 #include "station/gige_camera/camera_line.h"
 #include "station/gige_camera/camera_options.h"
@@ -22,6 +28,16 @@ void stop_on_signals() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
+// For this thread and all that it starts.
+Status take_priority(int priority) {
+  if (priority == 0) return {};
+  const sched_param parameters{priority};
+  if (::sched_setscheduler(0, SCHED_FIFO, &parameters) == 0) return {};
+  return {Code::kPermissionDenied,
+          "--priority: expected to be allowed SCHED_FIFO, got: " + std::string(std::strerror(errno)) +
+              "; run it as root, or raise the limit rtprio"};
+}
+
 int fail(const Status& status) {
   std::fprintf(stderr, "vialsight-gige-camera: %s\n", status.message().c_str());
   return kExitUsage;
@@ -39,6 +55,7 @@ void report(const LineCounts& line, const FakeGigeCounts& camera) {
 
 int serve(const CameraOptions& options) {
   if (const Status status = serve_on(options.address); !status.ok()) return fail(status);
+  if (const Status status = take_priority(options.priority); !status.ok()) return fail(status);
   auto feed = StripFeed::open(options.feed);
   if (!feed.ok()) return fail(feed.status());
   auto truth = TruthFile::create(options.truth);

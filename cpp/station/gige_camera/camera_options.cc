@@ -73,6 +73,7 @@ std::map<std::string_view, Setter> setters(CameraOptions& options) {
           {"--machine", text_into(line.machine)},
           {"--truth", text_into(options.truth)},
           {"--ahead", count_into<std::size_t>(options.feed.ahead, 1, kMostAhead)},
+          {"--priority", count_into<int>(options.priority, 1, 99)},
           {"--slot-ms", time_into(line.slot, 50.0, 1.0)},
           {"--interval-ms", time_into(line.interval, 0.0, 1.0)},
           {"--strips", count_into<std::uint64_t>(line.strips, 1, kMost)},
@@ -121,6 +122,7 @@ const char* camera_usage() noexcept {
          "  --strips N          ends after so many\n"
          "  --first-strip N     id of the first (default 1)\n"
          "  --start-now         does not wait for a client and a station that is ready\n"
+         "  --priority N        SCHED_FIFO: a camera does not wait for a processor\n"
          "faults, each a share of strips; a strip has one at most\n"
          "  --lose-packets P    half of a frame's packets are lost\n"
          "  --late-frames P     a frame and those behind it arrive late, by --late-ms X (default 600)\n"

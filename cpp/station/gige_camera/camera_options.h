@@ -15,6 +15,7 @@ struct CameraOptions {
   std::string truth;
   StripFeed::Options feed;
   LineOptions line;
+  int priority = 0;  // SCHED_FIFO; 0: none
   bool help = false;
 };
 
