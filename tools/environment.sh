@@ -95,6 +95,11 @@ PYTHON
   echo "$digest" >"$sources"
 }
 
+# forget_build_without PROGRAM: what is installed was built before PROGRAM's library was there.
+forget_build_without() {
+  compgen -G "$VENV/lib/python3*/site-packages/vialsight/$1" >/dev/null || rm -f "$VENV/.vialsight-sources"
+}
+
 # source_digest: changes when anything does that the installed package is made of, the commit included.
 source_digest() {
   {

@@ -32,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from station_counts import spooled, verified
-from station_line import Line, NotDone
+from station_line import Line, NotDone, make_line
 from vialsight.data import Dataset, load_strip, read_dataset
 from vialsight.simulation.frame_stream import FrameWriter, StreamFormat, StreamFrame
 from vialsight.station.client import RecorderUnavailable
@@ -285,7 +285,7 @@ def cut(
         "scheduling": {"priority": 0}, "limits": {"min_free_gib": 0.0},
     }  # fmt: skip
     source = f"stream:{folder / 'pipe'}"
-    with Line(folder / "line", bundle, source=source, kit=kit, changes=changes) as line:
+    with make_line(folder / "line", bundle, source=source, kit=kit, changes=changes) as line:
         machine = Machine(line.config.paths.machine_socket)
         trial = Cuts(line, machine, seed)
         feeder.start()

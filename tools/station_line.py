@@ -11,14 +11,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from vialsight import _core
-from vialsight.data import Dataset, load_strip
+from vialsight.data import Dataset, Strip, load_strip
 from vialsight.errors import VialSightError
 from vialsight.simulation.frame_stream import FrameWriter, StreamFormat, StreamFrame
 from vialsight.station import folder as folders
@@ -52,8 +52,8 @@ def eventually(check: Callable[[], bool], what: str, within_s: float = PATIENCE_
         time.sleep(0.05)
 
 
-def write_stream(dataset: Dataset, path: Path) -> int:
-    """Write the strips of a dataset as a frame stream; return how many."""
+def write_stream(dataset: Dataset, path: Path, strips: Sequence[Strip] | None = None) -> int:
+    """Write strips of a dataset, all of them unless given, as a frame stream; return how many."""
     layout = dataset.layout
     kind = StreamFormat(
         width=layout.frame_width,
@@ -61,7 +61,7 @@ def write_stream(dataset: Dataset, path: Path) -> int:
         bit_depth=layout.bit_depth,
         frames=layout.frames,
     )
-    strips = dataset.strips()
+    strips = dataset.strips() if strips is None else strips
     with path.open("wb") as file:
         writer = FrameWriter(file, kind)
         for number, strip in enumerate(strips, start=1):
@@ -76,41 +76,44 @@ def write_stream(dataset: Dataset, path: Path) -> int:
     return len(strips)
 
 
+def make_line(
+    folder: Path,
+    bundle: Path,
+    *,
+    source: str,
+    kit: Path,
+    name: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> "Line":
+    """Make a station's folder, with an engineer; `changes` are keys of its station.yaml."""
+    config = folders.make_station(
+        folder,
+        bundle,
+        source=folders.parse_source(source),
+        name=name or f"trial-{os.getpid()}-{time.monotonic_ns() % 10**6}",
+        kit=kit,
+        web_port=free_port(),
+        opcua_port=free_port(),
+    )
+    path = folder / "station.yaml"
+    values = yaml.safe_load(path.read_text())
+    for key, value in (changes or {}).items():
+        values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
+    path.write_text(yaml.safe_dump(values))
+    with local_accounts.opened(config) as accounts:
+        local_accounts.add_first_engineer(accounts, USER, PASSWORD)
+    return Line(folder)
+
+
 class Line:
     """A station's folder and its processes; a context, at whose end nothing is left running."""
 
-    def __init__(
-        self,
-        folder: Path,
-        bundle: Path,
-        *,
-        source: str,
-        kit: Path,
-        changes: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.config: StationConfig = folders.make_station(
-            folder,
-            bundle,
-            source=folders.parse_source(source),
-            name=f"trial-{os.getpid()}-{time.monotonic_ns() % 10**6}",
-            kit=kit,
-            web_port=free_port(),
-            opcua_port=free_port(),
-        )
+    def __init__(self, folder: Path, *, user: str = USER, password: str = PASSWORD) -> None:
         self.folder = folder
-        self._log, self._log_at = folder / "station.log", 0
-        self._change(changes or {})
-        with local_accounts.opened(self.config) as accounts:
-            local_accounts.add_first_engineer(accounts, USER, PASSWORD)
+        self.config: StationConfig = load_station(folder)
         self.process: subprocess.Popen[bytes] | None = None
-
-    def _change(self, changes: Mapping[str, Any]) -> None:
-        path = self.folder / "station.yaml"
-        values = yaml.safe_load(path.read_text())
-        for key, value in changes.items():
-            values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
-        path.write_text(yaml.safe_dump(values))
-        self.config = load_station(self.folder)
+        self._log, self._log_at = folder / "station.log", 0
+        self._user, self._password = user, password
 
     def __enter__(self) -> "Line":
         return self
@@ -125,7 +128,9 @@ class Line:
         command = [sys.executable, "-m", "vialsight", "station", "run", str(self.folder), *options]
         self._log_at = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as file:
-            self.process = subprocess.Popen(command, stdout=file, stderr=file)
+            self.process = subprocess.Popen(
+                command, stdout=file, stderr=file, start_new_session=True
+            )
 
     def start(self, *options: str) -> None:
         """Start the station; returns when all of it is up."""
@@ -210,20 +215,20 @@ class Line:
 
     @contextlib.contextmanager
     def client(self) -> Iterator[RecorderClient]:
-        """A client of the recorder, logged in as the engineer."""
+        """A client of the recorder, logged in."""
         with RecorderClient(self.config.paths.recorder_socket) as client:
-            _done(client.login(USER, PASSWORD))
+            _done(client.login(self._user, self._password))
             yield client
 
-    def begin_batch(self, number: str) -> None:
-        """Open a batch, pass the challenge, start."""
+    def begin_batch(self, number: str, product: str = "Trial") -> None:
+        """Open a batch, pass the challenge, start. Raises NotDone when it is not passed."""
         with self.client() as client:
             eventually(
                 lambda: client.request("batch_status").get("reachable", False),
                 "recorder and inspector know of each other",
             )
             # That it has begun must first be recorded.
-            fields = {"product": "Trial", "number": number, "comment": ""}
+            fields = {"product": product, "number": number, "comment": ""}
             eventually(
                 lambda: client.request("open_batch", **fields)["ok"], "a batch can be opened"
             )
@@ -249,7 +254,11 @@ class Line:
         """Close the batch, signed; return the recorder's counts of just before."""
         with self.client() as client:
             counts = _done(client.request("batch_status"))["counts"]
-            _done(client.request("close_batch", password=PASSWORD, meaning="trial closed", why=why))
+            _done(
+                client.request(
+                    "close_batch", password=self._password, meaning="trial closed", why=why
+                )
+            )
         return dict(counts)
 
 
@@ -272,7 +281,7 @@ class Camera:
         command += ["--machine", str(line.config.paths.machine_socket), "--truth", str(truth)]
         command += ["--slot-ms", f"{line.config.slot_ms:g}", *options]
         with (line.folder / "camera.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
     def __enter__(self) -> "Camera":
         return self

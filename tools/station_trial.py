@@ -42,7 +42,7 @@ from station_counts import (
     recorded_strips,
     verified,
 )
-from station_line import Camera, Line, eventually
+from station_line import Camera, Line, eventually, make_line
 from vialsight import _core
 
 OTHERS: Final = ("recorder", "web", "opcua")
@@ -176,7 +176,7 @@ def trial(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
     line_folder, record = folder / "line", folder / "line" / "record.sqlite"
     source = f"gige:{ADDRESS}"
-    with Line(
+    with make_line(
         line_folder, options.bundle, source=source, kit=options.kit, changes=changes
     ) as line, Camera(
         line, options.stream, ADDRESS, folder / "truth.csv", *options.camera

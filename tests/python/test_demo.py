@@ -42,6 +42,10 @@ class TestRefusals:
             (("--seed=x",), "--seed: expected a number from 1 (0 is that of training), got 'x'"),
             (("--data",), "usage: tools/demo"),
             (("--quick",), "usage: tools/demo"),
+            (("--seconds", "9"), "--seconds needs --station"),
+            (("--station", "--seconds", "0"), "--seconds: expected a number from 1, got '0'"),
+            (("--station", "--train"), "leave out --data and --train"),
+            (("--station", "--data", "elpv"), "leave out --data and --train"),
         ],
     )
     def test_argument(self, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
@@ -52,7 +56,15 @@ class TestRefusals:
     def test_help_says_every_option(self, tmp_path: Path) -> None:
         done = demo(tmp_path, "--help")
         assert done.returncode == 0
-        for option in ("--data simulated", "--data elpv", "--train", "--seed N", "--fresh"):
+        for option in (
+            "--data simulated",
+            "--data elpv",
+            "--train",
+            "--seed N",
+            "--station",
+            "--seconds N",
+            "--fresh",
+        ):
             assert f"\n  {option} " in done.stdout
 
 
@@ -69,7 +81,11 @@ case "$1" in
   freeze | calibrate) mkdir -p "$out"; echo "$*" >"$out/manifest.json" ;;
   evaluate) mkdir -p "$out"; echo "a table" ;;
   inspect) echo "{}" ;;
+  station) mkdir -p "$out"; sha256sum bundles/bfs-5.vsb/manifest.json >"$out/kit.json" ;;
 esac
+"""
+FAKE_PYTHON = """#!/bin/sh
+case "$1" in *station_demo.py) echo "$*" >>"$LOG" ;; esac
 """
 FAKE_ENVIRONMENT = """
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
@@ -77,6 +93,8 @@ VENV=$PWD/.venv
 say() { :; }
 fail() { echo "error: $*" >&2; exit 2; }
 ensure_compiler() { :; }
+ensure_debian_packages() { echo "packages $*" >>"$LOG"; }
+forget_build_without() { :; }
 ensure_venv() { :; }
 install_package() { :; }
 """
@@ -92,7 +110,7 @@ class TestSteps:
         (tmp_path / "tools" / "demo").write_bytes((TOOLS / "demo").read_bytes())
         (tmp_path / "tools" / "environment.sh").write_text(FAKE_ENVIRONMENT)
         (tmp_path / "bundles" / "bfs-5.vsb" / "manifest.json").write_text("shipped")
-        for name, text in (("vialsight", FAKE_VIALSIGHT), ("python", "#!/bin/sh\n")):
+        for name, text in (("vialsight", FAKE_VIALSIGHT), ("python", FAKE_PYTHON)):
             program = tmp_path / ".venv" / "bin" / name
             program.write_text(text)
             program.chmod(0o755)
@@ -108,7 +126,7 @@ class TestSteps:
             command, capture_output=True, text=True, check=False, timeout=60, env=environment
         )
         assert done.returncode == 0, done.stderr
-        assert "a table\n" in done.stdout
+        assert ("a table\n" in done.stdout) != ("--station" in arguments)
         return log.read_text().splitlines()
 
     def test_shipped_bundle_is_used_without_training(self, repository: Path) -> None:
@@ -146,6 +164,34 @@ class TestSteps:
         preset = "python/vialsight/presets/bfs_5.yaml"
         assert lines[2] == f"train -c {preset} --data {work}/train --out {work}/run"
         assert self.verbs(repository, "--train") == [f"verify {bundle}"]
+
+    def test_station_is_made_once_and_run_each_time(self, repository: Path) -> None:
+        here = "demo/station"
+        run = (
+            f"tools/station_demo.py {here} --bundle bundles/bfs-5.vsb --kit {here}/kit "
+            f"--data {here}/strips-7"
+        )
+        assert self.verbs(repository, "--station", "--seconds", "5") == [
+            "packages libaravis-dev",
+            f"simulate kit --strips 44 --runs 1 --seed 7 --out {here}/strips-7",
+            f"simulate kit --strips 28 --runs 1 --seed 11 --out {here}/strips-11-of-the-kit",
+            f"station kit bundles/bfs-5.vsb --data {here}/strips-11-of-the-kit --out {here}/kit",
+            f"{run} --seconds 5",
+        ]
+        assert self.verbs(repository, "--station") == ["packages libaravis-dev", run]
+
+    def test_station_of_another_bundle_begins_anew(self, repository: Path) -> None:
+        self.verbs(repository, "--station")
+        line = repository / "demo" / "station" / "line"
+        line.mkdir()
+        (repository / "bundles" / "bfs-5.vsb" / "manifest.json").write_text("another")
+        again = self.verbs(repository, "--station")
+        assert [text.split()[0] for text in again] == [
+            "packages",
+            "station",
+            "tools/station_demo.py",
+        ]
+        assert not line.exists()
 
     def test_fresh_keeps_the_training_unless_told(self, repository: Path) -> None:
         self.verbs(repository, "--train")
