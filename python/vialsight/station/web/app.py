@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import jinja2
+from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import (
@@ -466,6 +467,11 @@ def _statics() -> dict[str, tuple[bytes, str, str]]:
     return found
 
 
+def _breakable(name: str) -> Markup:
+    """Return a name that may be broken behind its underscores."""
+    return Markup("_<wbr>").join(name.split("_"))
+
+
 def _environment(statics: Mapping[str, tuple[bytes, str, str]]) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(PACKAGE, "templates"),
@@ -477,4 +483,5 @@ def _environment(statics: Mapping[str, tuple[bytes, str, str]]) -> jinja2.Enviro
     environment.globals["static"] = lambda name: f"/static/{name}?v={statics[name][2]}"
     environment.filters["embedded"] = embedded
     environment.filters["facts"] = trail.facts
+    environment.filters["breakable"] = _breakable
     return environment

@@ -17,6 +17,7 @@ _FOR_SCRIPTS: Final = (
 
 # Between thousands, as ISO 80000-1 writes numbers.
 NARROW_SPACE: Final = "\u202f"
+MINUS: Final = "\u2212"
 
 
 class Texts:
@@ -43,7 +44,7 @@ class Texts:
         """Return a number as this language writes it; a dash for none."""
         if value is None or not math.isfinite(value):
             return "–"
-        text = f"{value:,.{digits}f}".replace(",", NARROW_SPACE)
+        text = f"{value:,.{digits}f}".replace(",", NARROW_SPACE).replace("-", MINUS)
         return text if self.language == "en" else text.replace(".", ",")
 
     @staticmethod

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight.station.record.reading import RecordReader, Strip
+from vialsight.station.web.texts import MINUS, NARROW_SPACE
 
 # The newest of a batch: about two and a half hours of a line.
 MOST_STRIPS: Final = 20_000
@@ -122,8 +123,9 @@ def _thresholds(actual: Sequence[float], given: Sequence[str]) -> tuple[list[flo
     for region, text in enumerate(given):
         if not text.strip():
             continue
+        plain = text.strip().replace(NARROW_SPACE, "").replace(MINUS, "-").replace(",", ".")
         try:
-            value = float(text.strip().replace("\u202f", "").replace(",", "."))
+            value = float(plain)
         except ValueError:
             value = float("nan")
         if abs(value) < 1e6:

@@ -10,7 +10,7 @@ const Page = (() => {
     (table[key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => (name in values ? values[name] : whole));
   const number = (value, digits = 0) => {
     if (value === null || value === undefined) return "–";
-    const [whole, part] = value.toFixed(digits).split(".");
+    const [whole, part] = value.toFixed(digits).replace("-", "\u2212").split(".");
     const grouped = whole.replace(/\B(?=(\d{3})+$)/g, "\u202f");
     return part ? grouped + (language === "en" ? "." : ",") + part : grouped;
   };
