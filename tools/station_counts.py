@@ -82,9 +82,7 @@ def verified(record: Path, head: tuple[int, bytes] | None = None) -> verifying.V
         file.close()
 
 
-def differences(
-    machine: list[dict[str, str]], strips: list[Recorded], frames: int, gap: int = 0
-) -> list[str]:
+def differences(machine: list[dict[str, str]], strips: list[Recorded], gap: int = 0) -> list[str]:
     """Return, in sentences, in what the machine's book and the record do not agree.
 
     `machine` are the rows of the camera's truth file. Empty: every strip has one verdict and one

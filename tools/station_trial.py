@@ -43,7 +43,6 @@ from station_counts import (
     verified,
 )
 from station_line import Camera, Line, eventually, make_line
-from vialsight import _core
 
 OTHERS: Final = ("recorder", "web", "opcua")
 STRANGERS: Final = Path(__file__).with_name("station_strangers.py")
@@ -168,7 +167,6 @@ def compared(phases: list[Phase], strips: list[Recorded]) -> dict[str, Any]:
 
 def trial(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Run it all; return what was found."""
-    frames = _core.Bundle.load(options.bundle).layout.frames
     changes = {
         "slot_ms": options.slot_ms, "budget_ms": options.budget_ms,
         "isolation": options.isolation, "web": {"public_now": True},
@@ -194,7 +192,7 @@ def trial(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         line.close_batch(why="trial")
         line.stop()
         machine, strips = camera.strips(), recorded_strips(record)
-    found = differences(machine, strips, frames, gaps(record))
+    found = differences(machine, strips, gaps(record))
     if triggers != len(machine):
         found.append(f"the inspector counted {triggers} triggers, the machine {len(machine)}")
     if not status.balanced:
