@@ -39,6 +39,7 @@ class PlayedRecorder:
     def __init__(self, path: Path) -> None:
         self.path, self.asked = path, []
         self.answers: dict[str, dict[str, Any]] = {}
+        self.delays: dict[str, float] = {}
         self._tokens: dict[str, str] = {}
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,6 +85,7 @@ class PlayedRecorder:
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         self.asked.append(request)
         action = request["action"]
+        time.sleep(self.delays.get(action, 0.0))
         if action in self.answers:
             return self.answers[action]
         if action == "login":

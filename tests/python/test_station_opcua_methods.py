@@ -1,5 +1,6 @@
 """What a client may tell a station, from which states, and what it hears when it may not."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 
@@ -161,6 +162,57 @@ def test_stop_and_abort_halt_production(station, method):
             assert asked["why"] == f"{method} over OPC UA (cause 7): end of shift"
 
     run(work)
+
+
+def test_a_long_reason_is_cut_and_the_station_halted(station):
+    async def work():
+        async with connected(station, "olga") as peer:
+            station.run_inspector(mode="production")
+            await becomes(peer, "Operational", "ContinuousExecution")
+            await peer.call(f"{AUTOMATIC}.Stop", 2**31 - 1, "\0" + "é" * 5000)
+            (asked,) = station.recorder.actions()
+            assert 400 < len(asked["why"]) <= 512
+            assert "\0" not in asked["why"]
+
+    run(work)
+
+
+def test_who_starts_too_often_is_busy_and_can_still_stop(station):
+    async def work():
+        async with connected(station, "olga") as peer:
+            open_batch(station)
+            await becomes(peer, "Operational", "Ready")
+            refusal = {"ok": False, "code": "state", "error": "no"}
+            station.recorder.answers["start_batch"] = refusal
+            found = [
+                await peer.status_of(f"{AUTOMATIC}.StartContinuous", *START) for _ in range(14)
+            ]
+            assert found[:10] == ["BadInvalidState"] * 10
+            assert "BadResourceUnavailable" in found[10:]
+            station.run_inspector(mode="production")
+            await becomes(peer, "Operational", "ContinuousExecution")
+            await peer.call(f"{AUTOMATIC}.Stop", 0, "")
+
+    run(work)
+
+
+def test_who_stops_does_not_wait_for_who_starts(station):
+    async def work():
+        async with connected(station, "olga") as peer, connected(station, "erik") as other:
+            open_batch(station)
+            await becomes(peer, "Operational", "Ready")
+            station.recorder.delays["start_batch"] = 8.0
+            starting = asyncio.ensure_future(peer.call(f"{AUTOMATIC}.StartContinuous", *START))
+            await asyncio.sleep(0.5)
+            await other.call(f"{MACHINE}.Halt", 0, "")
+            assert not starting.done()
+            await other.call(f"{MACHINE}.Reset", 0, "")
+            await starting
+
+    try:
+        run(work)
+    finally:
+        station.recorder.delays.clear()
 
 
 def test_a_challenge_is_stopped_in_the_same_way(station):

@@ -61,7 +61,7 @@ class Conditions:
                 ua.StatusCodes.BadEventIdUnknown, "expected the last event of an open alarm"
             )
         why = text_argument(comment)
-        await self._recorder.ask(caller.get().token, "acknowledge_alarm", id=alarm, why=why)
+        await self._recorder.act(caller.get().token, "acknowledge_alarm", id=alarm, why=why)
 
     async def _refresh(self, session: StationSession, subscription: int) -> None:
         if subscription not in session.own_subscriptions():

@@ -134,7 +134,7 @@ class MachineMethods:
         return ua.Variant(job(self._instance.vision, batch), ua.VariantType.ExtensionObject)
 
     async def _ask(self, action: str, **fields: Any) -> dict[str, Any]:
-        return await self._recorder.ask(caller.get().token, action, **fields)
+        return await self._recorder.act(caller.get().token, action, **fields)
 
 
 def _why(method: str, cause: Any, description: Any) -> str:

@@ -31,7 +31,8 @@ _CODES: Final = {
     "state": ua.StatusCodes.BadInvalidState,
     "busy": ua.StatusCodes.BadResourceUnavailable,
 }
-_LONGEST_TEXT: Final = 1_000
+# The recorder takes reasons of 512 characters; a halt must not fail for want of brevity.
+_LONGEST_TEXT: Final = 400
 
 
 class MethodRefused(Exception):
@@ -120,7 +121,7 @@ async def answered(
 def text_argument(value: Any) -> str:
     """Return a text of a client, as it may stand in the record."""
     text = value.Text if isinstance(value, ua.LocalizedText) else value
-    return str(text or "")[:_LONGEST_TEXT]
+    return str(text or "").replace("\0", "")[:_LONGEST_TEXT]
 
 
 def id_argument(value: Any) -> str:
