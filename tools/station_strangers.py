@@ -35,6 +35,8 @@ _REQUESTS: Final = (
     ("GET", "/" + "a" * 9000, (), ""),
 )
 _ANSWER_S: Final = 20.0
+# That ask at the same time.
+ATTACKERS: Final = 8
 
 
 class Strangers:
@@ -61,9 +63,9 @@ class Strangers:
                 self.counts["slow pages refused"] += 1
             await asyncio.sleep(1.0)
 
-    async def hostile(self, per_second: float) -> None:
+    async def hostile(self, per_second: float, seed: int) -> None:
         """Ask for what may not be had, at a pace."""
-        chance = random.Random(1)
+        chance = random.Random(seed)
         while True:
             await asyncio.sleep(1.0 / per_second)
             request = chance.choice((self._http, self._garbage_to_page, self._garbage_to_opcua))
@@ -137,7 +139,8 @@ async def main() -> None:
     strangers = Strangers(int(web), int(opcua))
     tasks = [asyncio.create_task(strangers.slow_page()) for _ in range(int(slow))]
     if hostile:
-        tasks.append(asyncio.create_task(strangers.hostile(hostile)))
+        pace = hostile / ATTACKERS
+        tasks += [asyncio.create_task(strangers.hostile(pace, seed)) for seed in range(ATTACKERS)]
     if plant:
         tasks.append(asyncio.create_task(strangers.plant()))
     end = asyncio.Event()

@@ -4,10 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from vialsight.cli import app
 from vialsight.models.configuration import describe_config
+from vialsight.station.config import StationConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -16,6 +18,27 @@ def test_configuration_page_is_the_schema() -> None:
     page = (REPOSITORY / "docs" / "configuration.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
     assert block == describe_config(), "run: python tools/write_configuration_page.py"
+
+
+def keys_of(section: type[BaseModel], before: str = "") -> set[str]:
+    """Dotted names of all keys of a schema, those of its sections instead of the sections."""
+    found: set[str] = set()
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found |= keys_of(kind, f"{before}{name}.")
+        else:
+            found.add(f"{before}{name}")
+    return found
+
+
+def test_station_page_has_every_key_of_the_schema() -> None:
+    page = (REPOSITORY / "docs" / "station.md").read_text(encoding="utf-8")
+    section = page.split("\n## station.yaml\n")[1].split("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`([a-z_.]+)`", row)} == keys_of(
+        StationConfig
+    )
 
 
 def verbs_of_readme() -> set[str]:
@@ -33,11 +56,15 @@ def test_readme_shows_the_whole_path() -> None:
     assert expected <= verbs_of_readme()
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/station.md"])
 def test_links_lead_somewhere(document: str) -> None:
-    text = (REPOSITORY / document).read_text(encoding="utf-8")
-    targets = [t for t in re.findall(r"\]\(([^)]+)\)", text) if not t.startswith("http")]
-    missing = [target for target in targets if not (REPOSITORY / target).exists()]
+    path = REPOSITORY / document
+    targets = [
+        target.partition("#")[0]
+        for target in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8"))
+        if not target.startswith(("http", "#"))
+    ]
+    missing = [target for target in targets if not (path.parent / target).exists()]
     assert missing == []
 
 
