@@ -308,8 +308,8 @@ BAD_OPTIONS = {
     "--out x --patch-size 0": "--patch-size must be a multiple of 16; got 0",
     "--out x --locator y": "--locator needs --shards",
     "--live --locator y": "--locator belongs to a folder; leave it out with --live",
-    "--out x --slot-ms 500": "--slot-ms needs --live",
-    "--out x --loop": "--loop needs --live",
+    "--out x --slot-ms 500": "--slot-ms needs --live or --gige",
+    "--out x --loop": "--loop needs --live or --gige",
     "--live --out x": "--out belongs to a folder; leave it out with --live",
     "--live --shards": "--shards belongs to a folder; leave it out with --live",
 }

@@ -13,6 +13,7 @@ from typing import Annotated, Any, BinaryIO, Final
 import typer
 
 from vialsight.cli import console
+from vialsight.cli.gige import GigeChoices, show_gige, with_gige_options
 from vialsight.cli.options import LARGEST_SEED, LOCATOR, LONGEST_MS, finite
 from vialsight.errors import SimulationError
 from vialsight.progress import Show
@@ -41,12 +42,15 @@ _SLOT = typer.Option(
     min=0.001,
     max=LONGEST_MS,
     callback=finite,
-    help=f"With --live: time per strip; default {DEFAULT_SLOT_S * 1e3:g}.",
+    help=f"With --live or --gige: time per strip; default {DEFAULT_SLOT_S * 1e3:g}.",
 )
 
 
+@with_gige_options
 def simulate(
-    name: Annotated[str, typer.Argument(metavar="SET", help=f"{', '.join(SET_NAMES)}.")],
+    name: Annotated[
+        str | None, typer.Argument(metavar="SET", help=f"{', '.join(SET_NAMES)}.")
+    ] = None,
     out: Annotated[Path | None, _OUT] = None,
     *,
     strips: Annotated[int | None, _STRIPS] = None,
@@ -66,34 +70,63 @@ def simulate(
     ] = False,
     slot_ms: Annotated[float | None, _SLOT] = None,
     loop: Annotated[
-        bool, typer.Option("--loop", help="With --live: start again when all runs were shown.")
+        bool,
+        typer.Option("--loop", help="With --live or --gige: again and again when all were shown."),
     ] = False,
+    gige: GigeChoices,
 ) -> None:
     """Render strips of a simulated line, with masks of their defects.
 
     Interrupted, the same command goes on where it stopped. With --live, what cannot be rendered in
-    time comes late, never twice or not at all; stderr says how late.
+    time comes late, never twice or not at all; stderr says how late. With --gige, strips are shown
+    by a GigE Vision camera to a station that inspects them.
     """
-    chosen = None if frames is None else _frame_numbers(frames)
-    plan = plan_set(name, strips=strips, runs=runs, seed=seed, frames=chosen)
+    folder_options = {
+        "--out": out is not None,
+        "--shards": shards,
+        "--frames": frames is not None,
+        "--locator": locator is not None,
+    }
+    _check_line(folder_options, live=live, gige=gige, named=name is not None)
+    show = partial(show_gige, gige, slot_s=_slot_s(slot_ms), workers=workers, loop=loop, seed=seed)
     with _stoppable():
+        if gige.replay is not None:
+            show(None)
+            return
+        chosen = None if frames is None else _frame_numbers(frames)
+        plan = plan_set(_required(name), strips=strips, runs=runs, seed=seed, frames=chosen)
+        if gige.gige is not None:
+            show(plan)
+            return
         if live:
-            folder_options = {
-                "--out": out is not None,
-                "--shards": shards,
-                "--frames": frames is not None,
-                "--locator": locator is not None,
-            }
-            _refuse(folder_options, "belongs to a folder; leave it out with --live")
             _show(plan, _slot_s(slot_ms), workers, loop)
             return
-        _refuse({"--slot-ms": slot_ms is not None, "--loop": loop}, "needs --live")
+        _refuse({"--slot-ms": slot_ms is not None, "--loop": loop}, "needs --live or --gige")
         if out is None:
             raise SimulationError("expected --out DIR, or --live; give one of the two")
         _refuse({"--locator": locator is not None and not shards}, "needs --shards")
         _check_patch_size(patch_size)
         write = partial(_write_shards, locator=locator) if shards else write_set
         _write(write, plan, out, patch_size, workers)
+
+
+def _check_line(
+    folder_options: dict[str, bool], *, live: bool, gige: GigeChoices, named: bool
+) -> None:
+    """Refuse options that do not belong to what was asked for."""
+    if gige.gige is None:
+        _refuse(gige.given(), "needs --gige DIR")
+    if live or gige.gige is not None:
+        option = "--gige" if gige.gige is not None else "--live"
+        _refuse(folder_options, f"belongs to a folder; leave it out with {option}")
+        _refuse({"--live": live and gige.gige is not None}, "and --gige exclude each other")
+    _refuse({"SET": named and gige.replay is not None}, "and --replay exclude each other")
+
+
+def _required(name: str | None) -> str:
+    if name is None:
+        raise SimulationError(f"expected a SET, one of {', '.join(SET_NAMES)}; got none")
+    return name
 
 
 def _write_shards(
