@@ -10,6 +10,7 @@ in a plant these are other machines.
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import random
 import signal
@@ -83,7 +84,7 @@ class Strangers:
                 f"Content-Length: {len(body)}",
                 "Content-Type: application/x-www-form-urlencoded",
             ]
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.web)
+        reader, writer = await self._connection(self.web, chance)
         writer.write(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
         answer = (await reader.read(64)).decode(errors="replace")
         writer.close()
@@ -94,15 +95,20 @@ class Strangers:
             self.leaks.append(f"{method} {path[:60]}")
 
     async def _garbage_to_page(self, chance: random.Random) -> None:
-        await self._send(self.web, b"GET " + chance.randbytes(chance.randrange(4000)))
+        await self._send(self.web, b"GET " + chance.randbytes(chance.randrange(4000)), chance)
 
     async def _garbage_to_opcua(self, chance: random.Random) -> None:
         size = chance.randrange(4000)
         head = chance.choice((b"HELF", b"OPNF", b"MSGF", b"\0\0\0\0"))
-        await self._send(self.opcua, head + chance.randbytes(4) + chance.randbytes(size))
+        await self._send(self.opcua, head + chance.randbytes(4) + chance.randbytes(size), chance)
 
-    async def _send(self, port: int, content: bytes) -> None:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    async def _connection(self, port: int, chance: random.Random) -> Any:
+        """Connect from an address of their own: what is limited by address must not hit others."""
+        own = f"127.66.0.{chance.randrange(1, 32)}"
+        return await asyncio.open_connection("127.0.0.1", port, local_addr=(own, 0))
+
+    async def _send(self, port: int, content: bytes, chance: random.Random) -> None:
+        _, writer = await self._connection(port, chance)
         writer.write(content)
         with contextlib.suppress(OSError):
             await writer.drain()
@@ -155,4 +161,6 @@ async def main() -> None:
 
 if __name__ == "__main__":
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    # That connections end is what is tried.
+    logging.disable(logging.CRITICAL)
     asyncio.run(main())

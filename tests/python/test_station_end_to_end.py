@@ -113,6 +113,12 @@ def test_camera_to_record_while_everything_but_the_inspector_is_killed(
         eventually(lambda: not line.status().hindrances, "camera and machine are there")
         line.begin_batch("1")
         eventually(passed(camera, 3), "strips pass")
+        idle = {role: os.sched_getscheduler(pid) for role, pid in line.processes().items()}
+        assert {role for role, policy in idle.items() if policy == os.SCHED_IDLE} == {
+            "recorder",
+            "web",
+            "opcua",
+        }
         for role in ("web", "opcua", "recorder", "worker"):
             assert line.signal(role, signal.SIGKILL)
             eventually(passed(camera, 2), f"strips pass without {role}")
