@@ -9,12 +9,13 @@ import station_support as support
 from argon2 import PasswordHasher
 
 from vialsight.station import accounts
-from vialsight.station.actions import Actions, Deferred
+from vialsight.station.actions import Actions
 from vialsight.station.alarms import Alarms
 from vialsight.station.batches import Batches
 from vialsight.station.config import ChallengeSection, LimitsSection
 from vialsight.station.record.store import RecordStore
 from vialsight.station.recording import Recorded, Recording
+from vialsight.station.requests import Deferred
 from vialsight.station.spool import SpoolEntry
 
 SECOND_NS = 10**9
@@ -42,6 +43,7 @@ class Desk:
         self.batches = Batches(self.store, ChallengeSection(kit=kit, **challenge))
         self.alarms = Alarms(self.store, LimitsSection(**(limits or {})), ["a", "b", "c", "d"])
         self.sent: list[dict[str, Any]] = []
+        self.recorded_before = ""
         self.is_reachable, self.seq, self.strip_id = True, 0, 0
         self.counts: dict[int, dict[str, Any]] = {}
         self.actions = Actions(
@@ -154,4 +156,5 @@ class Desk:
 
     def _send(self, packet: dict[str, Any]) -> bool:
         self.sent.append(packet)
+        self.recorded_before = self.kinds()[-1]
         return self.is_reachable

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vialsight.station.config import LimitsSection
-from vialsight.station.record.reading import scores_of
 from vialsight.station.record.store import RecordStore
+from vialsight.station.record.strip_scores import scores_of
 from vialsight.station.refusal import INVALID, Refusal
 
 # A rate must fall to this part of its limit before its alarm is cleared, or it would flicker.

@@ -21,9 +21,10 @@ import vialsight
 from vialsight.errors import VialSightError
 from vialsight.files import atomic
 from vialsight.station import retention
-from vialsight.station.actions import Actions, Deferred
+from vialsight.station.actions import Actions
 from vialsight.station.alarms import Alarms
-from vialsight.station.batches import STARTED, Batches
+from vialsight.station.batch_state import STARTED
+from vialsight.station.batches import Batches
 from vialsight.station.bundle_names import region_names
 from vialsight.station.clock import ClockWatch
 from vialsight.station.config import StationConfig, load_station
@@ -31,6 +32,7 @@ from vialsight.station.control_link import ControlLink
 from vialsight.station.packet_server import Client, PacketServer
 from vialsight.station.record.store import RecordStore
 from vialsight.station.recording import Recorded, Recording
+from vialsight.station.requests import Deferred
 from vialsight.station.spool import SpoolReader, SpoolReset
 
 _POLL_S: Final = 0.05

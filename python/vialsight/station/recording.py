@@ -174,9 +174,9 @@ class Recording:
             recorded.strips.append(body)
         elif entry.kind == spool.START:
             recorded.starts.append(body)
-            answer = self._batches.began(body, made.id)
+            answer = self._batches.outcomes.began(body, made.id)
         elif entry.kind == spool.COMMAND:
-            answer = self._batches.done(body)
+            answer = self._batches.outcomes.done(body)
         elif entry.kind == spool.EVENT:
             recorded.events.append(body)
         if answer is not None:

@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 
 from vialsight.errors import VialSightError
 from vialsight.station.opcua.results import UNKNOWN, Recipe, Result, of_record
-from vialsight.station.record.reading import BATCH_KINDS, Alarm, RecordReader, Strip
+from vialsight.station.record.alarm_log import Alarm
+from vialsight.station.record.reading import BATCH_KINDS, RecordReader, Strip
 
 Answer = TypeVar("Answer")
 # Strips that one request may look through: a day has 170,000.

@@ -15,7 +15,7 @@ from vialsight.station.opcua import vision as types
 from vialsight.station.opcua.instance import MACHINE, RESULTS, ROOT, Instance, Machine
 from vialsight.station.opcua.node_ids import node_id
 from vialsight.station.opcua.results import Result, job
-from vialsight.station.record.reading import Alarm
+from vialsight.station.record.alarm_log import Alarm
 
 _logger = logging.getLogger(__name__)
 

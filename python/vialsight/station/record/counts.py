@@ -3,10 +3,13 @@
 import json
 import sqlite3
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from vialsight.station.record import balance
 from vialsight.station.record.balance import Balance
+
+# A source triggers itself, or the machine does: a few strips tell which.
+_LOOKED_AT: Final = 20
 
 
 @dataclass(frozen=True)
@@ -116,12 +119,12 @@ def _machine(
     connection: sqlite3.Connection, batch: int, opened: int, recorded: Balance
 ) -> int | None:
     """Return what the machine counted: what came here, and what it says did not."""
-    counted = connection.execute(
-        "SELECT count(json_extract(e.body, '$.machine_count')) FROM strip s "
-        "JOIN entry e ON e.id = s.entry WHERE s.batch = ?",
-        (batch,),
-    ).fetchone()[0]
-    if not counted:
+    last = connection.execute(
+        "SELECT e.body FROM strip s JOIN entry e ON e.id = s.entry WHERE s.batch = ? AND "
+        "s.mode != 'challenge' ORDER BY s.entry DESC LIMIT ?",
+        (batch, _LOOKED_AT),
+    ).fetchall()
+    if all(json.loads(row[0]).get("machine_count") is None for row in last):
         return None
     rows = connection.execute(
         "SELECT body FROM entry WHERE kind = 'event' AND id > ?", (opened,)

@@ -10,7 +10,8 @@ from vialsight.errors import DataError
 from vialsight.files import atomic, tables
 from vialsight.station.record import database
 from vialsight.station.record.chain import Entry
-from vialsight.station.record.reading import RecordReader, scores_of
+from vialsight.station.record.reading import RecordReader
+from vialsight.station.record.strip_scores import scores_of
 
 _PAGE: Final = 1000
 _TRAIL: Final = ("id", "time_utc", "kind", "who", "body", "sha256")

@@ -1,7 +1,5 @@
 """Reads a record while it is written: for pages, servers and reports."""
 
-import base64
-import dataclasses
 import json
 import sqlite3
 from collections.abc import Sequence
@@ -12,12 +10,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from vialsight.station.record import balance, pictures, store
+from vialsight.station.record import alarm_log, balance, pictures, store
 from vialsight.station.record import counts as counting
+from vialsight.station.record.alarm_log import Alarm, alarms_of
 from vialsight.station.record.balance import Balance
 from vialsight.station.record.chain import FIRST_PREVIOUS, Entry
 from vialsight.station.record.counts import Counts
 from vialsight.station.record.pictures import Pictures
+from vialsight.station.record.strip_scores import of_region, scores_of
 
 BATCH_KINDS: Final = (
     "batch_opened", "challenge_started", "challenge_passed", "challenge_failed", "batch_started",
@@ -80,27 +80,6 @@ class Batch:
     closed_by: str | None
     balance: Balance
     history: tuple[Entry, ...]
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """An alarm: `id` is the entry that raised it. Open: not cleared, or not acknowledged."""
-
-    id: int
-    key: str
-    text: str
-    raised_ns: int
-    value: float | None
-    limit: float | None
-    cleared_ns: int | None
-    acknowledged_ns: int | None
-    acknowledged_by: str | None
-    why: str | None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether someone must still look at it."""
-        return self.cleared_ns is None or self.acknowledged_ns is None
 
 
 @dataclass(frozen=True)
@@ -239,10 +218,8 @@ class RecordReader:
 
     def alarms(self, open_only: bool = True, limit: int = 100) -> list[Alarm]:
         """Return alarms, the newest first; with `open_only` those that need someone still."""
-        found: dict[int, Alarm] = {}
-        for entry in self._of_kinds(("alarm", "alarm_acknowledged")):
-            _apply_alarm(found, entry)
-        chosen = [alarm for alarm in found.values() if alarm.is_open or not open_only]
+        found = alarms_of(self._of_kinds(alarm_log.KINDS))
+        chosen = [alarm for alarm in found if alarm.is_open or not open_only]
         return sorted(chosen, key=lambda alarm: -alarm.id)[:limit]
 
     def trend(self, batch: int, region: int, points: int = 200) -> list[TrendPoint]:
@@ -306,46 +283,9 @@ class RecordReader:
         return rows[0] if rows else None
 
 
-def scores_of(body: dict[str, Any]) -> npt.NDArray[np.float32] | None:
-    """Return φ (F,V,R) of a strip's entry; None where nothing was scored."""
-    text, per_frame = body.get("scores"), len(body["vials"]) * len(body["thresholds"])
-    if not text or not per_frame:
-        return None
-    flat = np.frombuffer(base64.b64decode(text, validate=True), "<f4")
-    return flat.reshape(-1, len(body["vials"]), len(body["thresholds"])).astype(np.float32)
-
-
-def of_region(scores: npt.NDArray[np.float32], region: int) -> npt.NDArray[np.float32]:
-    """Return the finite φ of a region, of all frames and vials."""
-    values = scores[..., region].ravel()
-    finite: npt.NDArray[np.float32] = values[np.isfinite(values)]
-    return finite
-
-
 def _strip(row: Sequence[Any]) -> Strip:
     entry, seq, batch, unix_ns, _, verdict, reason, mode, latency_ms, text = row
     body = json.loads(text)
     return Strip(
         entry, seq, batch, unix_ns, body["strip_id"], verdict, reason, mode, latency_ms, body
     )
-
-
-def _apply_alarm(found: dict[int, Alarm], entry: Entry) -> None:
-    body = entry.value()
-    if entry.kind == "alarm" and body["state"] == "raised":
-        found[entry.id] = Alarm(
-            id=entry.id, key=body["alarm"], text=body["text"], raised_ns=entry.unix_ns,
-            value=body.get("value"), limit=body.get("limit"), cleared_ns=None,
-            acknowledged_ns=None, acknowledged_by=None, why=None,
-        )  # fmt: skip
-        return
-    raised = found.get(body["raised"])
-    if raised is None:
-        return
-    if entry.kind == "alarm":
-        changes: dict[str, Any] = {"cleared_ns": entry.unix_ns}
-    else:
-        changes = {
-            "acknowledged_ns": entry.unix_ns, "acknowledged_by": entry.actor, "why": body["why"],
-        }  # fmt: skip
-    found[raised.id] = dataclasses.replace(raised, **changes)

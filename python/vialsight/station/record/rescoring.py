@@ -22,7 +22,7 @@ from vialsight.locator import ProductLocator
 from vialsight.station.record import pictures
 from vialsight.station.record.findings import Findings
 from vialsight.station.record.pictures import Pictures
-from vialsight.station.record.reading import scores_of
+from vialsight.station.record.strip_scores import scores_of
 
 # Those that the inspector names when it begins (start_record.cc).
 INSTRUCTIONS: Final = (

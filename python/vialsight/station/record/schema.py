@@ -36,7 +36,8 @@ _TABLES: Final = {
 }
 _INDEXES: Final = {
     "entry_kind": "CREATE INDEX entry_kind ON entry(kind, id)",
-    "strip_batch": "CREATE INDEX strip_batch ON strip(batch, entry)",
+    # Batches are counted from it alone: one may have 10⁵ strips, and pages ask often.
+    "strip_batch": "CREATE INDEX strip_batch ON strip(batch, entry, mode, verdict, reason)",
     "strip_verdict": "CREATE INDEX strip_verdict ON strip(verdict, entry)",
 }
 # Made by SQLite for UNIQUE and for keys that are no integers.

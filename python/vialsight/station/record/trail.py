@@ -10,7 +10,7 @@ import numpy as np
 
 from vialsight.station.record import chain, store
 from vialsight.station.record.findings import Findings
-from vialsight.station.record.reading import scores_of
+from vialsight.station.record.strip_scores import scores_of
 
 # Kinds that come of the spool, whose running number must go on without a hole.
 _SPOOL_KINDS: Final = ("start", "strip", "gap", "command_done", "event")
