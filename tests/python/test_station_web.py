@@ -488,7 +488,7 @@ def test_language_and_looks_stay_with_the_browser(running: Station, client: Test
     answer = client.post("/preferences", data=form, headers={"origin": ORIGIN})
     assert answer.headers["location"] == "/account"
     assert '<html lang="it"' in client.get("/now", headers={"accept-language": "de-AT"}).text
-    for back in ("//evil.example", "https://evil.example", "/log?x", ""):
+    for back in ("//evil.example", "//now", "/\\now", "https://evil.example", "/log?x", ""):
         form = {"theme": "dark", "back": back}
         answer = client.post("/preferences", data=form, headers={"origin": ORIGIN})
         assert answer.headers["location"] == "/login"

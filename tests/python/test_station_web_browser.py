@@ -196,7 +196,7 @@ def visit(browser: Any, running: tuple[Station, str]) -> Iterator[Callable[..., 
 def settle(page: Any) -> None:
     page.wait_for_load_state("load")
     page.wait_for_selector('#bar:not([data-shown="waiting"])', state="attached")
-    page.wait_for_timeout(300)
+    page.wait_for_timeout(100)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -38,7 +38,7 @@ PACKAGE: Final = "vialsight.station.web"
 THEMES: Final = ("auto", "light", "dark", "contrast")
 _A_YEAR_S: Final = 365 * 24 * 3600
 # A live stream looks so often whether its session still holds.
-_STILL_IN_S: Final = 20.0
+_STILL_IN_S: Final = 10.0
 _MOST_FIELDS: Final = 24
 _MESSAGES_KEPT: Final = 256
 _MEDIA: Final = {
@@ -163,8 +163,9 @@ class Page:
         form = await _form(request)
         if not is_same_origin(request):
             return self._refuse(request, "preferences: from elsewhere")
-        back = form.get("back", "/now")
-        response = RedirectResponse(back if back.lstrip("/") in VIEWS else "/login", 303)
+        # Made anew of a view's name: "//now" would lead to a host of that name.
+        view = form.get("back", "").removeprefix("/")
+        response = RedirectResponse(f"/{view}" if view in VIEWS else "/login", 303)
         for name, known in (("language", tuple(LANGUAGES)), ("theme", THEMES)):
             if form.get(name) in known:
                 self.visitors.set_cookie(response, f"vialsight_{name}", form[name], _A_YEAR_S)

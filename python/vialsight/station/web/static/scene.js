@@ -9,9 +9,14 @@ const Stage = (() => {
   };
   let opacity = 0.7;
   const label = (box, width) => {
-    const [x, y] = box.points[0];
-    const made = element("text", { class: "label", x: x + 8, y: y + width / 40, "font-size": width / 44 });
+    const [x, y] = box.points[0], size = width / 52, room = box.points[1][0] - x - 2 * size;
+    const made = element("text", { class: "label", x: x + size / 2, y: y + 1.3 * size, "font-size": size });
     made.textContent = `${box.vial} · ${box.region}`;
+    // A long name is set closer, so that it stays in its box.
+    if (made.textContent.length * size * 0.66 > room) {
+      made.setAttribute("textLength", Math.max(room, size));
+      made.setAttribute("lengthAdjust", "spacingAndGlyphs");
+    }
     return made;
   };
   const picture = (scene, frame) => element("image", { href: frame.href, width: scene.width, height: scene.height });

@@ -13,7 +13,10 @@ document.addEventListener("DOMContentLoaded", () => {
   const line = (label, name, extra = {}) => ({ label, stroke: colour(name), width: 1.5, points: { show: false }, value: (u, value) => number(value, extra.digits ?? 4), ...extra });
   const options = (holder, series, digits) => ({
     width: holder.clientWidth, height: HEIGHT, cursor: { y: false },
-    scales: { y: { range: (u, low, high) => [Math.min(0, (low ?? 0) * 1.12), Math.max(0, (high ?? 1) * 1.12)] } },
+    scales: { y: { range: (u, low, high) => {
+      const [least, most] = [Math.min(0, low ?? 0), Math.max(0, high ?? 1)], room = 0.14 * (most - least);
+      return [least < 0 ? least - room : 0, most + room];
+    } } },
     axes: [
       { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") }, space: 90, values: (u, at) => at.map((each) => (at.length > 1 && at[1] - at[0] < MINUTE_S ? seconds : clock).format(each * 1000)) },
       { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") }, size: 64, values: (u, at) => at.map((each) => number(each, digits ?? (at[1] - at[0] < 0.1 ? 3 : at[1] - at[0] < 1 ? 1 : 0))) },
