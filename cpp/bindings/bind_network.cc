@@ -70,8 +70,8 @@ void register_network(py::module_& module) {
       .def(py::init([](const Bundle& bundle, const std::string& runtime, const std::optional<std::string>& precision,
                        int threads, const std::optional<std::filesystem::path>& backend_module,
                        const std::optional<std::string_view>& model) {
-             NetworkOptions options{runtime, chosen_precision(precision), threads,
-                                    backend_module.value_or(std::filesystem::path()), {}};
+             NetworkOptions options{
+                 runtime, chosen_precision(precision), threads, backend_module.value_or(std::filesystem::path()), {}};
              if (model.has_value()) options.model = std::as_bytes(std::span(*model));
              return std::make_unique<PythonNetwork>(bundle, options);
            }),

@@ -1,5 +1,5 @@
-// check_operations and check_quantisation: no bytes crash them, and a graph that has one operation outside the list is never taken, wherever
-// that stands among what the fuzzer wrote.
+// check_operations and check_quantisation: no bytes crash them, and a graph that has one operation outside the list is
+// never taken, wherever that stands among what the fuzzer wrote.
 #include <string>
 
 #include "backend/graph_operations.h"

@@ -59,9 +59,9 @@ struct Range {
 };
 
 TEST(QuantisationTest, RefusesRangesThatAreNone) {
-  for (const Range& range : {Range{kNan, 1.0F}, Range{-1.0F, kNan}, Range{-kInfinity, 1.0F}, Range{0.0F, kInfinity},
-                             Range{1.0F, -1.0F}, Range{0.0F, 0.0F}, Range{0.5F, 1.0F}, Range{-2.0F, -1.0F},
-                             Range{0.0F, 1e-40F}, Range{-3e38F, 3e38F}}) {
+  for (const Range& range :
+       {Range{kNan, 1.0F}, Range{-1.0F, kNan}, Range{-kInfinity, 1.0F}, Range{0.0F, kInfinity}, Range{1.0F, -1.0F},
+        Range{0.0F, 0.0F}, Range{0.5F, 1.0F}, Range{-2.0F, -1.0F}, Range{0.0F, 1e-40F}, Range{-3e38F, 3e38F}}) {
     expect_error(graph_of({range.low}, {range.high}).bytes(), "node \"rounded\" rounds to integers: expected finite");
   }
 }

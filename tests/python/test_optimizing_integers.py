@@ -18,6 +18,8 @@ from vialsight.calibration.range_patches import range_patches
 from vialsight.calibration.strip_cutting import StripCutter
 from vialsight.data import Dataset
 from vialsight.errors import BundleError, CheckFailed, DataError
+from vialsight.line.benchmark.peers import compare_with_peers
+from vialsight.line.benchmark.runtimes import peers_of
 from vialsight.models.graph import quantised_graph
 
 openvino = pytest.importorskip("openvino", reason="pip install 'vialsight[openvino]'")
@@ -164,6 +166,15 @@ def test_openvino_multiplies_integers(bundle: vialsight.Bundle, tmp_path: Path) 
     said = json.loads(bundle.manifest_json)["optimization"]["quantised"]
     assert len(in_integers) == said["convolutions"]
     assert len(in_integers) < len(convolutions)
+
+
+# TensorFlow is left out: its threads are settled in this process already.
+def test_peers_compute_the_same_in_integers(bundle: vialsight.Bundle) -> None:
+    peers = [peer for peer in peers_of(bundle) if peer.runtime == "openvino"]
+    rows = compare_with_peers(bundle, threads=1, turns=1, peers=peers)["rows"]
+    assert [row["precision"] for row in rows] == 5 * ["int8"]
+    for row in rows[2:]:
+        assert row["largest_difference"]["reconstruction"]["absolute"] < 1e-5
 
 
 def with_high_bound(bundle: vialsight.Bundle, value: float) -> bytes:

@@ -22,8 +22,8 @@ struct NetworkOptions {
   int threads = 0;                     // inside one batch; 0: one per core
   // Module with the backend; empty: vialsight_RUNTIME.so beside libvialsight.so.
   std::filesystem::path backend_module;
-  // A serialised GraphDef of the same input and outputs, in the place of the bundle's; borrowed for create(). Empty: the
-  // bundle's.
+  // A serialised GraphDef of the same input and outputs, in the place of the bundle's; borrowed for create(). Empty:
+  // the bundle's.
   std::span<const std::byte> model = {};
 };
 

@@ -10,7 +10,7 @@
 namespace vialsight {
 namespace {
 
-using namespace graph_fields;  // NOLINT(google-build-using-namespace): numbers of fields, and how they are read
+using namespace graph_fields;
 
 Status not_allowed(std::string_view name, const std::string& place, std::string_view operation) {
   return {Code::kUnsupported, "model.pb: node \"" + std::string(name) + "\"" + place + " uses operation \"" +

@@ -14,7 +14,7 @@
 namespace vialsight {
 namespace {
 
-using namespace graph_fields;  // NOLINT(google-build-using-namespace): numbers of fields, and how they are read
+using namespace graph_fields;
 
 constexpr std::string_view kByTensor = "FakeQuantWithMinMaxVars";
 constexpr std::string_view kByChannel = "FakeQuantWithMinMaxVarsPerChannel";
@@ -134,9 +134,8 @@ Status check_quantisation(const void* model, std::size_t size, std::size_t& roun
     if (status = check_rounding(node, constants); !status.ok()) return status;
   }
   roundings = rounding.size();
-  return for_each(graph, kGraphLibrary, [](std::string_view library) {
-    return for_each(library, kLibraryFunction, refuse_in_function);
-  });
+  return for_each(graph, kGraphLibrary,
+                  [](std::string_view library) { return for_each(library, kLibraryFunction, refuse_in_function); });
 }
 
 }  // namespace vialsight
