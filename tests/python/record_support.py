@@ -40,7 +40,9 @@ class Desk:
         self.store.connection.execute("PRAGMA synchronous = OFF")
         self._cheaply = mock.patch.object(accounts, "_hasher", return_value=CHEAP)
         self._cheaply.start()
-        self.batches = Batches(self.store, ChallengeSection(kit=kit, **challenge))
+        self.batches = Batches(
+            self.store, ChallengeSection(kit=kit, **challenge), now_s=lambda: self.now_s
+        )
         self.alarms = Alarms(self.store, LimitsSection(**(limits or {})), ["a", "b", "c", "d"])
         self.sent: list[dict[str, Any]] = []
         self.recorded_before = ""

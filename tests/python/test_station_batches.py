@@ -358,3 +358,14 @@ def test_a_command_without_a_batch(desk: Desk, operator: str, engineer: str) -> 
     assert desk.ask("command", operator, command="produce")["code"] == "invalid"
     assert desk.ask("command", engineer, command="shutdown", why="maintenance")["ok"]
     assert [packet["command"] for packet in desk.sent] == ["halt", "shutdown"]
+
+
+def test_counts_are_at_most_two_seconds_old(desk: Desk, operator: str) -> None:
+    desk.started(operator)
+    asked = {"action": "batch_status", "token": None, "origin": "web"}
+    assert desk.actions.handle(asked)["counts"]["recorded"]["triggers"] == 0
+    desk.strip()
+    desk.now_s += 2.0
+    assert desk.actions.handle(asked)["counts"]["recorded"]["triggers"] == 0
+    desk.now_s += 0.01
+    assert desk.actions.handle(asked)["counts"]["recorded"]["triggers"] == 1

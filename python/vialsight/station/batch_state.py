@@ -1,5 +1,6 @@
 """Where the batch of a station stands, and what it takes to change that."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ NOTHING: Final[dict[str, Any]] = {
     "id": 0, "entry": 0, "status": IDLE, "bundle_sha256": None, "challenge": None, "pending": None,
 }  # fmt: skip
 _LONGEST_TEXT: Final = 512
+_COUNTED_S: Final = 2.0
 _HOUR_NS: Final = 3600 * 10**9
 
 
@@ -36,8 +38,11 @@ class BatchState:
     `require…` raise Refusal for what is not possible now.
     """
 
-    def __init__(self, store: RecordStore, config: ChallengeSection) -> None:
-        self.store, self.config = store, config
+    def __init__(
+        self, store: RecordStore, config: ChallengeSection, now_s: Callable[[], float]
+    ) -> None:
+        self.store, self.config, self._now_s = store, config, now_s
+        self._counted: tuple[int, float, dict[str, Any]] | None = None
 
     @property
     def state(self) -> dict[str, Any]:
@@ -60,7 +65,7 @@ class BatchState:
                 "SELECT product, number FROM batch WHERE id = ?", (state["id"],)
             ).fetchone()
             opened = {"product": product, "number": number}
-            counts = counting.count(self.store.connection, state["id"], state["entry"]).to_json()
+            counts = self._counts(state)
         hindrance = self.status_of_challenge()
         return {
             **state, **opened, "counts": counts, "challenge_valid": hindrance is None,
@@ -166,3 +171,12 @@ class BatchState:
             (state["entry"],),
         ).fetchone()
         return row[0] or 0
+
+    def _counts(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Return the counts of the batch, which are up to two seconds old: many may ask."""
+        now = self._now_s()
+        known = self._counted
+        if known is None or known[0] != state["id"] or now - known[1] > _COUNTED_S:
+            counts = counting.count(self.store.connection, state["id"], state["entry"])
+            known = self._counted = state["id"], now, counts.to_json()
+        return known[2]

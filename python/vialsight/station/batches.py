@@ -9,6 +9,8 @@ idle ── open ──► prepared ── start, after a passed challenge ─�
 ```
 """
 
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from vialsight.station import challenge
@@ -39,9 +41,14 @@ class Batches:
     comes with `outcomes.done`. Raise Refusal for what is not possible now.
     """
 
-    def __init__(self, store: RecordStore, config: ChallengeSection) -> None:
+    def __init__(
+        self,
+        store: RecordStore,
+        config: ChallengeSection,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
-        self._at = BatchState(store, config)
+        self._at = BatchState(store, config, now_s)
         self.outcomes = BatchOutcomes(self._at)
 
     @property
