@@ -15,6 +15,7 @@ from vialsight import _core
 from vialsight.errors import DataError
 from vialsight.station.web import state
 from vialsight.station.web.desk import Overloaded, RecordDesk, Threads
+from vialsight.station.web.guard import Notes
 from vialsight.station.web.line import Line, Now
 
 _TICK_S: Final = 0.1
@@ -45,6 +46,7 @@ class Hub:
         self._recorded: state.Recorded | None = None
         self._most, self.clients = most, 0
         self._is_ending = False
+        self._notes = Notes(a_minute=2)
         self._text, self._version = "{}", 0
         self._now: Now | None = None
         self._change = asyncio.Event()
@@ -118,7 +120,11 @@ class Hub:
 
     async def _follow_line(self) -> None:
         while True:
-            await self._tick()
+            try:
+                await self._tick()
+            except Exception as error:
+                # Pages that get nothing new say that they are offline; the next strip may do.
+                self._notes.write(f"the line cannot be followed: {error!r}")
             await asyncio.sleep(_TICK_S if self.clients else _IDLE_TICK_S)
 
     async def _tick(self) -> None:

@@ -94,7 +94,10 @@ class Shows:
         shown = await self.recorded(seq)
         if shown is None:
             return None
-        strip = await self._record.read(lambda reader: reader.strip(seq))
+        try:
+            strip = await self._record.read(lambda reader: reader.strip(seq))
+        except (DataError, sqlite3.Error):
+            return None
         is_located = self._layout.locate != "none" and fits_layout(shown, self._layout)
         locations = strip.body.get("locations", ()) if strip is not None and is_located else ()
         content = await self._threads.run(

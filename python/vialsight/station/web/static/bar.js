@@ -42,7 +42,7 @@ const Page = (() => {
   const connect = () => {
     source = new EventSource("/events");
     source.onmessage = (event) => { heard = Date.now(); tell(JSON.parse(event.data)); };
-    source.addEventListener("bye", () => location.assign("/login"));
+    source.addEventListener("bye", () => location.replace(location.pathname));
     source.onerror = () => {
       if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY_MS);
     };

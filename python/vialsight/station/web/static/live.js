@@ -51,6 +51,7 @@
     part("ready", ready);
     put("ready", ready ? text("live.yes") : text("live.no"));
     put("why", ready ? "" : state.shown === "offline" ? cause(state) : state.why.map((each) => text(`hindrance.${each}`)).join(" "));
+    put("fault", ready || !state.alive ? "" : state.fault);
     part("heart", state.alive);
     put("heart", state.alive ? text("live.alive") : text("live.dead"));
     put("batch", state.batch ? `${state.batch.product} · ${state.batch.number}` : text("live.no_batch"));
