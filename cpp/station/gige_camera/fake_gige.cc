@@ -11,6 +11,8 @@
 #include <thread>
 #include <utility>
 
+#include "station/gige_camera/loopback_address.h"
+
 namespace vialsight::station {
 namespace {
 
@@ -108,6 +110,7 @@ struct FakeGige::Impl {
 };
 
 bool FakeGige::Impl::power_up() {
+  if (!is_free_for_camera(address)) return false;
   handle.reset(arv_gv_fake_camera_new(address.c_str(), serial.c_str()));
   if (handle == nullptr || !arv_gv_fake_camera_is_running(handle.get())) return false;
   const auto width = static_cast<guint32>(format.width);

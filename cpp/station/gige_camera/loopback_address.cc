@@ -5,14 +5,19 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
+
+#include "station/file_descriptor.h"
 
 namespace vialsight::station {
 namespace {
 
 constexpr std::uint32_t kLoopbackNetwork = 127U << 24U;
+constexpr std::uint16_t kControlPort = 3956;  // GVCP
 constexpr std::uint32_t kLoopbackMask = 255U << 24U;
 
 in_addr served{};  // zero: as the interfaces say
@@ -38,6 +43,15 @@ Status serve_on(const std::string& address) {
   }
   if ((ntohl(parsed.s_addr) & kLoopbackMask) == kLoopbackNetwork) served = parsed;
   return {};
+}
+
+bool is_free_for_camera(const std::string& address) {
+  const FileDescriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_in name{};
+  name.sin_family = AF_INET;
+  name.sin_port = htons(kControlPort);
+  return inet_pton(AF_INET, address.c_str(), &name.sin_addr) == 1 &&
+         ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name) == 0;
 }
 
 }  // namespace vialsight::station

@@ -14,4 +14,7 @@ namespace vialsight::station {
 // Before the first camera, once. kInvalidArgument: no IPv4 address. Others than 127.0.0.0/8 are left to the interfaces.
 [[nodiscard]] Status serve_on(const std::string& address);
 
+// Whether a camera can be had there: the address is ours, and nobody has its GVCP port. Aravis' camera does not say.
+[[nodiscard]] bool is_free_for_camera(const std::string& address);
+
 }  // namespace vialsight::station
