@@ -209,6 +209,30 @@ def test_many_forged_requests_are_counted_not_written(desk: Desk) -> None:
     assert desk.last("refused")["unrecorded_before"] == 500 - written
 
 
+def test_nobody_with_an_account_fills_the_record_either(desk: Desk) -> None:
+    auditor = desk.user("anna", "auditor", desk.user("eva", "engineer"))
+    asked = {"action": "open_batch", "token": auditor, "origin": "web"}
+    before = desk.store.head[0]
+    for _ in range(500):
+        desk.actions.handle(asked)
+    assert desk.store.head[0] - before <= 25
+    before = desk.store.head[0]
+    codes = [
+        desk.actions.handle({**asked, "action": "note", "text": "x" * 4000})["ok"]
+        for _ in range(500)
+    ]
+    assert codes.count(True) <= 100
+    assert desk.store.head[0] - before <= 130
+
+
+def test_a_halt_is_not_held_up_by_notes(desk: Desk) -> None:
+    operator = desk.user("otto", "operator", desk.user("eva", "engineer"))
+    desk.started(operator)
+    for _ in range(500):
+        desk.actions.handle({"action": "note", "token": operator, "origin": "web", "text": "x"})
+    assert desk.ask("halt_batch", operator, why="stop")["status"] == "halted"
+
+
 def test_many_logins_are_slowed_down(desk: Desk) -> None:
     desk.user("eva", "engineer")
     codes = [

@@ -9,12 +9,13 @@ from vialsight.station.alarms import Alarms
 from vialsight.station.batch_actions import BatchActions
 from vialsight.station.batches import Batches
 from vialsight.station.record.store import RecordStore
-from vialsight.station.refusal import DENIED, INVALID, RateLimit, Refusal
+from vialsight.station.refusal import BUSY, DENIED, INVALID, RateLimit, Refusal
 from vialsight.station.requests import Action, Answer, Deferred, Request, is_unicode
 from vialsight.station.sessions import Session
 
 ORIGINS: Final = ("web", "opcua", "cli")
 _BOOTSTRAP: Final = "cli"
+_HALTING: Final = ("halt_batch", "command")
 # What a user may do whose first password is still to be changed.
 _BEFORE_CHANGE: Final = ("change_password", "whoami", "logout")
 # Keys of requests that are never repeated in the record.
@@ -40,7 +41,9 @@ class Actions:
     ) -> None:
         self._store, self._now_s = store, now_s
         self._accounts = AccountActions(store, now_s)
-        self._strangers = RateLimit(burst=20, per_second=0.5)
+        # Whoever it is: nobody may fill the disk with what is refused, or with notes.
+        self._refusals = RateLimit(burst=20, per_second=0.5)
+        self._changes = RateLimit(burst=100, per_second=1.0)
         self._unrecorded = 0
         batch_actions = BatchActions(
             store, batches, alarms, self._accounts, send=send, is_reachable=is_reachable
@@ -58,6 +61,7 @@ class Actions:
         try:
             session, account = self._who(action, str(name), fields, str(origin))
             self._check_right(action, str(name), account)
+            self._check_rate(action, str(name), account)
             request = Request(fields, str(origin), session, account)
             return action.handler(request)
         except Refusal as refusal:
@@ -88,11 +92,20 @@ class Actions:
             roles = " or ".join(action.roles)
             raise Refusal(DENIED, f"expected the role {roles}, got {account.role}")
 
+    def _check_rate(self, action: Action, name: str, account: Account | None) -> None:
+        """Refuse who changes things without end; what halts the line is counted by itself."""
+        if account is None or not action.changes:
+            return
+        key = f"{account.user} {name if name in _HALTING else ''}"
+        if not self._changes.allows(key, self._now_s()):
+            raise Refusal(BUSY, "too many requests; wait a few seconds")
+
     def _record_refusal(
         self, name: str, fields: dict[str, Any], origin: str, account: Account | None,
         refusal: Refusal,
     ) -> None:  # fmt: skip
-        if account is None and not self._strangers.allows(origin, self._now_s()):
+        who = f"stranger {origin}" if account is None else f"account {account.user}"
+        if not self._refusals.allows(who, self._now_s()):
             self._unrecorded += 1
             return
         asked = {

@@ -77,6 +77,19 @@ class BatchOutcomes:
         self._at.set({**self._at.state, "status": pending["back"], "pending": None})
         return {"ok": False, "code": STATE, "error": text}
 
+    def give_up(self, cause: str) -> None:
+        """Forget what the inspector was asked for; an entry says so."""
+        pending = self._at.state["pending"]
+        with self._store.transaction():
+            self._store.append(
+                "event", "recorder",
+                {
+                    "event": "command_given_up", "text": cause,
+                    "command_id": pending["command_id"], "action": pending["action"],
+                },
+            )  # fmt: skip
+            self.fail(cause)
+
     def close(self, pending: dict[str, Any]) -> dict[str, Any]:
         """Compare the counts and close the batch, or refuse to; return the answer to give."""
         state = self._at.state

@@ -125,7 +125,8 @@ class BatchState:
                 **state,
                 "pending": {
                     "command_id": command_id, "action": action, "actor": who.user, "why": why,
-                    "origin": origin, "back": state["status"], "packet": packet, **(keep or {}),
+                    "origin": origin, "back": state["status"], "packet": packet,
+                    "since_ns": self.store.now_ns(), **(keep or {}),
                 },
             })  # fmt: skip
         return Command(command_id, packet)

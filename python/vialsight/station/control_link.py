@@ -3,6 +3,8 @@
 import json
 import selectors
 import socket
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -20,10 +22,16 @@ class ControlLink:
     strips before it, and counts from there.
     """
 
-    def __init__(self, path: Path, selector: selectors.BaseSelector) -> None:
-        self._path, self._selector = path, selector
+    def __init__(
+        self,
+        path: Path,
+        selector: selectors.BaseSelector,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path, self._selector, self._now_s = path, selector, now_s
         self._socket: socket.socket | None = None
         self._tried_s = -_RETRY_S
+        # When the connection was made, or lost, last.
         self.changed_s = 0.0
 
     @property
@@ -31,8 +39,9 @@ class ControlLink:
         """Whether the inspector would get a command."""
         return self._socket is not None
 
-    def keep(self, now_s: float) -> bool:
+    def keep(self) -> bool:
         """Connect where there is no connection; return whether one was made just now."""
+        now_s = self._now_s()
         if self._socket is not None or now_s - self._tried_s < _RETRY_S:
             return False
         self._tried_s = now_s
@@ -58,7 +67,7 @@ class ControlLink:
             return False
         return True
 
-    def receive(self, now_s: float) -> None:
+    def receive(self) -> None:
         """Read what came; notice that the inspector is gone."""
         if self._socket is None:
             return
@@ -69,7 +78,6 @@ class ControlLink:
         except OSError:
             packet = b""
         if not packet:
-            self.changed_s = now_s
             self.close()
 
     def close(self) -> None:
@@ -79,3 +87,4 @@ class ControlLink:
                 self._selector.unregister(self._socket)
             self._socket.close()
             self._socket = None
+            self.changed_s = self._now_s()

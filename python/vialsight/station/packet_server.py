@@ -1,5 +1,6 @@
 """Serves requests in packets over a Unix socket; nobody who is slow or wrong holds up others."""
 
+import errno
 import json
 import selectors
 import socket
@@ -21,6 +22,8 @@ class Client:
 
     connection: socket.socket
     is_open: bool = True
+    # Of its last packet among those of all clients.
+    turn: int = 0
 
 
 class PacketServer:
@@ -28,6 +31,7 @@ class PacketServer:
 
     One thread. Only processes of this user, or root's, are let in. A client that does not take its
     answer is dropped, and so is one whose packet is too large; what is no object is answered so.
+    Where there are too many, the one that has been silent longest is dropped.
     """
 
     def __init__(self, path: Path, selector: selectors.BaseSelector) -> None:
@@ -35,6 +39,7 @@ class PacketServer:
         self._listener = unix_sockets.listening(path)
         self._listener.setblocking(False)
         self._clients: set[Client] = set()
+        self._turns = 0
         selector.register(self._listener, selectors.EVENT_READ, self)
 
     def close(self) -> None:
@@ -51,12 +56,16 @@ class PacketServer:
         for _ in range(_AT_ONCE):
             try:
                 connection, _ = self._listener.accept()
-            except OSError:
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    self._drop_idle()
                 return
             self._let_in(connection)
 
     def receive(self, client: Client) -> dict[str, Any] | None:
         """Return the request that a client sent; None: none that can be handled."""
+        self._turns += 1
+        client.turn = self._turns
         try:
             packet = client.connection.recv(LARGEST_PACKET + 1)
         except BlockingIOError:
@@ -94,12 +103,20 @@ class PacketServer:
         client.connection.close()
         self._clients.discard(client)
 
+    def _drop_idle(self) -> None:
+        """Make room: whoever has been silent longest connects again when there is something."""
+        if self._clients:
+            self.drop(min(self._clients, key=lambda client: client.turn))
+
     def _let_in(self, connection: socket.socket) -> None:
-        if len(self._clients) >= _MOST_CLIENTS or not unix_sockets.is_ours(connection):
+        if not unix_sockets.is_ours(connection):
             connection.close()
             return
+        if len(self._clients) >= _MOST_CLIENTS:
+            self._drop_idle()
         connection.setblocking(False)
-        client = Client(connection)
+        self._turns += 1
+        client = Client(connection, turn=self._turns)
         self._clients.add(client)
         self._selector.register(connection, selectors.EVENT_READ, client)
 

@@ -45,6 +45,8 @@ _PATIENCE_S: Final = 12.0
 _GONE_S: Final = 3.0
 # What the inspector wrote before it took the connection has been read after this time.
 _SETTLED_S: Final = 1.0
+# Whoever asked has gone away by then, or asks again.
+_STALE_S: Final = 60.0
 _DRAIN_S: Final = 5.0
 _ENTRIES_AT_ONCE: Final = 500
 _PAYLOAD_AT_ONCE: Final = 32 * 2**20
@@ -99,7 +101,7 @@ class Recorder:
         for key, _ in self._selector.select(0.0 if self._is_behind else _POLL_S):
             self._serve(key.data)
         now = time.monotonic()
-        if self._control.keep(now):
+        if self._control.keep():
             self._unsettled = True
         if now >= self._retry_s:
             self._record(now)
@@ -125,7 +127,7 @@ class Recorder:
         if isinstance(source, PacketServer):
             source.accept()
         elif isinstance(source, ControlLink):
-            source.receive(time.monotonic())
+            source.receive()
         else:
             request = self._server.receive(source)
             if request is not None:
@@ -160,7 +162,8 @@ class Recorder:
 
     def _record_some(self, now: float) -> Recorded:
         self._begin()
-        if self._recording.waiting < _ENTRIES_AT_ONCE:
+        # What could not be recorded waits here; all that follows it, in the spool.
+        if self._hindrance is None or self._recording.waiting == 0:
             self._recording.add(
                 self._spool.read(entries=_ENTRIES_AT_ONCE, payload_bytes=_PAYLOAD_AT_ONCE)
             )
@@ -234,11 +237,19 @@ class Recorder:
             return
         pending = self._batches.state["pending"]
         if pending is not None and self._unsettled:
-            self._control.send(pending["packet"])
+            self._send_again(pending)
         self._unsettled = False
         command = self._batches.halt_stray()
         if command is not None:
             self._control.send(command.packet)
+
+    def _send_again(self, pending: dict[str, Any]) -> None:
+        """Send a command again; none to begin production that someone asked for long ago."""
+        age_s = (time.time_ns() - pending["since_ns"]) / 1e9
+        if pending["packet"]["command"] != "halt" and not 0.0 <= age_s <= _STALE_S:
+            self._batches.outcomes.give_up(f"it was asked for {age_s:.0f} s ago")
+            return
+        self._control.send(pending["packet"])
 
     def _is_alive(self) -> bool:
         since = time.monotonic() - self._control.changed_s

@@ -16,7 +16,7 @@ _AT_ONCE: Final = 500
 def delete_old(store: RecordStore, frames: Path, kept: PicturesSection) -> list[int]:
     """Delete pictures beyond what is kept, the oldest first; return the strips' numbers."""
     files = _files(frames)
-    oldest_ns = store.now_ns() - kept.keep_days * _DAY_NS
+    oldest_ns = store.now_ns() - int(kept.keep_days * _DAY_NS)
     left = sum(size for _, size, _ in files)
     aged, crowded, freed = [], [], 0
     for seq, size, modified_ns in files[:_AT_ONCE]:
