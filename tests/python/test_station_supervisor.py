@@ -129,6 +129,26 @@ class TestRunning:
         assert len(said) == 2
         assert all("one was ended by SIGKILL; started again in" in line for line in said)
 
+    def test_last_words_of_what_ended_are_told(self, notes: Path, logs: Path) -> None:
+        text = f"""
+            import sys
+            open({str(notes)!r}, "a").write("x")
+            sys.exit("port 80 is taken")
+        """
+        said: list[str] = []
+        services = [
+            Service(name="web", command=program(text), background=False, is_up=lambda: False),
+            noted("other", notes.with_name("other"), is_up=lambda: len(said) > 0),
+        ]
+
+        def say(text: str) -> None:
+            said.append(text)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        with _blocked_in_threads():
+            Supervisor(services, logs, say=say).run()
+        assert said[0].startswith("web ended with exit code 1: port 80 is taken; started again in")
+
     def test_output_is_in_the_log(self, logs: Path) -> None:
         text = """
             import signal, sys

@@ -189,8 +189,10 @@ class Supervisor:
                     f"{child.service.name} cannot run, and said in {child.log}:",
                     _last_lines(child.log),
                 )
-            pause = child.start_at - time.monotonic()
-            self._say(f"{child.service.name} {how}; started again in {max(pause, 0):.1f} s")
+            said = _last_lines(child.log)[-1:] if code > 0 else []
+            told = ": ".join([f"{child.service.name} {how}", *said])
+            pause = max(child.start_at - time.monotonic(), 0.0)
+            self._say(f"{told}; started again in {pause:.1f} s")
 
     def _stop(self, wait: Callable[[float], int | None]) -> None:
         ranks = sorted({child.service.stop_rank for child in self._children})
