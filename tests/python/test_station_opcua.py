@@ -159,6 +159,19 @@ def test_a_station_that_stands_still_is_an_error_and_comes_back(station):
     run(work)
 
 
+def test_a_station_that_loads_its_network_writes_nothing_and_is_no_error(station):
+    async def work():
+        async with connected(station) as peer:
+            station.run_inspector(hindrance=16)
+            await peer.comes("Preoperational", lambda: _vision(peer))
+            station.still()
+            await asyncio.sleep(2.5)
+            assert await _vision(peer) == "Preoperational"
+            assert await peer.signal("Hindrance") == "the station starts"
+
+    run(work)
+
+
 async def _vision(peer):
     return (await peer.state())[0]
 

@@ -14,6 +14,8 @@ from vialsight.station.snapshot import SnapshotFollower, SnapshotGone, Status, S
 
 # The station writes every 100 ms, but not while it waits for a verdict, which is due in its budget.
 _STANDS_STILL_S: Final = 1.0
+# While it loads its network it writes nothing.
+_STARTS_S: Final = 120.0
 _RECENT: Final = 512
 WORDS: Final = {
     "camera_lost": "the camera is lost",
@@ -67,8 +69,13 @@ class Watcher:
         if strips:
             self._last = strips[-1].n
         recipe = Recipe(snapshot.header.bundle, snapshot.header.bundle_sha256)
-        patience_s = _STANDS_STILL_S + status.budget_ms / 1e3
-        return Look(recipe, status, status.age_s() < patience_s, tuple(strips))
+        return Look(recipe, status, status.age_s() < _patience_s(status), tuple(strips))
+
+
+def _patience_s(status: Status) -> float:
+    if "starting" in status.hindrances:
+        return _STARTS_S
+    return _STANDS_STILL_S + status.budget_ms / 1e3
 
 
 class View:
