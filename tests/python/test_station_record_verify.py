@@ -431,6 +431,17 @@ def test_tables(record: Path, tmp_path: Path) -> None:
     run("record", "export", record, "--csv", tmp_path / "none", "--batch", 9, code=2)
 
 
+def test_no_cell_is_a_formula(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.begin()
+    engineer = desk.user("eva", "engineer")
+    desk.ask("open_batch", engineer, product="=HYPERLINK(1)", number="-2+3")
+    desk.close()
+    run("record", "export", tmp_path / "record.sqlite", "--csv", tmp_path / "csv")
+    batches = (tmp_path / "csv" / "batches.csv").read_text(encoding="utf-8")
+    assert ",'=HYPERLINK(1),'-2+3," in batches
+
+
 def test_the_report_of_a_batch(record: Path, tmp_path: Path) -> None:
     out = tmp_path / "report.html"
     run("record", "report", record, "--batch", 1, "--out", out)

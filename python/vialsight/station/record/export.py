@@ -14,6 +14,7 @@ from vialsight.station.record.reading import RecordReader
 from vialsight.station.record.strip_scores import scores_of
 
 _PAGE: Final = 1000
+_FORMULA: Final = tuple("=+-@\t\r")
 _TRAIL: Final = ("id", "time_utc", "kind", "who", "body", "sha256")
 _STRIPS: Final = (
     "entry", "seq", "batch", "time_utc", "strip_id", "mode", "name", "verdict", "reason", "gate",
@@ -64,6 +65,11 @@ def utc(unix_ns: int | None) -> str | None:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{unix_ns // 10**6 % 1000:03}Z"
 
 
+def inert(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula: an apostrophe goes before such."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value
+
+
 def _range(reader: RecordReader, batch: int | None) -> tuple[int, int]:
     if batch is None:
         return 1, reader.head()[0]
@@ -94,7 +100,7 @@ def _trail_row(entry: Entry) -> tuple[Any, ...]:
 
 def _strip_row(entry: Entry, body: dict[str, Any]) -> tuple[Any, ...]:
     names = ("strip_id", "mode", "name", "verdict", "reason", "gate", "latency_ms", "slack_ms")
-    values = [body.get(name) for name in names]
+    values = [inert(body.get(name)) for name in names]
     return (
         entry.id, body["seq"], body["batch"], utc(entry.unix_ns), *values, body["vials"],
         body.get("pictures_sha256"),
@@ -121,8 +127,8 @@ def _batch_rows(reader: RecordReader, batch: int | None) -> Iterator[tuple[Any, 
     for found in reversed(reader.batches(limit=2**31)):
         if batch in (None, found.id):
             yield (
-                found.id, found.product, found.number, found.bundle_sha256, found.status,
-                utc(found.opened_ns), found.opened_by, utc(found.started_ns),
+                found.id, inert(found.product), inert(found.number), found.bundle_sha256,
+                found.status, utc(found.opened_ns), found.opened_by, utc(found.started_ns),
                 utc(found.closed_ns), found.closed_by, found.balance.triggers,
                 found.balance.accepted, json.dumps(dict(sorted(found.balance.rejected.items()))),
             )  # fmt: skip
@@ -132,6 +138,6 @@ def _alarm_rows(reader: RecordReader, first: int, last: int) -> Iterator[tuple[A
     for alarm in reversed(reader.alarms(open_only=False, limit=2**31)):
         if first <= alarm.id <= last:
             yield (
-                alarm.id, alarm.key, alarm.text, utc(alarm.raised_ns), utc(alarm.cleared_ns),
-                utc(alarm.acknowledged_ns), alarm.acknowledged_by, alarm.why,
+                alarm.id, alarm.key, inert(alarm.text), utc(alarm.raised_ns), utc(alarm.cleared_ns),
+                utc(alarm.acknowledged_ns), alarm.acknowledged_by, inert(alarm.why),
             )  # fmt: skip

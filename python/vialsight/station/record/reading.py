@@ -35,6 +35,7 @@ _STRIP: Final = (
 )
 # Strips that a point of a trend is made of at most: a batch may have 10⁵.
 _SAMPLED: Final = 20
+_ALARM_ENTRIES: Final = 5000
 
 
 @dataclass(frozen=True)
@@ -217,8 +218,14 @@ class RecordReader:
         return counting.count(self._connection, batch.id, batch.entry)
 
     def alarms(self, open_only: bool = True, limit: int = 100) -> list[Alarm]:
-        """Return alarms, the newest first; with `open_only` those that need someone still."""
-        found = alarms_of(self._of_kinds(alarm_log.KINDS))
+        """Return alarms, the newest first; with `open_only` those that need someone still.
+
+        So many are looked at that thousands lie behind: pages ask often.
+        """
+        entries = self.entries(
+            kinds=alarm_log.KINDS, limit=max(_ALARM_ENTRIES, 3 * limit), newest=True
+        )
+        found = alarms_of(reversed(entries))
         chosen = [alarm for alarm in found if alarm.is_open or not open_only]
         return sorted(chosen, key=lambda alarm: -alarm.id)[:limit]
 
