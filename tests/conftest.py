@@ -31,6 +31,7 @@ COUNTS = {
 
 # Begun first, so that workers side by side end together.
 LONGEST = (
+    "test_station_end_to_end",
     "test_distribute",
     "test_resume",
     "test_parity",

@@ -182,3 +182,27 @@ class TestBatch:
                 inspector.judged = {kit["strips"][1]["name"]: "accept"}
                 done = cli_support.run("station", "batch", "challenge", folder, code=1)
         assert "crack: expected reject (defect), got accept (none)" in done.stderr
+
+
+def test_kit(tmp_path: Path, tiny_calibrated_bundle: Path, tiny_dataset_folder: Path) -> None:
+    arguments = ("station", "kit", tiny_calibrated_bundle, "--data", tiny_dataset_folder)
+    out = ("--out", tmp_path / "kit", "--good", "1", "--defective", "1", "--split")
+    shown = cli_support.run(*arguments, *out, "test").stdout.splitlines()
+    assert [row.split()[1:] for row in shown] == [
+        ["expected", "reason"],
+        ["accept", "-"],
+        ["reject", "defect"],
+        ["reject", "frame_invalid"],
+        ["reject", "frame_missing"],
+        ["reject", "frame_stale"],
+    ]
+    assert "exists" in cli_support.run(*arguments, *out, "test", code=2).stderr
+    more = ("--out", tmp_path / "more", "--good", "1", "--defective", "4")
+    assert "expected 4 defective strips" in cli_support.run(*arguments, *more, code=2).stderr
+
+
+def test_units(tmp_path: Path) -> None:
+    write_station(tmp_path, name="left")
+    shown = cli_support.run("station", "units", tmp_path, "--out", tmp_path / "units").stdout
+    assert str(tmp_path / "units" / "vialsight-left.target") in shown.splitlines()
+    assert "User=vialsight" in (tmp_path / "units" / "vialsight-left-web.service").read_text()
