@@ -40,6 +40,7 @@ LONGEST = (
     "test_rendered_patches",
     "test_installed_package",
     "test_pinned",
+    "test_station_web_browser",
 )
 
 

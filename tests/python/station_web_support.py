@@ -51,6 +51,28 @@ SLOT_NS = 500_000_000
 Map = tuple[int, int, int, float, float, float, np.ndarray]
 
 
+# Page and recorder take only time that nobody else wants. Beside other tests that is none at all.
+_EAGER = """
+import os, runpy, sys
+os.nice = os.sched_setscheduler = lambda *_: 0
+module = sys.argv.pop(1)
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+
+
+def eager(module: str, folder: Path) -> list[str]:
+    """The command that runs a process of a station at the priority of the test."""
+    return [sys.executable, "-c", _EAGER, module, str(folder)]
+
+
+class EagerRecorder(RecorderProcess):
+    """The recorder, at the priority of the test."""
+
+    def start(self) -> "EagerRecorder":
+        self.process = subprocess.Popen(eager("vialsight.station.recorder", self.folder))
+        return self
+
+
 class Station:
     """A folder with recorder, inspector, snapshot, and an account of each role (`PASSWORD`)."""
 
@@ -58,7 +80,7 @@ class Station:
         self.folder, self.name = folder, json.loads((folder / "station.yaml").read_text())["name"]
         self.session = os.urandom(16).hex()
         self.inspector = FakeInspector(folder, bundle_sha256=sha256, session=self.session)
-        self.recorder = RecorderProcess(folder).start()
+        self.recorder = EagerRecorder(folder).start()
         self.people: dict[str, RecorderClient] = {}
         self.snapshot = SnapshotWriter(
             Path("/dev/shm") / f"vialsight-{self.name}", patch=patch, size=size, sha256=sha256
@@ -266,7 +288,7 @@ def application(folder: Path, *, public_now: bool = False, most: int = 8) -> Any
 def web_process(folder: Path) -> Iterator[str]:
     """The page of a folder, in a process of its own, at the port its station.yaml names."""
     port = json.loads((folder / "station.yaml").read_text())["web"]["port"]
-    process = subprocess.Popen([sys.executable, "-m", "vialsight.station.web", str(folder)])
+    process = subprocess.Popen(eager("vialsight.station.web", folder))
     try:
         wait_until(lambda: process.poll() is not None or is_open(port), 60)
         assert process.poll() is None, "the page ended"
@@ -298,4 +320,13 @@ def _newest_seq(reader: Any) -> int:
     return strips[0].seq if strips else 0
 
 
-__all__ = ["PASSWORD", "ROLES", "SHIPPED", "Station", "free_port", "station", "web_process"]
+__all__ = [
+    "PASSWORD",
+    "ROLES",
+    "SHIPPED",
+    "Station",
+    "eager",
+    "free_port",
+    "station",
+    "web_process",
+]

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from station_web_support import (
     PASSWORD,
     SHIPPED,
     Station,
+    eager,
     free_port,
     is_open,
     station,
@@ -116,6 +116,8 @@ def running() -> Iterator[tuple[Station, str]]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
+        # Generous: other tests may want the same cores, and the page takes only what is left.
+        playwright.expect.set_options(timeout=30_000)
         opened = driver.chromium.launch(
             executable_path=find_browser(), args=["--no-sandbox", "--disable-gpu"]
         )
@@ -152,7 +154,7 @@ class Visit:
         options.setdefault("locale", "en")
         size = {"width": width, "height": WIDTHS[width]}
         self.context = browser.new_context(viewport=size, **options)
-        self.context.set_default_timeout(20_000)
+        self.context.set_default_timeout(30_000)
         cookies = {"vialsight_session": token, "vialsight_theme": theme}
         self.context.add_cookies(
             [{"name": name, "value": value, "url": url} for name, value in cookies.items() if value]
@@ -285,7 +287,7 @@ def test_a_page_that_lost_its_server_says_so(browser: Any) -> None:
     with station(bundle=SHIPPED, people=False, web={"port": port, "public_now": True}) as made:
         made.tell(mode="production", ready=True)
         made.strip()
-        command = [sys.executable, "-m", "vialsight.station.web", str(made.folder)]
+        command = eager("vialsight.station.web", made.folder)
         process = subprocess.Popen(command)
         try:
             wait_until(lambda: is_open(port), 60)

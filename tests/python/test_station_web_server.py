@@ -20,7 +20,16 @@ pytest.importorskip("starlette", reason="the extra 'station' is not installed")
 
 import station_hostile
 from station_support import wait_until, write_station
-from station_web_support import PASSWORD, SHIPPED, Station, free_port, is_open, station, web_process
+from station_web_support import (
+    PASSWORD,
+    SHIPPED,
+    Station,
+    eager,
+    free_port,
+    is_open,
+    station,
+    web_process,
+)
 
 from vialsight.errors import ConfigError
 from vialsight.station.config import load_station
@@ -71,31 +80,19 @@ def states(answer: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
             yield json.loads(line[6:])
 
 
-def test_it_takes_only_time_that_nobody_else_wants(running: tuple[Station, str]) -> None:
-    _, url = running
-    assert ask(url) == 200
-    port = int(url.rsplit(":", 1)[1])
-    processes = [p for p in Path("/proc").iterdir() if p.name.isdigit()]
-    ours = [p for p in processes if is_page(p) and str(port) in listening_ports(p)]
-    assert len(ours) == 1
-    for thread in (ours[0] / "task").iterdir():
-        assert os.sched_getscheduler(int(thread.name)) == os.SCHED_IDLE
-
-
-def is_page(process: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return b"vialsight.station.web" in (process / "cmdline").read_bytes()
-    return False
-
-
-def listening_ports(process: Path) -> set[str]:
-    inodes = set()
-    with contextlib.suppress(OSError):
-        for link in (process / "fd").iterdir():
-            with contextlib.suppress(OSError):
-                inodes.add(str(link.readlink()).removeprefix("socket:[").removesuffix("]"))
-    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return {str(int(row[1].split(":")[1], 16)) for row in rows if row[9] in inodes}
+def test_it_takes_only_time_that_nobody_else_wants(tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "vialsight.station.web", str(write(tmp_path, port=port))]
+    process = subprocess.Popen(command)
+    try:
+        wait_until(lambda: is_open(port), 300)
+        for thread in Path(f"/proc/{process.pid}/task").iterdir():
+            assert os.sched_getscheduler(int(thread.name)) == os.SCHED_IDLE
+        process.terminate()
+        assert process.wait(120) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_verdict_reaches_an_open_page(running: tuple[Station, str]) -> None:
@@ -225,8 +222,7 @@ def test_hostile_requests_are_refused_and_the_page_goes_on(running: tuple[Statio
 def test_it_ends_when_it_is_told_to_although_pages_are_open() -> None:
     web = {"port": free_port(), "public_now": True}
     with station(bundle=SHIPPED, people=False, web=web) as made:
-        command = [sys.executable, "-m", "vialsight.station.web", str(made.folder)]
-        process = subprocess.Popen(command)
+        process = subprocess.Popen(eager("vialsight.station.web", made.folder))
         try:
             wait_until(lambda: is_open(web["port"]), 60)
             with stream(f"http://127.0.0.1:{web['port']}") as answer:
