@@ -30,7 +30,7 @@ class GigeSource final : public FrameSource {
     in_use_.reserve(static_cast<std::size_t>(options.buffers));
   }
 
-  [[nodiscard]] Status start() override { return keeper_.start(); }
+  [[nodiscard]] Status start() override;
   void stop() override { keeper_.stop(); }
   [[nodiscard]] int wake_descriptor() const override { return keeper_.wake_descriptor(); }
   [[nodiscard]] SourceEvent next() override;
@@ -59,10 +59,19 @@ class GigeSource final : public FrameSource {
   SourceStatistics statistics_;
   bool is_open_ = false;
   std::uint64_t strip_id_ = 0;
-  std::vector<ArvBuffer*> waiting_;  // for a strip, in the order of their arrival
-  std::vector<ArvBuffer*> in_use_;   // of the open strip
-  std::optional<SourceEvent> behind_note_;
+  std::vector<ArvBuffer*> waiting_;     // for a strip, in the order of their arrival
+  std::vector<ArvBuffer*> in_use_;      // of the open strip
+  std::optional<SourceEvent> pending_;  // before all that waits elsewhere
 };
+
+// describe() knows the camera from here on, where it is there.
+Status GigeSource::start() {
+  Status status = keeper_.start();
+  if (!status.ok()) return status;
+  if (auto notice = keeper_.next_notice()) pending_ = event_of(std::move(*notice));
+  keeper_.wake();
+  return status;
+}
 
 SourceEvent GigeSource::next() {
   SourceEvent event = next_waiting();
@@ -74,7 +83,7 @@ SourceEvent GigeSource::next() {
 }
 
 SourceEvent GigeSource::next_waiting() {
-  if (behind_note_) return *std::exchange(behind_note_, std::nullopt);
+  if (pending_) return *std::exchange(pending_, std::nullopt);
   if (auto notice = keeper_.next_notice()) return event_of(std::move(*notice));
   if (!is_open_) {
     while (ArvBuffer* buffer = keeper_.next_buffer()) let_wait(buffer);
@@ -139,7 +148,7 @@ SourceEvent GigeSource::event_of(ArvBuffer* buffer) {
   }
   SourceEvent event = frame_event(buffer, place, exposed);
   if (place.missing_from >= place.index) return event;
-  behind_note_ = std::move(event);
+  pending_ = std::move(event);
   return note(place.missing_from, place.index - 1, "the camera's count has a gap");
 }
 
@@ -187,7 +196,7 @@ void GigeSource::strip_closed() {
   if (!is_open_) return;
   is_open_ = false;
   order_.close();
-  behind_note_.reset();
+  if (pending_ && pending_->kind == Kind::kFrame) pending_.reset();  // its buffer goes back now
   for (ArvBuffer* buffer : in_use_) keeper_.give_back(buffer);
   in_use_.clear();
   keeper_.wake_keeper();

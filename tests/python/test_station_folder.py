@@ -198,7 +198,7 @@ class TestServices:
     @pytest.mark.parametrize(
         ("source", "expected"),
         [
-            ({"kind": "gige"}, "gige:,packet=9000"),
+            ({"kind": "gige"}, "gige:"),
             ({"kind": "stream", "path": "/run/pipe"}, "stream:/run/pipe"),
             ({"kind": "folder", "path": "/data/strips"}, "folder:/data/strips"),
         ],

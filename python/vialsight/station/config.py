@@ -18,7 +18,7 @@ class SourceSection(Section):
 
     kind: Literal["gige", "stream", "folder"] = "gige"
     camera: str | None = Field(default=None, description="gige: name or address; null: the first")
-    packet_bytes: int = Field(default=9000, ge=576, le=16_384, description="gige")
+    packet_bytes: int | None = Field(default=None, ge=576, le=65_535, description="gige")
     path: Path | None = Field(default=None, description="stream: pipe; folder: folder of strips")
 
     @model_validator(mode="after")

@@ -56,12 +56,12 @@ opcua:
 """
 _SOURCES: Final = {
     "gige": """\
-# A GigE Vision camera: its address or name, or null for the first that is found. Packets of 9000
-# bytes need jumbo frames on all of the way; 1500 do without.
+# A GigE Vision camera: its address or name, or null for the first that is found. Packets: null for
+# the largest that arrive whole; 9000 bytes need jumbo frames on all of the way.
 source:
   kind: gige
   camera: {value}
-  packet_bytes: 9000""",
+  packet_bytes: null""",
     "stream": "# Frames from a pipe.\nsource:\n  kind: stream\n  path: {value}",
     "folder": "# Strips on disk, one after another.\nsource:\n  kind: folder\n  path: {value}",
 }

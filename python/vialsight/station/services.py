@@ -56,7 +56,8 @@ def inspector_command(config: StationConfig) -> tuple[str, ...]:
 def source_argument(source: SourceSection) -> str:
     """Return a source as the inspector's --source takes it."""
     if source.kind == "gige":
-        return f"gige:{source.camera or ''},packet={source.packet_bytes}"
+        packet = "" if source.packet_bytes is None else f",packet={source.packet_bytes}"
+        return f"gige:{source.camera or ''}{packet}"
     return f"{source.kind}:{source.path}"
 
 
