@@ -82,14 +82,18 @@ def owner(tmp_path_factory: pytest.TempPathFactory) -> Owner:
 
 @contextlib.asynccontextmanager
 async def encrypted(
-    station: Station, owner: Owner, user: str | None = "olga", password: str = "staple-7"
+    station: Station,
+    owner: Owner,
+    user: str | None = "olga",
+    password: str = "staple-7",
+    mode: ua.MessageSecurityMode = ua.MessageSecurityMode.SignAndEncrypt,
 ) -> AsyncIterator[Peer]:
     client = Client(f"opc.tcp://127.0.0.1:{station.port}/", timeout=20)
     await client.set_security(
         SecurityPolicyBasic256Sha256,
         str(owner.file),
         str(owner.key_file),
-        mode=ua.MessageSecurityMode.SignAndEncrypt,
+        mode=mode,
         server_certificate=str(station.folder / "opcua" / "server-certificate.der"),
     )
     if user is not None:
@@ -115,6 +119,16 @@ def test_a_trusted_client_opens_an_encrypted_session(closed, owner):
             assert await peer.call("VisionStateMachine.Halt", 0, "") == [0]
             assert closed.recorder.actions()[0]["action"] == "command"
             await peer.call("VisionStateMachine.Reset", 0, "")
+
+    run(work)
+
+
+def test_a_channel_that_is_only_signed_is_refused(closed, owner):
+    async def work():
+        trust(closed, owner)
+        signed = encrypted(closed, owner, mode=ua.MessageSecurityMode.Sign)
+        with pytest.raises((ua.UaError, ConnectionError, asyncio.TimeoutError)):
+            await signed.__aenter__()
 
     run(work)
 

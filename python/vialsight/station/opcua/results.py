@@ -19,7 +19,7 @@ from vialsight.station import snapshot
 from vialsight.station.opcua.vision import Vision
 from vialsight.station.record import reading
 
-UNDEFINED: Final = 0
+# ResultStateDataType has three more: undefined, processing, aborted.
 COMPLETED: Final = 1
 FAILED: Final = 4
 # With these a strip was inspected to its end; the others say why it was not.

@@ -23,7 +23,6 @@ ERROR_RESOLVED: Final = 1020
 READY: Final = 1023
 RESULT_READY: Final = 1024
 WARNING_CONDITION: Final = 1034
-ERROR_CONDITION: Final = 1035
 DIAGNOSTIC_INFO: Final = 1037
 # Types of both state machines; states and transitions are found below them by name.
 VISION_MACHINE: Final = 1017
