@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,6 +12,7 @@ from asyncua import ua
 from station_opcua_support import (
     NONE,
     SHA,
+    ServerProcess,
     Station,
     connected,
     count,
@@ -17,6 +20,7 @@ from station_opcua_support import (
     run,
     strip_values,
 )
+from station_support import write_station
 
 from vialsight.station.opcua import archive
 from vialsight.station.record.store import RecordStore
@@ -380,3 +384,31 @@ def test_recipes_and_configurations_are_the_bundle(station):
             assert await peer.status_of(by_id, unknown, 0) == "BadNotFound"
 
     run(work)
+
+
+def test_sigterm_ends_it_in_order(tmp_path):
+    write_station(tmp_path, name=f"opcua-ends-{os.getpid()}", opcua={"port": 0})
+    server = ServerProcess(tmp_path)
+    try:
+        server.start()
+        server.process.terminate()
+        assert server.process.wait(30) == 0
+    finally:
+        server.close()
+    assert "Traceback" not in server.log()
+
+
+@pytest.mark.parametrize(
+    ("opcua", "message"),
+    [
+        ({"port": 70_000}, "opcua.port"),
+        ({"host": "0.0.0.0", "unencrypted": True}, "expected a host on the loopback, got 0.0.0.0"),
+    ],
+)
+def test_a_wrong_configuration_is_told(tmp_path, opcua, message):
+    write_station(tmp_path, opcua=opcua)
+    command = [sys.executable, "-m", "vialsight.station.opcua", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
