@@ -30,6 +30,7 @@ struct Station::ChallengeRun {
   std::size_t strip = 0;   // that is loaded, or inspected
   std::size_t loaded = 0;  // frames of it
   std::size_t submitted = 0;
+  bool unrecorded = false;  // one of them found no room in the spool
 };
 
 }  // namespace vialsight::station

@@ -44,7 +44,7 @@ bool Journal::settle_gap() noexcept {
 std::uint64_t Journal::record_strip(const StripEntry& entry, Pictures* pictures, std::int64_t unix_ns) noexcept {
   SpoolItem* const item = settle_gap() ? ring_.room_for_strip() : nullptr;
   if (item == nullptr) {
-    extend_gap(entry);
+    if (entry.mode != Mode::kChallenge) extend_gap(entry);
     return 0;
   }
   item->strip = entry;

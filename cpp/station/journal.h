@@ -23,7 +23,8 @@ class Journal {
   Journal(SpoolRing& ring, SpoolWriter& writer, std::uint64_t last_seq) noexcept
       : ring_(ring), writer_(writer), last_seq_(last_seq) {}
 
-  // Its seq, and seq + 1 of its pictures, if any; 0: no room, and a gap will tell of it. `pictures` is handed over only
+  // Its seq, and seq + 1 of its pictures, if any; 0: no room, and a gap will tell of it, unless it is of a challenge.
+  // `pictures` is handed over only
   // where the strip is recorded.
   std::uint64_t record_strip(const StripEntry& entry, Pictures* pictures, std::int64_t unix_ns) noexcept;
 

@@ -24,6 +24,10 @@ int count_frames(const ChallengeStrip& strip) {
 void Station::step_challenge() {
   if (challenge_ == nullptr) return;
   ChallengeRun& run = *challenge_;
+  if (run.unrecorded) {
+    return end_challenge(
+        {Code::kResourceExhausted, "challenge: a strip found no room in the spool; wait for the disk"});
+  }
   if (run.forgotten < ChallengeRun::kRemembered) return forget_frames();
   if (run.strip == run.kit.strips().size()) return end_challenge(Status());
   if (run.loaded == run.frame_count) return inspect_next();

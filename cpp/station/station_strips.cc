@@ -129,6 +129,7 @@ void Station::work_after_verdict() {
 
 void Station::record(bool shows) {
   const std::uint64_t seq = parts_.journal.record_strip(entry_, taker_.pictures(), verdict_unix_ns_);
+  if (seq == 0 && strip_.of_challenge) challenge_->unrecorded = true;
   if (seq == 0 && entry_.pictures == PictureFate::kKept) entry_.pictures = PictureFate::kNoneFree;
   parts_.snapshot.write_strip(seq, verdict_unix_ns_, entry_);
   taker_.recorded(seq, shows);

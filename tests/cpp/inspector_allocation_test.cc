@@ -37,6 +37,19 @@ TEST_F(InspectorAllocationTest, AnAcceptedStripAllocatesNothing) {
   EXPECT_EQ(allocations_of(inspector, TestFrame(), after(milliseconds(500)), Reason::kNone), 0);
 }
 
+TEST_F(InspectorAllocationTest, StampsAllocateNothing) {
+  Inspector inspector = create();
+  const TestFrame frame;
+  ASSERT_TRUE(inspector.open(1, Clock::time_point::max()).ok());
+  start_counting_allocations();
+  for (int index = 0; index < 2; ++index) {
+    EXPECT_TRUE(inspector.submit(index, frame.view(), FrameStamp{1, index, clock->now()}).ok());
+  }
+  const StripVerdict verdict = inspector.close();
+  EXPECT_EQ(stop_counting_allocations(), 0);
+  EXPECT_EQ(verdict.verdict, Verdict::kAccept);
+}
+
 TEST_F(InspectorAllocationTest, ADefectiveStripAllocatesNothing) {
   Inspector inspector = create();
   const TestFrame bad = TestFrame().mark(0, 0, kDefectMarker);

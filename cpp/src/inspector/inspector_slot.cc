@@ -63,16 +63,14 @@ Status Inspector::Impl::check_submit(int frame_index, const FrameView& frame) co
 }
 
 Status Inspector::Impl::check_stamp(int frame_index, const FrameStamp& stamp) const {
-  const std::string what =
-      "submit: frame " + std::to_string(frame_index) + " of strip " + std::to_string(slot_.strip_id()) + ": ";
-  if (stamp.strip_id != slot_.strip_id()) {
-    return {Code::kInvalidArgument, what + "its stamp is of strip " + std::to_string(stamp.strip_id)};
-  }
-  if (stamp.frame_index != frame_index) {
-    return {Code::kInvalidArgument, what + "its stamp is of frame " + std::to_string(stamp.frame_index)};
-  }
+  const auto wrong = [&](const std::string& why) {
+    return Status(Code::kInvalidArgument, "submit: frame " + std::to_string(frame_index) + " of strip " +
+                                              std::to_string(slot_.strip_id()) + ": " + why);
+  };
+  if (stamp.strip_id != slot_.strip_id()) return wrong("its stamp is of strip " + std::to_string(stamp.strip_id));
+  if (stamp.frame_index != frame_index) return wrong("its stamp is of frame " + std::to_string(stamp.frame_index));
   if (stamp.exposed >= slot_.opened() && stamp.exposed <= time_->now()) return {};
-  return {Code::kInvalidArgument, what + "its stamp says that it was not exposed between open and submit"};
+  return wrong("its stamp says that it was not exposed between open and submit");
 }
 
 Status Inspector::Impl::check_fresh(int frame_index, std::uint64_t digest) const {
