@@ -57,6 +57,10 @@ RUNTIME_SOURCES = {
 FOREIGN_INCLUDE = re.compile(
     r'#include [<"](tensorflow|tsl|xla|absl|google/protobuf|Eigen|openvino|opencv)'
 )
+# A station's inspector process uses what any machine program may use.
+STATION_INCLUDES = ("station/", "vialsight/")
+CAMERA_INCLUDE = re.compile(r"#include <(arv|glib|gio)")
+QUOTED_INCLUDE = re.compile(r'#include "([^"]+)"')
 OWN_INCLUDE = re.compile(r'#include "([a-z0-9_/]+)\.h"')
 
 Imports = list[tuple[int, str]]
@@ -206,6 +210,29 @@ def check_cpp(root: Path) -> Iterator[str]:
                 yield f"{place}: '{room}' may not include '{match[1]}.h', which is not below it"
 
 
+def check_station(root: Path) -> Iterator[str]:
+    """A station's includes beyond public headers, Aravis elsewhere, the station elsewhere."""
+    station = root / "cpp" / "station"
+    for path in sorted((root / "cpp").rglob("*")):
+        if path.suffix not in {".h", ".cc"}:
+            continue
+        inside, own = station in path.parents, path.parts[len(root.parts) + 1]
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            match = QUOTED_INCLUDE.match(line)
+            if inside and match and not match[1].startswith(STATION_INCLUDES):
+                yield f"{path}:{number}: a station may include public headers and its own only"
+            if inside and (FOREIGN_INCLUDE.match(line) or is_foreign_camera(line, path, station)):
+                yield f"{path}:{number}: only the source of a library may include this"
+            if own in {"src", "include"} and match and match[1].startswith("station/"):
+                yield f"{path}:{number}: the library may not include a station"
+
+
+def is_foreign_camera(line: str, path: Path, station: Path) -> bool:
+    """Whether Aravis is included by something that does not stand for a GigE Vision camera."""
+    of_camera = path.relative_to(station).parts[0].startswith("gige_")
+    return bool(CAMERA_INCLUDE.match(line)) and not of_camera
+
+
 def main() -> int:
     """Print violations; say how many."""
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent
@@ -215,6 +242,7 @@ def main() -> int:
         *check_tensorflow(modules),
         *check_pinned(modules),
         *check_cpp(root),
+        *check_station(root),
     ]
     for violation in violations:
         print(violation)

@@ -128,6 +128,7 @@ class Station {
   [[nodiscard]] Status produce(const ControlCommand& command);
   [[nodiscard]] Status start_challenge(const ControlCommand& command);
   void answer(const ControlCommand& command, const Status& status, std::string_view note = {});
+  void tell(std::int64_t command_id, const Status& status);
   void enter(Mode mode);
   void name_batch(std::uint32_t batch) noexcept;
 
@@ -145,6 +146,7 @@ class Station {
   [[nodiscard]] Signals shown_signals() const noexcept;
   [[nodiscard]] MachineReply make_reply(const Signals& signals) const noexcept;
   void fill_status(const Signals& signals);
+  void describe_source();
 
   StationParts parts_;
   StationSettings settings_;
@@ -173,6 +175,8 @@ class Station {
   std::chrono::nanoseconds wall_offset_;  // CLOCK_REALTIME less CLOCK_MONOTONIC
   std::uint64_t last_strip_id_ = 0;       // of the machine
   ControlCommand command_;                // kept, for its memory
+  ControlCommand answered_command_;       // that was carried out last; its id is 0: none was
+  Status answered_;                       // what came of it
   std::string text_;
 };
 

@@ -10,6 +10,12 @@ using Kind = ControlCommand::Kind;
 
 Status refused(const std::string& why) { return {Code::kFailedPrecondition, "command: " + why}; }
 
+// To halt once more does no harm, and not to halt might.
+bool is_again(const ControlCommand& command, const ControlCommand& before) noexcept {
+  return command.kind != Kind::kHalt && command.id == before.id && command.kind == before.kind &&
+         command.batch == before.batch;
+}
+
 void write_balance(JsonText& json, const Counters& counters) {
   json.key("balance").begin_object();
   json.field("triggers", counters.triggers).field("accepted", counters.accepted).key("rejected").begin_object();
@@ -27,14 +33,13 @@ void Station::serve_control() {
   const auto packet = parts_.control.receive();
   if (!packet) return;
   if (Status status = parse_control_command(*packet, command_); !status.ok()) {
-    write_control_answer(command_.id, status, text_);
-    parts_.control.send(std::as_bytes(std::span(text_)));
-    return;
+    return tell(command_.id, status);
   }
+  // Sent again by a recorder that was killed before it had read the answer.
+  if (challenge_ != nullptr && is_again(command_, challenge_->command)) return;
+  if (is_again(command_, answered_command_)) return tell(command_.id, answered_);
   if (!parts_.journal.has_room()) {
-    write_control_answer(command_.id, refused("the spool is full; wait until the disk has caught up"), text_);
-    parts_.control.send(std::as_bytes(std::span(text_)));
-    return;
+    return tell(command_.id, refused("the spool is full; wait until the disk has caught up"));
   }
   const ControlCommand command = command_;
   const Status status = carry_out(command);
@@ -101,7 +106,13 @@ void Station::answer(const ControlCommand& command, const Status& status, std::s
     if (!note.empty()) json.field("note", note);
   });
   if (!recorded) log_line("a command found no room in the spool");
-  write_control_answer(command.id, status, text_);
+  answered_command_ = command;
+  answered_ = status;
+  tell(command.id, status);
+}
+
+void Station::tell(std::int64_t command_id, const Status& status) {
+  write_control_answer(command_id, status, text_);
   parts_.control.send(std::as_bytes(std::span(text_)));
 }
 

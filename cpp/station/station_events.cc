@@ -163,6 +163,7 @@ void Station::serve(const SourceEvent& event) {
   } else if (event.kind == Kind::kLost || event.kind == Kind::kFound) {
     const bool is_lost = event.kind == Kind::kLost;
     set_hindrance(kCameraLost, is_lost);
+    describe_source();
     parts_.journal.record_event(is_lost ? "camera_lost" : "camera_found", event.text);
     publish();
   } else if (event.kind == Kind::kNote) {

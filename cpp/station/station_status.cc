@@ -103,6 +103,11 @@ void Station::fill_status(const Signals& signals) {
   status.frames_dropped = frames.frames_dropped;
 }
 
+void Station::describe_source() {
+  const std::string text = parts_.source.describe();
+  copy_text(status_.source, cut_utf8(text, sizeof status_.source - 1));
+}
+
 void Station::publish() {
   const Signals signals = shown_signals();
   const MachineReply reply = make_reply(signals);
@@ -112,7 +117,7 @@ void Station::publish() {
   if (status_.pid == 0) {
     status_.pid = static_cast<std::uint64_t>(::getpid());
     copy_text(status_.session, settings_.session);
-    copy_text(status_.source, cut_utf8(parts_.source.describe(), sizeof status_.source - 1));
+    describe_source();
     status_.started_unix_ns = settings_.started_unix_ns;
     status_.budget_ms = std::chrono::duration<double, std::milli>(settings_.budget).count();
     status_.margin_ms = std::chrono::duration<double, std::milli>(settings_.margin).count();

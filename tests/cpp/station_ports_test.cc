@@ -237,6 +237,21 @@ TEST_F(StationPortsTest, CommandsThatCannotBeAreRefused) {
   EXPECT_EQ(json_of(5)[1]["ok"], false);
 }
 
+// As a recorder does that was killed before it had the answer.
+TEST_F(StationPortsTest, ACommandThatIsSentAgainIsAnsweredAgainAndNotDoneAgain) {
+  start();
+  connect_control();
+  const nlohmann::json request = {{"command_id", 5}, {"command", "produce"}, {"batch", 1}};
+  EXPECT_EQ(command(request), command(request));
+  ASSERT_EQ(command({{"command_id", 6}, {"command", "halt"}})["ok"], true);
+  ASSERT_EQ(command({{"command_id", 7}, {"command", "produce"}, {"batch", 2}})["ok"], true);
+  // The same number for something else is another command.
+  ASSERT_EQ(command({{"command_id", 7}, {"command", "halt"}})["ok"], true);
+  EXPECT_EQ(line->mode(), Mode::kHalted);
+  end();
+  EXPECT_EQ(json_of(5).size(), 4U);
+}
+
 TEST_F(StationPortsTest, AFullSpoolTakesNoCommand) {
   start();
   connect_control();

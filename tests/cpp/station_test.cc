@@ -192,6 +192,16 @@ TEST_F(StationTest, ALostCameraHindersUntilItIsFound) {
   EXPECT_EQ(events("camera_found").at(0)["text"], "back");
 }
 
+TEST_F(StationTest, ASourceThatAlwaysHasAnotherStripStarvesNoCommand) {
+  ring_strips = 4096;
+  start();
+  connect_control();
+  for (std::uint64_t id = 1; id <= 1000; ++id) feed(id);
+  ASSERT_TRUE(control->send(R"({"command_id": 1, "command": "produce", "batch": 1})"));
+  step_until([&] { return line->mode() == Mode::kProduction; });
+  EXPECT_FALSE(source->is_empty());
+}
+
 TEST_F(StationTest, TheEndOfTheSourceIsTheEnd) {
   start();
   produce();

@@ -70,6 +70,11 @@ def test_our_tree_is_clean(tree: Path) -> None:
             "only the backend",
         ),
         ("cpp/include/vialsight/ssim.h", '#include "json.h"', "public headers only"),
+        ("cpp/station/station.h", '#include "base/json.h"', "public headers and its own"),
+        ("cpp/station/station.h", '#include "inspector_impl.h"', "public headers and its own"),
+        ("cpp/station/journal.cc", "#include <arv.h>", "only the source of a library"),
+        ("cpp/station/journal.cc", "#include <openvino/openvino.hpp>", "only the source of"),
+        ("cpp/src/base/json.cc", '#include "station/json_text.h"', "may not include a station"),
     ],
 )
 def test_violation_is_named(tree: Path, file: str, line: str, complaint: str) -> None:
