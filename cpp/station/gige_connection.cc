@@ -122,6 +122,9 @@ struct GigeConnection::Impl {
   Status set_trigger();
   Status set_packets();
   [[nodiscard]] int largest_packet() const;
+  [[nodiscard]] int wanted_socket_buffer() const {
+    return std::max(kSmallestSocketBuffer, kFramesInSocketBuffer * static_cast<int>(payload));
+  }
   Status make_stream();
   Status describe(int socket_buffer);
 
@@ -212,8 +215,7 @@ Status GigeConnection::Impl::make_stream() {
   stream.reset(arv_camera_create_stream(camera.get(), &Impl::on_stream, this, error.out()));
   if (stream == nullptr) return not_there("no stream can be opened: " + error.text());
   g_object_set(stream.get(), "frame-retention", kFrameRetentionUs, nullptr);
-  const std::size_t wanted = std::max<std::size_t>(kSmallestSocketBuffer, kFramesInSocketBuffer * payload);
-  const int bytes = options.socket_buffer != 0 ? options.socket_buffer : static_cast<int>(wanted);
+  const int bytes = options.socket_buffer != 0 ? options.socket_buffer : wanted_socket_buffer();
   // Here and not by Aravis, which does it at the first frame, when its packets are already on their way.
   const int got = enlarge_receive_buffer(arv_gv_stream_get_port(ARV_GV_STREAM(stream.get())), bytes);
   lost_handler = g_signal_connect(
@@ -237,7 +239,7 @@ Status GigeConnection::Impl::describe(int socket_buffer) {
                 ", packets of " + std::to_string(packet) + " bytes, socket buffer of " + std::to_string(socket_buffer) +
                 " bytes";
   if (static_cast<std::size_t>(socket_buffer) < 2 * payload)
-    description += ", which loses frames: raise net.core.rmem_max to " + std::to_string(kSmallestSocketBuffer);
+    description += ", which loses frames: raise net.core.rmem_max to " + std::to_string(wanted_socket_buffer());
   return {};
 }
 
