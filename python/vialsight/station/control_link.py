@@ -32,7 +32,7 @@ class ControlLink:
         self._socket: socket.socket | None = None
         self._tried_s = -_RETRY_S
         # When the connection was made, or lost, last.
-        self.changed_s = 0.0
+        self.changed_s = now_s()
 
     @property
     def is_connected(self) -> bool:

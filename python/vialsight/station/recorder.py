@@ -75,7 +75,7 @@ class Recorder:
         self._server = PacketServer(paths.recorder_socket, self._selector)
         self._waiting: dict[int, tuple[Client, float]] = {}
         self._hindrance: str | None = None
-        self._retry_s = self._upkeep_s = self._retention_s = 0.0
+        self._retry_s = self._upkeep_s = self._retention_s = self._came_s = 0.0
         self._is_behind = self._unsettled = True
         self._has_begun = False
 
@@ -164,9 +164,9 @@ class Recorder:
         self._begin()
         # What could not be recorded waits here; all that follows it, in the spool.
         if self._hindrance is None or self._recording.waiting == 0:
-            self._recording.add(
-                self._spool.read(entries=_ENTRIES_AT_ONCE, payload_bytes=_PAYLOAD_AT_ONCE)
-            )
+            items = self._spool.read(entries=_ENTRIES_AT_ONCE, payload_bytes=_PAYLOAD_AT_ONCE)
+            self._came_s = now if items else self._came_s
+            self._recording.add(items)
         recorded = self._recording.step()
         if recorded.entries == 0:
             return recorded
@@ -252,7 +252,8 @@ class Recorder:
         self._control.send(pending["packet"])
 
     def _is_alive(self) -> bool:
-        since = time.monotonic() - self._control.changed_s
+        """Return whether the pictures of the last strip may still come."""
+        since = time.monotonic() - max(self._control.changed_s, self._came_s)
         return self._control.is_connected or since < _GONE_S
 
     def _has_start(self, seq: int, unix_ns: int) -> bool:
