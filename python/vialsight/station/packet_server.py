@@ -104,9 +104,14 @@ class PacketServer:
         self._clients.discard(client)
 
     def _drop_idle(self) -> None:
-        """Make room: whoever has been silent longest connects again when there is something."""
-        if self._clients:
-            self.drop(min(self._clients, key=lambda client: client.turn))
+        """Make room: whoever has been silent longest connects again when there is something.
+
+        One whose packet is waiting to be read is not silent.
+        """
+        for client in sorted(self._clients, key=lambda client: client.turn):
+            if not _has_packet(client):
+                self.drop(client)
+                return
 
     def _let_in(self, connection: socket.socket) -> None:
         if not unix_sockets.is_ours(connection):
@@ -114,6 +119,9 @@ class PacketServer:
             return
         if len(self._clients) >= _MOST_CLIENTS:
             self._drop_idle()
+        if len(self._clients) >= _MOST_CLIENTS:
+            connection.close()
+            return
         connection.setblocking(False)
         self._turns += 1
         client = Client(connection, turn=self._turns)
@@ -132,3 +140,10 @@ class PacketServer:
 
     def _refuse(self, client: Client, error: str) -> None:
         self.answer(client, {"ok": False, "code": "invalid", "error": error})
+
+
+def _has_packet(client: Client) -> bool:
+    try:
+        return client.connection.recv(1, socket.MSG_PEEK) != b""
+    except OSError:
+        return False
