@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from station_line import Line
 from vialsight.station.record import verify as verifying
 
 
@@ -159,9 +158,3 @@ def spooled(folder: Path) -> Iterator[tuple[int, int, bytes]]:
                 break
             yield kind, seq, payload
             at = begin + size
-
-
-def balance_of(line: Line) -> tuple[int, int]:
-    """Triggers that the inspector counts, and the sum of what became of them."""
-    status = line.status()
-    return status.triggers, status.accepted + sum(status.rejected.values()) + status.in_flight
