@@ -31,7 +31,7 @@ class SourceSection(Section):
 class SchedulingSection(Section):
     """Of the inspector's threads; the others take what it leaves."""
 
-    priority: Literal["auto"] | Annotated[int, Field(ge=0, le=99)] = Field(
+    priority: Literal["auto"] | Annotated[int, Field(ge=0, le=98)] = Field(
         default="auto", description="SCHED_FIFO; auto: 40 where the system allows it; 0: none"
     )
     cpus: tuple[int, ...] = Field(default=(), description="that they stay on; empty: all")
