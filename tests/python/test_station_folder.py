@@ -215,6 +215,12 @@ class TestServices:
             monkeypatch.setattr(services, "may_have_priority", lambda _, answer=allowed: answer)
             assert arguments(config)["--priority"] == expected
 
+    def test_highest_priority_is_the_control_threads(self, tmp_path: Path) -> None:
+        config = config_of(tmp_path / "a", scheduling={"priority": 98})
+        assert arguments(config)["--priority"] == "98"
+        with pytest.raises(ConfigError, match="98"):
+            config_of(tmp_path / "b", scheduling={"priority": 99})
+
     def test_asking_what_the_system_allows_changes_nothing(self) -> None:
         before = os.sched_getscheduler(0)
         services.may_have_priority(1)
