@@ -8,6 +8,7 @@ we were slow to empty would hold up who writes into it.
 
 import ctypes
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -32,6 +33,7 @@ _EXIT_USAGE: Final = 2
 _LOG_BYTES: Final = 8 * 2**20
 _LOGS_KEPT: Final = 4
 _SHOWN_LINES: Final = 5
+_SIGNALS_AT_ONCE: Final = 4096
 
 
 class StationError(VialSightError):
@@ -139,7 +141,7 @@ class Supervisor:
         `on_up` is called when every service was up once. Raises StationError when, before that, one
         says (exit code 2) that what it was given is wrong.
         """
-        with _signals_held() as wait:
+        with _signals_caught() as wait:
             try:
                 self._run(wait, seconds, on_up)
             finally:
@@ -250,25 +252,33 @@ def _send(child: _Child, number: int) -> None:
 
 
 @contextmanager
-def _signals_held() -> Iterator[Callable[[float], int | None]]:
-    """Hold back the signals we wait for; yields a function that waits, and returns which one came.
+def _signals_caught() -> Iterator[Callable[[float], int | None]]:
+    """Catch the signals we wait for; yields a function that waits, and returns which one came.
 
-    Held back they cannot be missed between a look and the sleep, and interrupt nothing.
+    A signal to the process comes to any of its threads, those of libraries among them, so that to
+    block it here is not enough. Whichever thread it is, Python writes its number into a pipe: it
+    cannot be missed between a look and the sleep.
     """
-    awaited = {*_STOPPING, signal.SIGCHLD}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    before_fd = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    awaited = (*_STOPPING, signal.SIGCHLD)
+    before = {number: signal.signal(number, lambda *_: None) for number in awaited}
 
     def wait(seconds: float) -> int | None:
-        came = signal.sigtimedwait(awaited, seconds)
-        return None if came is None else came.si_signo
+        if not select.select([reader], [], [], max(seconds, 0.0))[0]:
+            return None
+        came = os.read(reader, _SIGNALS_AT_ONCE)
+        return next((number for number in came if number in _STOPPING), came[0])
 
     try:
         yield wait
     finally:
         # What came meanwhile has been answered: we are stopping.
-        while signal.sigtimedwait(awaited, 0) is not None:
-            pass
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(before_fd)
+        os.close(reader)
+        os.close(writer)
 
 
 def _child_setup(parent: int, *, background: bool) -> Callable[[], None]:
