@@ -338,7 +338,7 @@ class Peer:
         while found != expected and time.monotonic() < until:
             await asyncio.sleep(0.05)
             found = await what()
-        assert found == expected
+        assert found == expected, f"expected {expected!r}, got {found!r} after {s} s"
 
     async def call(self, path: str, *arguments: Any) -> list[Any]:
         """Call a method; raises UaStatusCodeError. Returns its outputs."""
