@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +249,18 @@ class Station(ServerProcess):
         self.end_inspector()
         self.recorder.close()
         self.record.close()
+
+
+@contextlib.contextmanager
+def started(station: Station, *bundles: str) -> Iterator[Station]:
+    """Record a start with each of the bundles (SHA-256), then serve; closed at the end."""
+    try:
+        for sha256 in bundles:
+            station.record.append("start", "station", {"bundle": "bfs-5", "bundle_sha256": sha256})
+        station.start()
+        yield station
+    finally:
+        station.close()
 
 
 def strip_values(seq: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from station_opcua_support import (
     count,
     record_strip,
     run,
+    started,
     strip_values,
 )
 from station_support import write_station
@@ -31,13 +32,10 @@ AUTOMATIC = "VisionStateMachine.AutomaticModeStateMachine"
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
-    station = Station(tmp_path_factory.mktemp("station"), f"opcua-test-{os.getpid()}")
-    station.record.append("start", "station", {"bundle": "bfs-5", "bundle_sha256": SHA})
-    try:
-        station.start()
+    with started(
+        Station(tmp_path_factory.mktemp("station"), f"opcua-test-{os.getpid()}"), SHA
+    ) as station:
         yield station
-    finally:
-        station.close()
 
 
 @pytest.fixture

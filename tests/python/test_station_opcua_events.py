@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from asyncua import ua
-from station_opcua_support import SHA, Station, connected, run
+from station_opcua_support import SHA, Station, connected, run, started
 
 FIELDS = (
     "EventId", "EventType", "SourceNode", "SourceName", "Time", "ReceiveTime", "Message",
@@ -25,13 +25,10 @@ OF_ALARMS = (
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
-    station = Station(tmp_path_factory.mktemp("station"), f"opcua-events-{os.getpid()}")
-    station.record.append("start", "station", {"bundle": "bfs-5", "bundle_sha256": SHA})
-    try:
-        station.start()
+    with started(
+        Station(tmp_path_factory.mktemp("station"), f"opcua-events-{os.getpid()}"), SHA
+    ) as station:
         yield station
-    finally:
-        station.close()
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from station_opcua_support import (
     run,
     serving,
     settings,
+    started,
 )
 
 from vialsight.station.opcua.limits import Limits
@@ -30,14 +31,11 @@ from vialsight.station.opcua.sparing import Sparing
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
-    station = Station(tmp_path_factory.mktemp("station"), f"opcua-hostile-{os.getpid()}")
-    station.record.append("start", "station", {"bundle": "bfs-5", "bundle_sha256": SHA})
-    try:
-        station.start()
+    with started(
+        Station(tmp_path_factory.mktemp("station"), f"opcua-hostile-{os.getpid()}"), SHA
+    ) as station:
         station.run_inspector()
         yield station
-    finally:
-        station.close()
 
 
 def test_subscriptions_of_others_are_unknown(running):

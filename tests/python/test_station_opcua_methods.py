@@ -14,6 +14,7 @@ from station_opcua_support import (
     connected,
     count,
     run,
+    started,
 )
 
 MACHINE = "VisionStateMachine"
@@ -23,15 +24,9 @@ START = (NONE, NONE, NONE, NONE, PARAMETERS)
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
-    station = Station(tmp_path_factory.mktemp("station"), f"opcua-methods-{os.getpid()}")
-    station.record.append("start", "station", {"bundle": "bfs-5", "bundle_sha256": SHA})
-    other = {"bundle": "bfs-5", "bundle_sha256": "11" * 32}
-    station.record.append("start", "station", other)
-    try:
-        station.start()
+    made = Station(tmp_path_factory.mktemp("station"), f"opcua-methods-{os.getpid()}")
+    with started(made, SHA, "11" * 32) as station:
         yield station
-    finally:
-        station.close()
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from station_opcua_support import (
     run,
     serving,
     settings,
+    started,
 )
 
 from vialsight.errors import ConfigError
@@ -37,27 +38,21 @@ URI = "urn:freeopcua:client"
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
-    station = Station(tmp_path_factory.mktemp("station"), f"opcua-open-{os.getpid()}")
-    station.record.append("start", "station", {"bundle": "bfs-5", "bundle_sha256": SHA})
-    try:
-        station.start()
+    with started(
+        Station(tmp_path_factory.mktemp("station"), f"opcua-open-{os.getpid()}"), SHA
+    ) as station:
         station.run_inspector()
         yield station
-    finally:
-        station.close()
 
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
     """A station as it comes: encrypted, and only for accounts."""
     closed = {"anonymous_read": False, "unencrypted": False}
-    station = Station(tmp_path_factory.mktemp("closed"), f"opcua-closed-{os.getpid()}", **closed)
-    try:
-        station.start()
+    made = Station(tmp_path_factory.mktemp("closed"), f"opcua-closed-{os.getpid()}", **closed)
+    with started(made) as station:
         station.run_inspector()
         yield station
-    finally:
-        station.close()
 
 
 class Owner:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -184,20 +185,29 @@ def _quietly(client: RecorderClient, action: str) -> None:
         client.request(action)
 
 
+def _killed_after_the_challenge(recorder: RecorderProcess) -> None:
+    engineer = add_user(recorder.client(), "eva", "engineer")
+    wait_until(lambda: engineer.request("batch_status")["reachable"])
+    engineer.request("open_batch", product="P", number="1")
+    engineer.request("run_challenge")
+    wait_until(lambda: not engineer.request("challenge_status")["running"])
+    recorder.kill()
+
+
+def _ask_to_start(station: Path, now_ns: Callable[[], int]) -> None:
+    """Write what a recorder does before it sends a command."""
+    store = RecordStore(station / "record.sqlite", now_ns=now_ns)
+    account = Accounts(store).get("eva")
+    assert account is not None
+    Batches(store, load_station(station).challenge).start(account, "web")
+    store.close()
+
+
 def test_a_command_that_was_never_sent_is_sent_afterwards(station: Path) -> None:
     with RecorderProcess(station) as recorder, FakeInspector(station) as inspector:
-        engineer = add_user(recorder.client(), "eva", "engineer")
-        wait_until(lambda: engineer.request("batch_status")["reachable"])
-        engineer.request("open_batch", product="P", number="1")
-        engineer.request("run_challenge")
-        wait_until(lambda: not engineer.request("challenge_status")["running"])
-        recorder.kill()
+        _killed_after_the_challenge(recorder)
         # As if the recorder had been killed between the entry and the command.
-        store = RecordStore(station / "record.sqlite")
-        account = Accounts(store).get("eva")
-        assert account is not None
-        Batches(store, load_station(station).challenge).start(account, "web")
-        store.close()
+        _ask_to_start(station, time.time_ns)
         before = len(inspector.seen)
         recorder.start()
         client = recorder.client()
@@ -207,18 +217,9 @@ def test_a_command_that_was_never_sent_is_sent_afterwards(station: Path) -> None
 
 def test_a_command_of_long_ago_is_given_up(station: Path) -> None:
     with RecorderProcess(station) as recorder, FakeInspector(station) as inspector:
-        engineer = add_user(recorder.client(), "eva", "engineer")
-        wait_until(lambda: engineer.request("batch_status")["reachable"])
-        engineer.request("open_batch", product="P", number="1")
-        engineer.request("run_challenge")
-        wait_until(lambda: not engineer.request("challenge_status")["running"])
-        recorder.kill()
+        _killed_after_the_challenge(recorder)
         asked_ns = time.time_ns() - 61 * 10**9
-        store = RecordStore(station / "record.sqlite", now_ns=lambda: asked_ns)
-        account = Accounts(store).get("eva")
-        assert account is not None
-        Batches(store, load_station(station).challenge).start(account, "web")
-        store.close()
+        _ask_to_start(station, lambda: asked_ns)
         before = len(inspector.seen)
         recorder.start()
         client = recorder.client()

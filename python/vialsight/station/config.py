@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from vialsight.config import Positive, Probability, Section, read_values
 from vialsight.errors import ConfigError
+from vialsight.station.snapshot import snapshot_path
 
 CONFIG_NAME = "station.yaml"
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -151,7 +152,7 @@ class StationConfig(Section):
     @property
     def snapshot(self) -> Path:
         """The shared memory that the inspector writes and others read."""
-        return Path("/dev/shm") / f"vialsight-{self.name}"
+        return snapshot_path(self.name)
 
 
 class StationPaths:

@@ -30,6 +30,7 @@ from vialsight.station.clock import ClockWatch
 from vialsight.station.config import StationConfig, load_station
 from vialsight.station.control_link import ControlLink
 from vialsight.station.packet_server import Client, PacketServer
+from vialsight.station.processor import take_what_is_left
 from vialsight.station.record.store import RecordStore
 from vialsight.station.recording import Recorded, Recording
 from vialsight.station.requests import Deferred
@@ -286,14 +287,6 @@ def run(config: StationConfig) -> None:
             recorder.drain()
         finally:
             recorder.close()
-
-
-def take_what_is_left() -> None:
-    """Give this process only the processor time that nobody else wants."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    except OSError:
-        os.nice(19)
 
 
 def main() -> int:

@@ -1,9 +1,7 @@
 """Runs a station's OPC UA server: `python -m vialsight.station.opcua DIR`, until SIGTERM."""
 
 import asyncio
-import contextlib
 import logging
-import os
 import signal
 import sys
 from pathlib import Path
@@ -13,6 +11,7 @@ from vialsight.errors import ConfigError
 from vialsight.station.config import StationConfig, load_station
 from vialsight.station.opcua.server import Settings, StationOpcua
 from vialsight.station.opcua.sparing import Sparing
+from vialsight.station.processor import take_what_is_left
 
 _WRONG_CONFIGURATION: Final = 2
 
@@ -27,7 +26,7 @@ def main(arguments: list[str]) -> int:
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)
     for handler in logging.getLogger().handlers:
         handler.addFilter(Sparing())
-    _give_way()
+    take_what_is_left()
     try:
         settings = settings_of(load_station(Path(arguments[0])))
         asyncio.run(_serve(settings))
@@ -64,14 +63,6 @@ async def _serve(settings: Settings) -> None:
     logging.getLogger(__name__).info("opc.tcp://%s:%d/", settings.host, server.port)
     await stop.wait()
     await server.stop()
-
-
-def _give_way() -> None:
-    """Take only what the inspector leaves."""
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, 19)
 
 
 if __name__ == "__main__":

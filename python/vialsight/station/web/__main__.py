@@ -1,6 +1,5 @@
 """`python -m vialsight.station.web DIR`: serves the page of the station in a folder."""
 
-import os
 import signal
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from vialsight._core import Bundle
 from vialsight.errors import BundleError, ConfigError
 from vialsight.station.config import StationConfig, load_station
+from vialsight.station.processor import take_what_is_left
 from vialsight.station.web.app import build
 from vialsight.station.web.desk import RecordDesk, RecorderDesk
 from vialsight.station.web.hub import Hub
@@ -28,7 +28,7 @@ def main() -> int:
         return 2
     # Until the server takes over: reading a bundle takes a moment.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    yield_to_inspector()
+    take_what_is_left()
     try:
         config = load_station(Path(sys.argv[1]))
         server = page_server(config)
@@ -80,13 +80,6 @@ def services_of(config: StationConfig) -> Services:
         shows=Shows(line, record, bundle.layout),
         what_if=WhatIf(),
     )
-
-
-def yield_to_inspector() -> None:
-    """Take only the time of the processor that nobody else wants."""
-    os.nice(19)
-    if hasattr(os, "SCHED_IDLE"):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 if __name__ == "__main__":
